@@ -1,0 +1,178 @@
+"""What an HTTP answer says: a JSON object, or which error.
+
+Errors come as ``{"error": {message, type, param, code}}``, as ``{"detail": …}``, as a page, or empty; see
+https://platform.openai.com/docs/guides/error-codes/api-errors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_openai_run.exceptions import (
+    AssistantsApiEndedError,
+    RunAuthenticationError,
+    RunNotFoundError,
+    RunRequestError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_openai_run.run import Json, RunRef
+
+_PASSING = frozenset({408, 409, 425, 429})
+_SECRET = re.compile(r"(?i)\b(?:sk|sess|org|proj)-[\w*.-]{4,}|(?<=bearer )\S+|(?<=api key provided: )\S+")
+_LONGEST_MESSAGE = 500
+_OPENAI_HOST = "api.openai.com"
+_ASSISTANTS_ENDED = (
+    "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs any more. "
+    "Use the Responses API: give the id of a response as run_id, without a thread_id; or point the "
+    "connection's host at a server that still speaks threads and runs."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    An answer of the API.
+
+    :param http_status: the HTTP status code.
+    :param headers: the headers, with lower-case names or in a case-insensitive mapping.
+    :param body: the bytes of the body.
+    """
+
+    http_status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that OpenAI's support asks for."""
+        return self.headers.get("x-request-id")
+
+
+def poll_after(headers: Mapping[str, str], now: float) -> float | None:
+    """
+    Give how many seconds the API asks to be left alone, by any of the headers it has for that.
+
+    :param headers: of any answer: ``retry-after-ms``, ``retry-after`` (seconds or an HTTP date) and
+        ``openai-poll-after-ms`` are read, and the longest of them counts.
+    :param now: epoch seconds, for the date.
+    """
+    waits = [_number(headers.get(name), 1000) for name in ("retry-after-ms", "openai-poll-after-ms")]
+    waits.append(_retry_after(headers.get("retry-after"), now))
+    return max((wait for wait in waits if wait is not None and wait >= 0), default=None)
+
+
+def _number(text: str | None, divisor: int = 1) -> float | None:
+    if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
+        return None
+    return float(text) / divisor
+
+
+def _retry_after(text: str | None, now: float) -> float | None:
+    number = _number(text)
+    if text is None or number is not None:
+        return number
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def object_of(
+    answer: Answer, ref: RunRef | None, *, key: str = "id", now: float, base_url: str = ""
+) -> dict[str, Json]:
+    """
+    Give the JSON object that an answer holds.
+
+    :param answer: the API's answer.
+    :param ref: the run that was asked about; None while it has no id yet.
+    :param key: a key the object must have: a run has an ``id``, a list has ``data``.
+    :param now: epoch seconds.
+    :param base_url: where it was asked.
+    :raises RunRequestError: with ``may_pass`` where asking again may help: for 408, 409, 425, 429, 5xx, and
+        for a body that is not the object it should be.
+    """
+    if answer.http_status >= HTTPStatus.BAD_REQUEST:
+        raise _refusal(answer, ref, now, base_url)
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        raise _malformed(answer, ref, "no valid JSON") from None
+    if not isinstance(body, dict):
+        raise _malformed(answer, ref, f"a JSON {type(body).__name__} where an object was due")
+    if not body.get(key) and not isinstance(body.get(key), list):
+        raise _malformed(answer, ref, f"a JSON object without {key!r}")
+    return body
+
+
+def _refusal(answer: Answer, ref: RunRef | None, now: float, base_url: str) -> RunRequestError:
+    code, said = _code_and_message(answer)
+    status = answer.http_status
+    facts = {
+        **_facts(answer, ref),
+        "code": code,
+        "may_pass": status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        "retry_after": poll_after(answer.headers, now),
+    }
+    told = f"The API answered HTTP {status} when asked for {ref or 'a run'}: {said}{_request_id(answer)}"
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        way_out = "Check the API key of the Airflow connection, and its organization and project."
+        return RunAuthenticationError(f"{told}. {way_out}", **facts)
+    if status != HTTPStatus.NOT_FOUND:
+        return RunRequestError(told, **facts)
+    if ref and ref.thread_id and urlsplit(base_url).hostname == _OPENAI_HOST:
+        return AssistantsApiEndedError(f"{_ASSISTANTS_ENDED} {told}", **facts)
+    return RunNotFoundError(f"{told}. Check run_id, thread_id and the connection's host.", **facts)
+
+
+def _malformed(answer: Answer, ref: RunRef | None, what: str) -> RunRequestError:
+    size = f"{len(answer.body)} bytes of {answer.headers.get('content-type') or 'no content type'}"
+    told = f"The API answered with {what} when asked for {ref or 'a run'}"
+    message = f"{told} ({size}{_request_id(answer, ', ')})"
+    return RunRequestError(message, may_pass=True, **_facts(answer, ref))
+
+
+def _facts(answer: Answer, ref: RunRef | None) -> dict[str, Json]:
+    about = {"run_id": ref.run_id, "thread_id": ref.thread_id} if ref else {}
+    return {**about, "http_status": answer.http_status, "request_id": answer.request_id}
+
+
+def _request_id(answer: Answer, before: str = " (") -> str:
+    after = ")" if before == " (" else ""
+    return f"{before}request id {answer.request_id}{after}" if answer.request_id else ""
+
+
+def _code_and_message(answer: Answer) -> tuple[str | None, str]:
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return None, f"{_phrase(answer.http_status)}, without a JSON body"
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        code = error.get("code") or error.get("type")
+        return (str(code) if code else None), without_secrets(str(error.get("message") or code))
+    said = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
+    return None, without_secrets(str(said)) if said else _phrase(answer.http_status)
+
+
+def _phrase(http_status: int) -> str:
+    try:
+        return HTTPStatus(http_status).phrase
+    except ValueError:
+        return "an unknown status"
+
+
+def without_secrets(text: str) -> str:
+    """Give an API's sentence with whatever looks like a key masked, and no longer than 500 characters."""
+    masked = _SECRET.sub("***", text)
+    return masked if len(masked) <= _LONGEST_MESSAGE else f"{masked[:_LONGEST_MESSAGE]}…"

@@ -1,0 +1,56 @@
+"""What Airflow's provider manager is told about this package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """
+    The provider's entry point.
+
+    It names no connection type: the ``openai`` connection stays the official provider's, and Airflow would
+    let only one of two providers have it. It imports nothing, because Airflow calls it in each of its
+    processes.
+    """
+    integration = "OpenAI Runs"
+    return {
+        "package-name": "airflow-provider-openai-run",
+        "name": integration,
+        "description": (
+            "Waits for OpenAI runs (Assistants and background Responses) without holding a worker, "
+            "and puts what they are known by into XCom."
+        ),
+        "versions": ["0.1.0"],
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://platform.openai.com/docs/guides/background",
+                "tags": ["ai", "openai"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_openai_run.hooks.openai_run"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_openai_run.operators.openai_run"],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_openai_run.sensors.openai_run"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_openai_run.triggers.openai_run"],
+            }
+        ],
+    }

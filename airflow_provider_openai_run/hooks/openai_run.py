@@ -1,0 +1,298 @@
+"""The hook: asks the API about runs, over the official OpenAI connection and client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import openai
+from airflow.providers.openai.hooks.openai import OpenAIHook
+
+from airflow_provider_openai_run.apis import Request, api_for, operations
+from airflow_provider_openai_run.apis.answers import Answer, object_of
+from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.hooks.sdk import asend, no_client_error, send
+from airflow_provider_openai_run.outcome import Outcome, check_accepted_statuses
+from airflow_provider_openai_run.run import Json, Run, RunRef, RunStep
+from airflow_provider_openai_run.waiting import Decision, Wait, WaitOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from openai import AsyncOpenAI, OpenAI
+
+T = TypeVar("T")
+
+
+class OpenAIRunHook(OpenAIHook):
+    """
+    Retrieves OpenAI runs, waits for them, makes them and ends them.
+
+    It uses the official ``openai`` connection, its authentication and its client. A run is named by its
+    ``thread_id`` and ``run_id`` (Assistants API) or by its ``run_id`` alone, which is then the id of a
+    response (Responses API). Every method has an async twin whose name starts with ``a``; each call of a twin
+    makes and closes a client of its own.
+
+    :param conn_id: the OpenAI connection.
+    """
+
+    def get_run(
+        self,
+        thread_id: str | None = None,
+        run_id: str = "",
+        *,
+        include_steps: bool = True,
+        include_raw: bool = False,
+    ) -> Run:
+        """
+        Retrieve a run with every documented attribute.
+
+        https://platform.openai.com/docs/api-reference/runs/getRun,
+        https://platform.openai.com/docs/api-reference/run-steps/listRunSteps and
+        https://platform.openai.com/docs/api-reference/responses/get.
+
+        :param thread_id: the thread of the run; None for a response.
+        :param run_id: the run, or the response.
+        :param include_steps: whether to read the steps too: all pages, oldest first.
+        :param include_raw: whether to keep the API's JSON as ``Run.raw``.
+        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
+        :raises RunRequestError: if the API refuses, or gives no valid answer.
+        """
+        ref = RunRef(run_id, thread_id)
+        return self._do(operations.get_run(ref, include_steps=include_steps, include_raw=include_raw), ref)
+
+    async def aget_run(
+        self,
+        thread_id: str | None = None,
+        run_id: str = "",
+        *,
+        include_steps: bool = True,
+        include_raw: bool = False,
+    ) -> Run:
+        """Retrieve a run; see :meth:`get_run`."""
+        ref = RunRef(run_id, thread_id)
+        return await self._ado(
+            operations.get_run(ref, include_steps=include_steps, include_raw=include_raw), ref
+        )
+
+    def list_steps(self, thread_id: str | None = None, run_id: str = "") -> tuple[RunStep, ...]:
+        """
+        List the steps of a run, all pages, oldest first.
+
+        https://platform.openai.com/docs/api-reference/run-steps/listRunSteps; of a response, its output
+        items.
+
+        :param thread_id: the thread of the run; None for a response.
+        :param run_id: the run, or the response.
+        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
+        :raises RunRequestError: if the API refuses, or gives no valid answer.
+        """
+        ref = RunRef(run_id, thread_id)
+        return self._do(operations.list_steps(ref), ref)
+
+    async def alist_steps(self, thread_id: str | None = None, run_id: str = "") -> tuple[RunStep, ...]:
+        """List the steps of a run; see :meth:`list_steps`."""
+        ref = RunRef(run_id, thread_id)
+        return await self._ado(operations.list_steps(ref), ref)
+
+    def create_run(self, thread_id: str | None, assistant_id: str, **params: Json) -> Run:
+        """
+        Create a run on a thread with an assistant; or a thread and a run at once.
+
+        https://platform.openai.com/docs/api-reference/runs/createRun and
+        https://platform.openai.com/docs/api-reference/runs/createThreadAndRun.
+
+        :param thread_id: the thread; None makes a new one, of the parameter ``thread``.
+        :param assistant_id: the assistant.
+        :param params: any further parameter of the API, by its own name.
+        :raises RunRequestError: if the API refuses, or gives no valid answer.
+        """
+        return self._do(operations.create_run(thread_id, {"assistant_id": assistant_id, **params}))
+
+    async def acreate_run(self, thread_id: str | None, assistant_id: str, **params: Json) -> Run:
+        """Create a run; see :meth:`create_run`."""
+        return await self._ado(operations.create_run(thread_id, {"assistant_id": assistant_id, **params}))
+
+    def create_response(self, **params: Json) -> Run:  # type: ignore[override]  # ours gives a Run of ours
+        """
+        Create a response, with ``background=True`` and ``store=True`` unless told otherwise.
+
+        https://platform.openai.com/docs/api-reference/responses/create.
+
+        :param params: the parameters of the API, by their own names, such as ``model`` and ``input``.
+        :raises RunRequestError: if the API refuses, or gives no valid answer.
+        """
+        return self._do(operations.create_response(params))
+
+    async def acreate_response(self, **params: Json) -> Run:
+        """Create a response; see :meth:`create_response`."""
+        return await self._ado(operations.create_response(params))
+
+    def submit_tool_outputs(
+        self, thread_id: str | None = None, run_id: str = "", *, tool_outputs: list[Json], **params: Json
+    ) -> Run:
+        """
+        Hand a run the outputs of the tools it waits for.
+
+        https://platform.openai.com/docs/api-reference/runs/submitToolOutputs. A response has ended when it
+        asks; its outputs go into a new response that follows it.
+
+        :param thread_id: the thread of the run; None for a response.
+        :param run_id: the run, or the response.
+        :param tool_outputs: ``[{"tool_call_id": …, "output": …}]``.
+        :param params: for a response, the parameters of the new one, such as ``model`` and ``tools``.
+        :return: the run; for a response the new one.
+        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
+        :raises RunRequestError: if the API refuses, or gives no valid answer.
+        """
+        ref = RunRef(run_id, thread_id)
+        return self._do(operations.submit_tool_outputs(ref, tool_outputs, params), ref)
+
+    async def asubmit_tool_outputs(
+        self, thread_id: str | None = None, run_id: str = "", *, tool_outputs: list[Json], **params: Json
+    ) -> Run:
+        """Hand a run its outputs; see :meth:`submit_tool_outputs`."""
+        ref = RunRef(run_id, thread_id)
+        return await self._ado(operations.submit_tool_outputs(ref, tool_outputs, params), ref)
+
+    def cancel_run(self, thread_id: str | None = None, run_id: str = "") -> Run:
+        """
+        Ask for the end of a run.
+
+        https://platform.openai.com/docs/api-reference/runs/cancelRun and
+        https://platform.openai.com/docs/api-reference/responses/cancel.
+
+        :param thread_id: the thread of the run; None for a response, which must be one in the background.
+        :param run_id: the run, or the response.
+        :return: the run, ``cancelling`` or ``cancelled``.
+        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
+        :raises RunRequestError: if the API refuses, as some servers do for a run that has ended (400, 409).
+        """
+        ref = RunRef(run_id, thread_id)
+        return self._do(operations.cancel_run(ref), ref)
+
+    async def acancel_run(self, thread_id: str | None = None, run_id: str = "") -> Run:
+        """Ask for the end of a run; see :meth:`cancel_run`."""
+        ref = RunRef(run_id, thread_id)
+        return await self._ado(operations.cancel_run(ref), ref)
+
+    def wait_for_run(
+        self,
+        thread_id: str | None = None,
+        run_id: str = "",
+        *,
+        timeout: float | None = None,
+        accepted_statuses: Collection[str] = ("completed",),
+        **options: Any,
+    ) -> Run:
+        """
+        Wait until a run has ended, and retrieve it.
+
+        :param thread_id: the thread of the run; None for a response.
+        :param run_id: the run, or the response.
+        :param timeout: seconds after which to give up; None waits as long as it takes. The run is not
+            cancelled.
+        :param accepted_statuses: the terminal statuses that count as success.
+        :param options: ``poll_interval``, ``max_poll_interval`` (seconds), ``on_requires_action`` and
+            ``max_consecutive_failures``, see :class:`~airflow_provider_openai_run.waiting.WaitOptions`.
+        :raises RunEndedError: if it ended in a status that is not accepted.
+        :raises RunWaitTimeoutError: if it did not end in time.
+        :raises RunRequiresActionError: if it asks for something and ``on_requires_action`` is ``"fail"``.
+        :raises RunRequestError: if the API refuses, or fails too often in a row.
+        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
+        """
+        accepted = check_accepted_statuses(accepted_statuses)
+        wait = _new_wait(RunRef(run_id, thread_id), timeout, options)
+        while not isinstance(decision := self.poll(wait), Outcome):
+            time.sleep(max(0.0, decision.at - time.time()))
+        decision.raise_unless(accepted)
+        return self.get_run(thread_id, run_id)
+
+    async def await_for_run(
+        self,
+        thread_id: str | None = None,
+        run_id: str = "",
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the wait's own, as in wait_for_run
+        accepted_statuses: Collection[str] = ("completed",),
+        **options: Any,
+    ) -> Run:
+        """Wait until a run has ended, and retrieve it; see :meth:`wait_for_run`."""
+        accepted = check_accepted_statuses(accepted_statuses)
+        wait = _new_wait(RunRef(run_id, thread_id), timeout, options)
+        async with await self.aget_conn() as client:
+            while not isinstance(decision := await self._apoll(wait, client), Outcome):  # noqa: ASYNC110
+                await asyncio.sleep(max(0.0, decision.at - time.time()))
+        decision.raise_unless(accepted)
+        return await self.aget_run(thread_id, run_id)
+
+    def poll(self, wait: Wait) -> Decision:
+        """
+        Ask once about the run of a wait, log what is worth it, and give what to do next.
+
+        :param wait: the wait; it is told what the API said.
+        """
+        request = api_for(wait.ref.thread_id).retrieve(wait.ref)
+        try:
+            answer = send(self._client(), request, wait.ref, once=True)
+        except RunRequestError as error:
+            decision = wait.failed(error, time.time())
+        else:
+            decision = wait.answered(answer, time.time(), base_url=str(self.conn.base_url))
+        return self._log_notes(decision)
+
+    async def _apoll(self, wait: Wait, client: AsyncOpenAI) -> Decision:
+        request = api_for(wait.ref.thread_id).retrieve(wait.ref)
+        try:
+            answer = await asend(client, request, wait.ref, once=True)
+        except RunRequestError as error:
+            decision = wait.failed(error, time.time())
+        else:
+            decision = wait.answered(answer, time.time(), base_url=str(client.base_url))
+        return self._log_notes(decision)
+
+    def _log_notes(self, decision: Decision) -> Decision:
+        for note in decision.notes:
+            self.log.log(note.level, note.text)
+        return decision
+
+    def _client(self) -> OpenAI:
+        try:
+            return self.conn
+        except openai.OpenAIError as error:
+            raise no_client_error(error, self.conn_id) from error
+
+    def _do(self, operation: operations.Operation[T], ref: RunRef | None = None) -> T:
+        client = self._client()
+        try:
+            request = next(operation)
+            while True:
+                answer = send(client, request, ref)
+                request = operation.send(_object_of(answer, request, ref, client))
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+    async def _ado(self, operation: operations.Operation[T], ref: RunRef | None = None) -> T:
+        async with await self.aget_conn() as client:
+            try:
+                request = next(operation)
+                while True:
+                    answer = await asend(client, request, ref)
+                    request = operation.send(_object_of(answer, request, ref, client))
+            except StopIteration as done:
+                result: T = done.value
+                return result
+
+
+def _new_wait(ref: RunRef, timeout: float | None, options: dict[str, Any]) -> Wait:
+    now = time.time()
+    deadline = None if timeout is None else now + timeout
+    return Wait(ref, WaitOptions(started_at=now, deadline=deadline, **options))
+
+
+def _object_of(
+    answer: Answer, request: Request, ref: RunRef | None, client: OpenAI | AsyncOpenAI
+) -> dict[str, Json]:
+    return object_of(answer, ref, key=request.answer_key, now=time.time(), base_url=str(client.base_url))

@@ -1,0 +1,101 @@
+"""Sending a request with the OpenAI SDK, by its documented ``client.get`` and ``client.post``.
+
+Raw answers come back: the SDK's typed models lose what they do not know (see the module ``apis``).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import openai
+from openai import AsyncOpenAI, OpenAI
+
+from airflow_provider_openai_run.apis.answers import Answer, without_secrets
+from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
+
+if TYPE_CHECKING:
+    from airflow_provider_openai_run.apis import Request
+    from airflow_provider_openai_run.run import RunRef
+
+# openai 3 left httpx for httpx2.
+Response: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2").Response
+
+#: Seconds that a question may take, where the connection does not set a ``timeout`` of its own.
+READ_TIMEOUT = 30.0
+
+
+def send(client: OpenAI, request: Request, ref: RunRef | None, *, once: bool = False) -> Answer:
+    """
+    Send a request.
+
+    :param client: the connection's client.
+    :param request: what to send.
+    :param ref: the run it is about, for the error.
+    :param once: whether to leave it at one try; otherwise the SDK retries as the connection says.
+    :return: the answer, whatever its status.
+    :raises RunRequestError: with ``may_pass``, if there was no answer.
+    """
+    options = _options(client, request, once=once)
+    try:
+        if request.method == "GET":
+            return _answer(client.get(request.path, cast_to=Response, options=options))
+        return _answer(client.post(request.path, cast_to=Response, body=request.body, options=options))
+    except openai.APIStatusError as error:
+        return _answer(error.response)
+    except openai.OpenAIError as error:
+        _raise_unanswered(error, ref)
+
+
+async def asend(client: AsyncOpenAI, request: Request, ref: RunRef | None, *, once: bool = False) -> Answer:
+    """
+    Send a request; the async twin of :func:`send`.
+
+    :param client: the connection's client.
+    :param request: what to send.
+    :param ref: the run it is about, for the error.
+    :param once: whether to leave it at one try; otherwise the SDK retries as the connection says.
+    :return: the answer, whatever its status.
+    :raises RunRequestError: with ``may_pass``, if there was no answer.
+    """
+    options = _options(client, request, once=once)
+    try:
+        if request.method == "GET":
+            return _answer(await client.get(request.path, cast_to=Response, options=options))
+        return _answer(await client.post(request.path, cast_to=Response, body=request.body, options=options))
+    except openai.APIStatusError as error:
+        return _answer(error.response)
+    except openai.OpenAIError as error:
+        _raise_unanswered(error, ref)
+
+
+def no_client_error(error: openai.OpenAIError, conn_id: str) -> RunAuthenticationError:
+    """
+    Give the error for a connection of which no client can be made.
+
+    :param error: what the SDK said.
+    :param conn_id: the connection.
+    """
+    way_out = "Fill in the connection's password (the API key), or its extra (workload identity)."
+    return RunAuthenticationError(f"Connection {conn_id!r}: {without_secrets(str(error))} {way_out}")
+
+
+def _options(client: OpenAI | AsyncOpenAI, request: Request, *, once: bool) -> Any:
+    options: dict[str, Any] = {"headers": request.headers, "params": request.query}
+    if request.method == "GET" and not isinstance(client.timeout, int | float):
+        options["timeout"] = READ_TIMEOUT
+    if once:
+        options["max_retries"] = 0
+    return options
+
+
+def _answer(response: Any) -> Answer:
+    return Answer(response.status_code, response.headers, response.content)
+
+
+def _raise_unanswered(error: openai.OpenAIError, ref: RunRef | None) -> NoReturn:
+    about: dict[str, Any] = {"run_id": ref.run_id, "thread_id": ref.thread_id} if ref else {}
+    cause = f": {without_secrets(str(error.__cause__))}" if error.__cause__ else ""
+    told = f"The API could not be asked for {ref or 'a run'}: {without_secrets(str(error))}"
+    passing = isinstance(error, openai.APIConnectionError)
+    raise RunRequestError(told.rstrip(".") + cause, may_pass=passing, **about) from error

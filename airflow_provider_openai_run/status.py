@@ -1,0 +1,62 @@
+"""What each status of a run means: the one table that everything else asks.
+
+The words are those of `Assistants runs <https://platform.openai.com/docs/api-reference/runs/object>`__ and of
+`Responses <https://platform.openai.com/docs/api-reference/responses/object>`__, which share them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Meaning(Enum):
+    """What a status says about its run."""
+
+    ACTIVE = "active"
+    NEEDS_ACTION = "needs action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    INCOMPLETE = "incomplete"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a run with such a status has ended; an unknown status is not taken for an end."""
+        return self not in _OPEN
+
+
+_OPEN = frozenset({Meaning.ACTIVE, Meaning.NEEDS_ACTION, Meaning.UNKNOWN})
+
+#: Every status the APIs document.
+STATUSES: Mapping[str, Meaning] = MappingProxyType(
+    {
+        "queued": Meaning.ACTIVE,
+        "in_progress": Meaning.ACTIVE,
+        "cancelling": Meaning.ACTIVE,
+        "requires_action": Meaning.NEEDS_ACTION,
+        "completed": Meaning.SUCCEEDED,
+        "failed": Meaning.FAILED,
+        "cancelled": Meaning.CANCELLED,
+        "expired": Meaning.EXPIRED,
+        "incomplete": Meaning.INCOMPLETE,
+    }
+)
+
+#: The statuses in which a run has ended.
+TERMINAL_STATUSES = frozenset(name for name, meaning in STATUSES.items() if meaning.is_terminal)
+
+
+def meaning_of(status: str | None) -> Meaning:
+    """
+    Give the meaning of a status.
+
+    :param status: the word the API sent; a word nobody knows, or None, is ``Meaning.UNKNOWN``.
+    """
+    return STATUSES.get(status, Meaning.UNKNOWN) if status is not None else Meaning.UNKNOWN

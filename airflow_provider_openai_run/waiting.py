@@ -1,0 +1,282 @@
+"""When to ask about a run again, what to bear, and when to give up.
+
+Pure decisions: nothing here does I/O or reads a clock. The hook's loop, the sensor and the triggerer's
+watcher feed a :class:`Wait` with what they saw and do as it says, so all of them wait alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from airflow_provider_openai_run.apis import api_for
+from airflow_provider_openai_run.apis.answers import Answer, object_of, poll_after
+from airflow_provider_openai_run.exceptions import (
+    OpenAIRunError,
+    RunNotFoundError,
+    RunRequestError,
+    RunRequiresActionError,
+    RunWaitTimeoutError,
+)
+from airflow_provider_openai_run.outcome import Note, Outcome
+from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL, Pace
+from airflow_provider_openai_run.status import Meaning, meaning_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_openai_run.run import Json, Run, RunRef
+
+#: What to do about a run that waits for tool outputs or an approval.
+OnRequiresAction: TypeAlias = Literal["wait", "fail", "return"]
+
+DEFAULT_MAX_CONSECUTIVE_FAILURES = 20
+
+#: How long after the start of the wait a 404 may be the API's own delay, in seconds.
+NOT_FOUND_GRACE = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOptions:
+    """
+    What a wait was asked to do.
+
+    :param started_at: when the task first started to wait, in epoch seconds; kept over restarts.
+    :param deadline: when to give up, in epoch seconds; None waits as long as it takes.
+    :param poll_interval: the shortest interval between two questions, in seconds.
+    :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
+        None means the default, or ``poll_interval`` if that is more.
+    :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
+        somebody has answered it, ``"fail"``, or ``"return"`` with that status.
+    :param max_consecutive_failures: how many requests may fail in a row before the wait is given up.
+    :raises ValueError: for a value out of its range, naming it.
+    """
+
+    started_at: float
+    deadline: float | None = None
+    poll_interval: float = DEFAULT_POLL_INTERVAL
+    max_poll_interval: float | None = None
+    on_requires_action: OnRequiresAction = "wait"
+    max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES
+
+    def __post_init__(self) -> None:
+        known = get_args(OnRequiresAction)
+        if self.on_requires_action not in known:
+            msg = f"on_requires_action must be one of {known}, not {self.on_requires_action!r}"
+            raise ValueError(msg)
+        failures: object = self.max_consecutive_failures
+        if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
+            msg = f"max_consecutive_failures must be a whole number of 1 or more, not {failures!r}"
+            raise ValueError(msg)
+        Pace.between(self.poll_interval, self.max_poll_interval)
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """
+    The wait goes on.
+
+    :param at: when to ask next, in epoch seconds.
+    :param notes: what to log now.
+    """
+
+    at: float
+    notes: tuple[Note, ...] = ()
+
+
+Decision: TypeAlias = AskAgain | Outcome
+
+
+class Wait:
+    """
+    One wait for one run: is told what was seen, and says what to do next.
+
+    :param ref: the run.
+    :param options: what the wait was asked to do.
+    :param draw: gives random numbers from [0, 1), for the jitter.
+    """
+
+    __slots__ = ("_draw", "_failures", "_last_error", "_pace", "_said", "options", "ref", "status")
+
+    def __init__(self, ref: RunRef, options: WaitOptions, draw: Callable[[], float] = random.random) -> None:
+        self.ref = ref
+        self.options = options
+        self.status: str | None = None
+        self._draw = draw
+        self._pace = Pace.between(options.poll_interval, options.max_poll_interval)
+        self._failures = 0
+        self._last_error: RunRequestError | None = None
+        self._said: frozenset[str] = frozenset()
+
+    def answered(self, answer: Answer, now: float, *, base_url: str = "") -> Decision:
+        """
+        Decide after the API answered.
+
+        :param answer: its answer to the request for the run.
+        :param now: epoch seconds.
+        :param base_url: where it was asked.
+        """
+        try:
+            body = object_of(answer, self.ref, now=now, base_url=base_url)
+        except RunRequestError as error:
+            return self.failed(error, now)
+        run = api_for(self.ref.thread_id).read_run(body)
+        return self.saw(run, now, poll_after=poll_after(answer.headers, now), request_id=answer.request_id)
+
+    def saw(
+        self, run: Run, now: float, *, poll_after: float | None = None, request_id: str | None = None
+    ) -> Decision:
+        """
+        Decide after the run was retrieved.
+
+        :param run: as it is now; its steps are not looked at.
+        :param now: epoch seconds.
+        :param poll_after: how many seconds the API asks to be left alone.
+        :param request_id: of the answer.
+        """
+        notes = [*self._note_recovery(), *self._note_status(run.status, now)]
+        self.status = run.status
+        outcome = self._end(run, request_id)
+        if outcome is None and self._is_late(now):
+            outcome = self.expire(now)
+        if outcome is not None:
+            return replace(outcome, notes=tuple(notes))
+        if run.meaning is Meaning.NEEDS_ACTION:
+            said = f"{self.ref} waits for {_pending(run)}; waiting until somebody has answered it"
+            notes += self._note_once("requires_action", said)
+        elif run.meaning is Meaning.UNKNOWN:
+            said = f"{self.ref} has the unknown status {run.status!r}; waiting for one that is documented"
+            notes += self._note_once(f"unknown {run.status}", said)
+        interval = self._pace.interval(now - self.options.started_at, self._draw())
+        return self._ask_in(max(interval, poll_after or 0.0), now, notes)
+
+    def failed(self, error: RunRequestError, now: float) -> Decision:
+        """
+        Decide after a request that failed.
+
+        :param error: what came of it.
+        :param now: epoch seconds.
+        """
+        self._failures += 1
+        self._last_error = error
+        just_started = now - self.options.started_at <= NOT_FOUND_GRACE
+        may_pass = error.may_pass or (isinstance(error, RunNotFoundError) and just_started)
+        if not may_pass or self._failures >= self.options.max_consecutive_failures:
+            return self._give_up(error, now)
+        if self._is_late(now):
+            return self.expire(now)
+        delay = max(self._pace.backoff(self._failures, self._draw()), error.retry_after or 0.0)
+        again = f"Failure {self._failures} in a row; asking again in {in_words(delay)}"
+        text = f"{_sentence(error.message)} {again}"
+        return self._ask_in(delay, now, [Note(logging.WARNING, text)])
+
+    def expire(self, now: float) -> Outcome:
+        """
+        Give the outcome of a wait whose deadline has passed.
+
+        :param now: epoch seconds.
+        """
+        if self.status is None:
+            seen = "no status was seen"
+        elif meaning_of(self.status) is Meaning.UNKNOWN:
+            seen = f"its last status was {self.status!r}, which no API documents"
+        else:
+            seen = f"its last status was {self.status}"
+        if self._last_error is not None:
+            seen += f", and the last request failed: {self._last_error.message}"
+        budget = in_words((self.options.deadline or now) - self.options.started_at)
+        message = f"Gave up waiting for {self.ref} after {budget}, the timeout: {_sentence(seen)} {_LEFT}"
+        return self._without_end(RunWaitTimeoutError(message, **self._facts(self._last_error)))
+
+    def _end(self, run: Run, request_id: str | None) -> Outcome | None:
+        """Give the outcome of a run that ended or waits for somebody; None if that is to be borne."""
+        on_requires_action = self.options.on_requires_action
+        waits_for_somebody = run.required_action is not None or run.meaning is Meaning.NEEDS_ACTION
+        if waits_for_somebody and on_requires_action == "fail":
+            message = f"{self.ref} waits for {_pending(run)}, and on_requires_action is 'fail'. {_LEFT}"
+            facts = self._facts(None) | {"request_id": request_id}
+            return self._without_end(RunRequiresActionError(message, **facts))
+        if not run.is_terminal and on_requires_action != "return":
+            return None
+        return Outcome.of(run, self.ref, request_id)
+
+    def _give_up(self, error: RunRequestError, now: float) -> Outcome:
+        waited = in_words(now - self.options.started_at)
+        count = f"{self._failures} failed requests in a row" if self._failures > 1 else "a failed request"
+        seen = f"its last status was {self.status}" if self.status else "no status was seen"
+        message = f"Gave up waiting for {self.ref} after {waited} and {count}: {_sentence(error.message)} "
+        message += f"Before that {seen}. {_LEFT}"
+        return self._without_end(type(error)(message, **self._facts(error)))
+
+    def _without_end(self, error: OpenAIRunError) -> Outcome:
+        return Outcome(ref=self.ref, status=self.status, request_id=error.request_id, error=error)
+
+    def _facts(self, error: OpenAIRunError | None) -> dict[str, Json]:
+        answer = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
+        return {"run_id": self.ref.run_id, "thread_id": self.ref.thread_id, "status": self.status, **answer}
+
+    def _is_late(self, now: float) -> bool:
+        return self.options.deadline is not None and now >= self.options.deadline
+
+    def _ask_in(self, delay: float, now: float, notes: list[Note]) -> AskAgain:
+        at = now + delay
+        return AskAgain(at if self.options.deadline is None else min(at, self.options.deadline), tuple(notes))
+
+    def _note_recovery(self) -> list[Note]:
+        failures, self._failures, self._last_error = self._failures, 0, None
+        if not failures:
+            return []
+        return [Note(logging.INFO, f"{self.ref} answers again after {failures} failed requests")]
+
+    def _note_status(self, status: str | None, now: float) -> list[Note]:
+        if status == self.status:
+            return []
+        waited = in_words(now - self.options.started_at)
+        before = f" (was {self.status})" if self.status else ""
+        return [Note(logging.INFO, f"{self.ref} is {status}{before} after {waited}")]
+
+    def _note_once(self, topic: str, text: str) -> list[Note]:
+        if topic in self._said:
+            return []
+        self._said |= {topic}
+        return [Note(logging.WARNING, text)]
+
+
+_LEFT = "The run itself was left as it is: it may still go on and use tokens."
+
+
+def in_words(seconds: float) -> str:
+    """
+    Give a duration as a person says it.
+
+    :param seconds: of any sign; a negative one counts as none.
+    """
+    if seconds < 1:
+        return f"{max(seconds, 0.0):.1f} seconds"
+    from pendulum import duration
+
+    return duration(seconds=round(seconds)).in_words()
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "…", "!", "?")) else f"{text}."
+
+
+def _pending(run: Run) -> str:
+    """Name the calls that a run waits for, without their arguments."""
+    action = run.required_action or {}
+    calls: list[Json] = []
+    for kind in (action.get("submit_tool_outputs"), action.get("submit_tool_approval")):
+        calls += (kind.get("tool_calls") if isinstance(kind, dict) else None) or []
+    names = [_call_name(call) for call in calls if isinstance(call, dict)]
+    return (
+        f"{action.get('type') or 'an action'}: {', '.join(names)}" if names else "an action it does not name"
+    )
+
+
+def _call_name(call: dict[str, Json]) -> str:
+    function = call.get("function")
+    name = function.get("name") if isinstance(function, dict) else call.get("name")
+    return f"{name or call.get('type')} ({call.get('id')})"
