@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Self
 
 DEFAULT_POLL_INTERVAL = 5.0
-DEFAULT_MAX_POLL_INTERVAL = 60.0
-DEFAULT_GROWTH = 1.0
+DEFAULT_MAX_POLL_INTERVAL = 120.0
+DEFAULT_GROWTH = 1.5
 
 _JITTER = 0.1
 

@@ -110,6 +110,11 @@ class Wait:
         self._last_error: RunRequestError | None = None
         self._said: frozenset[str] = frozenset()
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last request failed."""
+        return self._failures > 0
+
     def answered(self, answer: Answer, now: float, *, base_url: str = "") -> Decision:
         """
         Decide after the API answered.
@@ -172,23 +177,25 @@ class Wait:
         text = f"{_sentence(error.message)} {again}"
         return self._ask_in(delay, now, [Note(logging.WARNING, text)])
 
-    def expire(self, now: float) -> Outcome:
+    def expire(self, now: float, *, trouble: RunRequestError | None = None) -> Outcome:
         """
         Give the outcome of a wait whose deadline has passed.
 
         :param now: epoch seconds.
+        :param trouble: what keeps the API from being asked, if anything does.
         """
+        trouble = self._last_error or trouble
         if self.status is None:
             seen = "no status was seen"
         elif meaning_of(self.status) is Meaning.UNKNOWN:
             seen = f"its last status was {self.status!r}, which no API documents"
         else:
             seen = f"its last status was {self.status}"
-        if self._last_error is not None:
-            seen += f", and the last request failed: {self._last_error.message}"
+        if trouble is not None:
+            seen += f", and the last request failed: {trouble.message}"
         budget = in_words((self.options.deadline or now) - self.options.started_at)
         message = f"Gave up waiting for {self.ref} after {budget}, the timeout: {_sentence(seen)} {_LEFT}"
-        return self._without_end(RunWaitTimeoutError(message, **self._facts(self._last_error)))
+        return self._without_end(RunWaitTimeoutError(message, **self._facts(trouble)))
 
     def _end(self, run: Run, request_id: str | None) -> Outcome | None:
         """Give the outcome of a run that ended or waits for somebody; None if that is to be borne."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -39,6 +39,14 @@ _ASSISTANTS_ENDED = (
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A request as it went out, authentication included: never to be shown."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """
     An answer of the API.
@@ -46,11 +54,13 @@ class Answer:
     :param http_status: the HTTP status code.
     :param headers: the headers, with lower-case names or in a case-insensitive mapping.
     :param body: the bytes of the body.
+    :param sent: the request it answers, for repeating it.
     """
 
     http_status: int
     headers: Mapping[str, str]
     body: bytes
+    sent: Sent | None = field(default=None, repr=False, compare=False)
 
     @property
     def request_id(self) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import openai
 from openai import AsyncOpenAI, OpenAI
 
-from airflow_provider_openai_run.apis.answers import Answer, without_secrets
+from airflow_provider_openai_run.apis.answers import Answer, Sent, without_secrets
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def _options(client: OpenAI | AsyncOpenAI, request: Request, *, once: bool) -> A
 
 
 def _answer(response: Any) -> Answer:
-    return Answer(response.status_code, response.headers, response.content)
+    sent = Sent(str(response.request.url), response.request.headers)
+    return Answer(response.status_code, response.headers, response.content, sent)
 
 
 def _raise_unanswered(error: openai.OpenAIError, ref: RunRef | None) -> NoReturn:

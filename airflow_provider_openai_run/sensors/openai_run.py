@@ -1,0 +1,153 @@
+"""The sensor: waits for the end of a run it does not own."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_openai_run.exceptions import (
+    OpenAIRunError,
+    RunEndedError,
+    RunRequiresActionError,
+    RunWaitTimeoutError,
+)
+from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
+from airflow_provider_openai_run.outcome import Outcome, check_accepted_statuses
+from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
+from airflow_provider_openai_run.waiting import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction, Wait
+from airflow_provider_openai_run.waiting_task import WaitingTask, also, unretried
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from airflow.sdk import Context
+
+
+class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
+    """
+    Waits until a run has ended; never cancels it.
+
+    It succeeds with ``{run_id, thread_id, status}`` as its XCom once the run has ended in an accepted status.
+    It fails, in every mode alike and without retries, once the run has ended in another one or the
+    ``timeout`` is over; with ``soft_fail`` it is skipped instead. What the API refuses (a wrong key, an
+    unknown run) fails it too, with the task's retries.
+
+    https://platform.openai.com/docs/api-reference/runs/getRun and
+    https://platform.openai.com/docs/api-reference/responses/get.
+
+    :param run_id: the run, or the response. Templated.
+    :param thread_id: the thread of the run; None for a response. Templated; a template that renders ``None``
+        counts as None.
+    :param conn_id: the OpenAI connection. Templated.
+    :param accepted_statuses: the terminal statuses that count as success.
+    :param poll_interval: the shortest time between two looks at the run, in seconds; it grows with the time
+        waited.
+    :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
+    :param poke_interval: Airflow's own name for a fixed interval, in seconds or as a timedelta;
+        ``poll_interval`` goes before it.
+    :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
+        somebody has answered it, ``"fail"``, or ``"return"``, which succeeds with that status.
+    :param max_consecutive_failures: how many requests may fail in a row (time-outs, 429, 5xx, …) before the
+        task does.
+    :param deferrable: whether to wait in the triggerer, where it costs next to nothing; ``mode`` is then of
+        no effect. Airflow's ``operators.default_deferrable`` unless told otherwise.
+    :raises ValueError: for an argument out of its range, when the DAG is parsed.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id")
+    ui_color = "#d5f0e8"
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        thread_id: str | None = None,
+        conn_id: str = DEFAULT_CONN_ID,
+        accepted_statuses: Collection[str] = ("completed",),
+        poll_interval: float | None = None,
+        max_poll_interval: float | None = None,
+        poke_interval: timedelta | float | None = None,
+        on_requires_action: OnRequiresAction = "wait",
+        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        if poll_interval is None and poke_interval is not None:
+            fixed = poke_interval.total_seconds() if isinstance(poke_interval, timedelta) else poke_interval
+            poll_interval, max_poll_interval = fixed, max_poll_interval or fixed
+        elif poll_interval is None:
+            poll_interval = DEFAULT_POLL_INTERVAL
+        super().__init__(poke_interval=poll_interval, **kwargs)
+        self.run_id = run_id
+        self.thread_id = thread_id
+        self.conn_id = conn_id
+        self.accepted_statuses = check_accepted_statuses(accepted_statuses)
+        self.deferrable = deferrable
+        self.wait_options = {
+            "poll_interval": poll_interval,
+            "max_poll_interval": max_poll_interval,
+            "on_requires_action": on_requires_action,
+            "max_consecutive_failures": max_consecutive_failures,
+        }
+        self.check_arguments()
+        self._wait: Wait | None = None
+        self._next_look_at = 0.0
+
+    def execute(self, context: Context) -> Any:
+        """Look at the run, and wait as the mode says if it has not ended."""
+        if not self.deferrable:
+            return super().execute(context)
+        wait = self.new_wait(self.timeout)
+        decision = self.hook.poll(wait)
+        if isinstance(decision, Outcome):
+            return self._conclude(decision)
+        return self.defer_until_ended(wait)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Conclude from what the trigger sent."""
+        return self._conclude(Outcome.from_event(event))
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the run once; again and again while the API fails, if another process would look next."""
+        wait = self._wait = self._wait or self.new_wait(self.timeout, self._started_at(context))
+        decision = self.hook.poll(wait)
+        while self.reschedule and wait.is_failing and not isinstance(decision, Outcome):
+            # The count of failures does not outlive this process, and it is to end the wait in every mode.
+            time.sleep(max(0.0, decision.at - time.time()))
+            decision = self.hook.poll(wait)
+        if isinstance(decision, Outcome):
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude(decision))
+        self._next_look_at = decision.at
+        return PokeReturnValue(is_done=False)
+
+    def _get_next_poke_interval(self, *_: Any) -> float:
+        left = self._next_look_at - time.time()
+        return left if left > 0 else self.poke_interval
+
+    def _started_at(self, context: Context) -> float | None:
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        return first.timestamp() if first else None
+
+    def _conclude(self, outcome: Outcome) -> dict[str, Any]:
+        try:
+            outcome.raise_unless(self.accepted_statuses)
+        except OpenAIRunError as error:
+            self._raise(error)
+        return {"run_id": outcome.ref.run_id, "thread_id": outcome.ref.thread_id, "status": outcome.status}
+
+    def _raise(self, error: OpenAIRunError) -> None:
+        ends_it = isinstance(error, RunEndedError | RunRequiresActionError | RunWaitTimeoutError)
+        if self.never_fail or (self.soft_fail and ends_it):
+            raise AirflowSkipException(error.message) from error
+        if isinstance(error, RunWaitTimeoutError):
+            raise also(error, AirflowSensorTimeout)
+        raise unretried(error) if ends_it else error

@@ -1,0 +1,115 @@
+"""What the sensor and the operators that wait for a run have in common."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+
+from airflow_provider_openai_run.run import RunRef
+from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+from airflow_provider_openai_run.waiting import Wait, WaitOptions
+
+if TYPE_CHECKING:
+    from airflow_provider_openai_run.exceptions import OpenAIRunError
+    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+
+#: How much later than the trigger's own deadline Airflow ends a deferral, so that the trigger's message comes
+#: first.
+_DEFER_MARGIN = timedelta(minutes=2)
+
+
+class WaitingTask(BaseOperator):
+    """
+    A task that is about one run, and may wait for it.
+
+    Its subclasses set ``conn_id``, ``run_id`` and ``thread_id`` (templated), and ``wait_options``.
+    """
+
+    conn_id: str
+    run_id: str
+    thread_id: str | None
+    #: The polling options of :class:`~airflow_provider_openai_run.waiting.WaitOptions`.
+    wait_options: dict[str, Any]
+
+    def check_arguments(self) -> None:
+        """
+        Refuse what can be known to be wrong before the task runs.
+
+        :raises InvalidRunReferenceError: for an id that is neither a template nor an id.
+        :raises ValueError: for a polling option out of its range.
+        """
+        WaitOptions(started_at=0.0, **self.wait_options)
+        for run_id, thread_id in ((self.run_id, None), ("-", self.thread_id)):
+            if not any(_is_filled_in_later(value) for value in (run_id, thread_id)):
+                RunRef(run_id, thread_id)
+
+    @cached_property
+    def hook(self) -> OpenAIRunHook:
+        """The hook, on the task's connection."""
+        from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+
+        return OpenAIRunHook(self.conn_id)
+
+    @property
+    def ref(self) -> RunRef:
+        """
+        The run, once the templates are rendered.
+
+        :raises InvalidRunReferenceError: for an id no request can be made of.
+        """
+        # What a template makes of None: a DAG whose thread_id is a parameter serves both APIs.
+        return RunRef(self.run_id, None if self.thread_id == "None" else self.thread_id)
+
+    def new_wait(self, timeout: float | None, started_at: float | None = None) -> Wait:
+        """
+        Begin to wait for the run.
+
+        :param timeout: seconds after ``started_at`` when to give up; None waits as long as it takes.
+        :param started_at: when the task first started to wait, in epoch seconds; None means now.
+        """
+        began = time.time() if started_at is None else started_at
+        deadline = None if timeout is None else began + timeout
+        return Wait(self.ref, WaitOptions(started_at=began, deadline=deadline, **self.wait_options))
+
+    def defer_until_ended(self, wait: Wait) -> NoReturn:
+        """Hand a wait to the triggerer; the task goes on in ``execute_complete``."""
+        deadline = wait.options.deadline
+        left = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()))
+        self.log.info("Deferring until %s has ended", wait.ref)
+        self.defer(
+            trigger=OpenAIRunTrigger.for_wait(self.conn_id, wait),
+            method_name="execute_complete",
+            timeout=None if left is None else left + _DEFER_MARGIN,
+        )
+
+
+def also(error: OpenAIRunError, airflow_kind: type[AirflowException]) -> AirflowException:
+    """
+    Give an error that is one of its own type and one of Airflow's too, for what Airflow makes of those.
+
+    :param error: the error.
+    :param airflow_kind: such as ``AirflowFailException``, which is not retried.
+    """
+    kind = type(error)
+    both = type(kind.__name__, (kind, airflow_kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    result = both(error.message)
+    result.__dict__.update(error.__dict__)
+    result.__cause__ = error.__cause__
+    return cast("AirflowException", result)
+
+
+def unretried(error: OpenAIRunError) -> AirflowException:
+    """
+    Give an error that Airflow does not retry, since a retry would only come upon it again.
+
+    :param error: the error.
+    """
+    return also(error, AirflowFailException)
+
+
+def _is_filled_in_later(value: object) -> bool:
+    return value is not None and (not isinstance(value, str) or "{" in value)

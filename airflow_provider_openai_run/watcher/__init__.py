@@ -1,0 +1,12 @@
+"""One watcher for each connection of a triggerer: it asks about all the runs that triggers wait for over it.
+
+All triggers of an event loop that use one connection share one client, one TLS context, one look-up of the
+connection, a few keep-alive connections, one schedule and one view of the API's mood. Import this package off
+the event loop: it brings the OpenAI SDK with it.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_openai_run.watcher.watcher import Watch, watch
+
+__all__ = ["Watch", "watch"]
