@@ -5,6 +5,8 @@ Raw answers come back: the SDK's typed models lose what they do not know (see th
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,11 +17,15 @@ from airflow_provider_openai_run.apis.answers import Answer, Sent, without_secre
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_openai_run.apis import Request
     from airflow_provider_openai_run.run import RunRef
 
 # openai 3 left httpx for httpx2.
-Response: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2").Response
+_HTTP = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
+_HTTP_LOG = logging.getLogger(_HTTP.__name__)
+Response: Any = _HTTP.Response
 
 #: Seconds that a question may take, where the connection does not set a ``timeout`` of its own.
 READ_TIMEOUT = 30.0
@@ -32,15 +38,17 @@ def send(client: OpenAI, request: Request, ref: RunRef | None, *, once: bool = F
     :param client: the connection's client.
     :param request: what to send.
     :param ref: the run it is about, for the error.
-    :param once: whether to leave it at one try; otherwise the SDK retries as the connection says.
+    :param once: whether it is a poll: one try, and no line in the log; otherwise the SDK retries as the
+        connection says.
     :return: the answer, whatever its status.
     :raises RunRequestError: with ``may_pass``, if there was no answer.
     """
     options = _options(client, request, once=once)
     try:
-        if request.method == "GET":
-            return _answer(client.get(request.path, cast_to=Response, options=options))
-        return _answer(client.post(request.path, cast_to=Response, body=request.body, options=options))
+        with _quiet() if once else nullcontext():
+            if request.method == "GET":
+                return _answer(client.get(request.path, cast_to=Response, options=options))
+            return _answer(client.post(request.path, cast_to=Response, body=request.body, options=options))
     except openai.APIStatusError as error:
         return _answer(error.response)
     except openai.OpenAIError as error:
@@ -67,6 +75,17 @@ async def asend(client: AsyncOpenAI, request: Request, ref: RunRef | None, *, on
         return _answer(error.response)
     except openai.OpenAIError as error:
         _raise_unanswered(error, ref)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the HTTP library's line for each request out of the task's log."""
+    before = _HTTP_LOG.level
+    _HTTP_LOG.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        _HTTP_LOG.setLevel(before)
 
 
 def no_client_error(error: openai.OpenAIError, conn_id: str) -> RunAuthenticationError:
