@@ -12,28 +12,12 @@ from airflow_provider_openai_run.exceptions import (
     ended_error_for,
     error_from_event,
 )
-from airflow_provider_openai_run.run import Run, RunRef
-from airflow_provider_openai_run.status import TERMINAL_STATUSES, Meaning, meaning_of
+from airflow_provider_openai_run.run import Run
+from airflow_provider_openai_run.run_ref import RunRef
+from airflow_provider_openai_run.status import Meaning, meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-
-def check_accepted_statuses(statuses: Collection[str]) -> tuple[str, ...]:
-    """
-    Give the statuses as a tuple.
-
-    :param statuses: terminal statuses that count as success.
-    :raises ValueError: for a bare string, an empty collection, or a status in which no run ends.
-    """
-    if isinstance(statuses, str):
-        msg = f"accepted_statuses must be a collection of statuses, such as ({statuses!r},), not a string"
-        raise ValueError(msg)  # noqa: TRY004 - a wrong value like the others, named in one way
-    unknown = sorted(set(map(str, statuses)) - TERMINAL_STATUSES)
-    if unknown or not statuses:
-        msg = f"accepted_statuses must be some of {sorted(TERMINAL_STATUSES)}, not {list(statuses)!r}"
-        raise ValueError(msg)
-    return tuple(statuses)
 
 
 @dataclass(frozen=True, slots=True)

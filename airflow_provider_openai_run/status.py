@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 class Meaning(Enum):
@@ -60,3 +60,20 @@ def meaning_of(status: str | None) -> Meaning:
     :param status: the word the API sent; a word nobody knows, or None, is ``Meaning.UNKNOWN``.
     """
     return STATUSES.get(status, Meaning.UNKNOWN) if status is not None else Meaning.UNKNOWN
+
+
+def check_accepted_statuses(statuses: Collection[str]) -> tuple[str, ...]:
+    """
+    Give the statuses as a tuple.
+
+    :param statuses: terminal statuses that count as success.
+    :raises ValueError: for a bare string, an empty collection, or a status in which no run ends.
+    """
+    if isinstance(statuses, str):
+        msg = f"accepted_statuses must be a collection of statuses, such as ({statuses!r},), not a string"
+        raise ValueError(msg)  # noqa: TRY004 - a wrong value like the others, named in one way
+    unknown = sorted(set(map(str, statuses)) - TERMINAL_STATUSES)
+    if unknown or not statuses:
+        msg = f"accepted_statuses must be some of {sorted(TERMINAL_STATUSES)}, not {list(statuses)!r}"
+        raise ValueError(msg)
+    return tuple(statuses)

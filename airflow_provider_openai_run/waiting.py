@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_openai_run.apis import api_for
 from airflow_provider_openai_run.apis.answers import Answer, object_of, poll_after
@@ -21,56 +21,18 @@ from airflow_provider_openai_run.exceptions import (
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.outcome import Note, Outcome
-from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL, Pace
+from airflow_provider_openai_run.pace import Pace
 from airflow_provider_openai_run.status import Meaning, meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_openai_run.run import Json, Run, RunRef
-
-#: What to do about a run that waits for tool outputs or an approval.
-OnRequiresAction: TypeAlias = Literal["wait", "fail", "return"]
-
-DEFAULT_MAX_CONSECUTIVE_FAILURES = 20
+    from airflow_provider_openai_run.run import Json, Run
+    from airflow_provider_openai_run.run_ref import RunRef
+    from airflow_provider_openai_run.wait_options import WaitOptions
 
 #: How long after the start of the wait a 404 may be the API's own delay, in seconds.
 NOT_FOUND_GRACE = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitOptions:
-    """
-    What a wait was asked to do.
-
-    :param started_at: when the task first started to wait, in epoch seconds; kept over restarts.
-    :param deadline: when to give up, in epoch seconds; None waits as long as it takes.
-    :param poll_interval: the shortest interval between two questions, in seconds.
-    :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
-        None means the default, or ``poll_interval`` if that is more.
-    :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
-        somebody has answered it, ``"fail"``, or ``"return"`` with that status.
-    :param max_consecutive_failures: how many requests may fail in a row before the wait is given up.
-    :raises ValueError: for a value out of its range, naming it.
-    """
-
-    started_at: float
-    deadline: float | None = None
-    poll_interval: float = DEFAULT_POLL_INTERVAL
-    max_poll_interval: float | None = None
-    on_requires_action: OnRequiresAction = "wait"
-    max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES
-
-    def __post_init__(self) -> None:
-        known = get_args(OnRequiresAction)
-        if self.on_requires_action not in known:
-            msg = f"on_requires_action must be one of {known}, not {self.on_requires_action!r}"
-            raise ValueError(msg)
-        failures: object = self.max_consecutive_failures
-        if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
-            msg = f"max_consecutive_failures must be a whole number of 1 or more, not {failures!r}"
-            raise ValueError(msg)
-        Pace.between(self.poll_interval, self.max_poll_interval)
 
 
 @dataclass(frozen=True, slots=True)

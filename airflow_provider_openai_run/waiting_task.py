@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
-from airflow_provider_openai_run.run import RunRef
-from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
-from airflow_provider_openai_run.waiting import Wait, WaitOptions
+from airflow_provider_openai_run.run_ref import RunRef
+from airflow_provider_openai_run.wait_options import WaitOptions
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.exceptions import OpenAIRunError
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+    from airflow_provider_openai_run.outcome import Outcome
+    from airflow_provider_openai_run.waiting import Wait
 
 #: How much later than the trigger's own deadline Airflow ends a deferral, so that the trigger's message comes
 #: first.
@@ -26,6 +27,7 @@ class WaitingTask(BaseOperator):
     """
     A task that is about one run, and may wait for it.
 
+    What is needed only to run the task is imported then, so that a DAG file that names it is parsed quickly.
     Its subclasses set ``conn_id``, ``run_id`` and ``thread_id`` (templated), and ``wait_options``.
     """
 
@@ -71,12 +73,29 @@ class WaitingTask(BaseOperator):
         :param timeout: seconds after ``started_at`` when to give up; None waits as long as it takes.
         :param started_at: when the task first started to wait, in epoch seconds; None means now.
         """
+        from airflow_provider_openai_run.waiting import Wait
+
         began = time.time() if started_at is None else started_at
         deadline = None if timeout is None else began + timeout
         return Wait(self.ref, WaitOptions(started_at=began, deadline=deadline, **self.wait_options))
 
+    def look(self, wait: Wait) -> Outcome | None:
+        """Look at the run once; give None if the wait is not over."""
+        from airflow_provider_openai_run.outcome import Outcome
+
+        decision = self.hook.poll(wait)
+        return decision if isinstance(decision, Outcome) else None
+
+    def outcome_of(self, event: dict[str, Any]) -> Outcome:
+        """Read what the trigger sent."""
+        from airflow_provider_openai_run.outcome import Outcome
+
+        return Outcome.from_event(event)
+
     def defer_until_ended(self, wait: Wait) -> NoReturn:
         """Hand a wait to the triggerer; the task goes on in ``execute_complete``."""
+        from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+
         deadline = wait.options.deadline
         left = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()))
         self.log.info("Deferring until %s has ended", wait.ref)

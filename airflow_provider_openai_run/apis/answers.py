@@ -25,7 +25,8 @@ from airflow_provider_openai_run.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_openai_run.run import Json, RunRef
+    from airflow_provider_openai_run.run import Json
+    from airflow_provider_openai_run.run_ref import RunRef
 
 _PASSING = frozenset({408, 409, 425, 429})
 _SECRET = re.compile(r"(?i)\b(?:sk|sess|org|proj)-[\w*.-]{4,}|(?<=bearer )\S+|(?<=api key provided: )\S+")

@@ -17,7 +17,8 @@ from airflow_provider_openai_run.apis.values import (
     text_or_none,
     usage_of,
 )
-from airflow_provider_openai_run.run import Json, Run, RunRef, RunStep
+from airflow_provider_openai_run.run import Json, Run, RunStep
+from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.status import Meaning, meaning_of
 
 _BETA = {"OpenAI-Beta": "assistants=v2"}

@@ -15,7 +15,8 @@ from typing import TypeAlias, TypeVar
 from airflow_provider_openai_run.apis import Request, api_for
 from airflow_provider_openai_run.apis.assistants import AssistantsApi, required_action_of
 from airflow_provider_openai_run.apis.values import list_or_none, seconds
-from airflow_provider_openai_run.run import Json, Run, RunRef, RunStep
+from airflow_provider_openai_run.run import Json, Run, RunStep
+from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.status import Meaning
 
 log = logging.getLogger(__name__)

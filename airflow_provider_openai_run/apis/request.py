@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.run import Json, Run, RunRef, RunStep
+    from airflow_provider_openai_run.run import Json, Run, RunStep
+    from airflow_provider_openai_run.run_ref import RunRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,12 @@ from airflow_provider_openai_run.apis import Request, api_for, operations
 from airflow_provider_openai_run.apis.answers import Answer, object_of
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.hooks.sdk import asend, no_client_error, send
-from airflow_provider_openai_run.outcome import Outcome, check_accepted_statuses
-from airflow_provider_openai_run.run import Json, Run, RunRef, RunStep
-from airflow_provider_openai_run.waiting import Decision, Wait, WaitOptions
+from airflow_provider_openai_run.outcome import Outcome
+from airflow_provider_openai_run.run import Json, Run, RunStep
+from airflow_provider_openai_run.run_ref import RunRef
+from airflow_provider_openai_run.status import check_accepted_statuses
+from airflow_provider_openai_run.wait_options import WaitOptions
+from airflow_provider_openai_run.waiting import Decision, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_openai_run.apis import Request
-    from airflow_provider_openai_run.run import RunRef
+    from airflow_provider_openai_run.run_ref import RunRef
 
 # openai 3 left httpx for httpx2.
 _HTTP = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")

@@ -9,9 +9,8 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_openai_run.exceptions import OpenAIRunError
 from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
-from airflow_provider_openai_run.outcome import Outcome
 from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.waiting import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction
+from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction
 from airflow_provider_openai_run.waiting_task import WaitingTask, unretried
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_openai_run.outcome import Outcome
     from airflow_provider_openai_run.run import Json, Run
 
 #: What a set of attributes may measure as JSON before the task's log advises another XCom backend, in bytes.
@@ -26,7 +26,8 @@ DEFAULT_XCOM_SIZE_WARNING = 1_000_000
 
 _SIZE_ADVICE = (
     "The attributes of %s measure %s bytes as JSON, above xcom_size_warning (%s). Consider "
-    "include_steps=False, or an XCom backend in object storage: airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
+    "include_steps=False, or an XCom backend in object storage: "
+    "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
 )
 
 
@@ -111,15 +112,15 @@ class OpenAIGetRunOperator(WaitingTask):
         """Wait if asked to, retrieve the run, and give its attributes."""
         if self.wait_for_completion:
             wait = self.new_wait(self.timeout)
-            decision = self.hook.poll(wait) if self.deferrable else self.hook.wait(wait)
-            if not isinstance(decision, Outcome):
+            outcome = self.look(wait) if self.deferrable else self.hook.wait(wait)
+            if outcome is None:
                 self.defer_until_ended(wait)
-            self._check(decision)
+            self._check(outcome)
         return self._retrieve(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Json]:
         """Retrieve the run that the trigger waited for, and give its attributes."""
-        self._check(Outcome.from_event(event))
+        self._check(self.outcome_of(event))
         return self._retrieve(context)
 
     def _check(self, outcome: Outcome) -> None:
@@ -156,6 +157,8 @@ class OpenAIGetRunOperator(WaitingTask):
         step = run.failing_step
         what = f"Its failing step is {step.id} ({step.type}, {step.status})" if step else ""
         why = f": {step.last_error}." if step and step.last_error else "."
+        from airflow_provider_openai_run.outcome import Outcome
+
         return unretried(Outcome.of(run, self.ref).ended_error(what and what + why))
 
     def _advise_on_size(self, attributes: dict[str, Json]) -> None:

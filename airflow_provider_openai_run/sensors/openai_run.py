@@ -21,15 +21,18 @@ from airflow_provider_openai_run.exceptions import (
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
-from airflow_provider_openai_run.outcome import Outcome, check_accepted_statuses
 from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.waiting import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction, Wait
+from airflow_provider_openai_run.status import check_accepted_statuses
+from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction
 from airflow_provider_openai_run.waiting_task import WaitingTask, also, unretried
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from airflow.sdk import Context
+
+    from airflow_provider_openai_run.outcome import Outcome
+    from airflow_provider_openai_run.waiting import Wait
 
 
 class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
@@ -107,17 +110,17 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         wait = self.new_wait(self.timeout)
-        decision = self.hook.poll(wait)
-        if isinstance(decision, Outcome):
-            return self._conclude(decision)
-        return self.defer_until_ended(wait)
+        outcome = self.look(wait)
+        return self.defer_until_ended(wait) if outcome is None else self._conclude(outcome)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Conclude from what the trigger sent."""
-        return self._conclude(Outcome.from_event(event))
+        return self._conclude(self.outcome_of(event))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once; again and again while the API fails, if another process would look next."""
+        from airflow_provider_openai_run.outcome import Outcome
+
         wait = self._wait = self._wait or self.new_wait(self.timeout, self._started_at(context))
         decision = self.hook.poll(wait)
         while self.reschedule and wait.is_failing and not isinstance(decision, Outcome):

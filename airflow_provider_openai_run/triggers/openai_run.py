@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_openai_run.outcome import Outcome
-from airflow_provider_openai_run.run import RunRef
-from airflow_provider_openai_run.waiting import Wait, WaitOptions
+from airflow_provider_openai_run.run_ref import RunRef
+from airflow_provider_openai_run.wait_options import WaitOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_openai_run.waiting import Decision
+    from airflow_provider_openai_run.waiting import Decision, Wait
     from airflow_provider_openai_run.watcher import Watch
 
 _WATCHER = "airflow_provider_openai_run.watcher"
@@ -67,6 +66,8 @@ class OpenAIRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, tell the task's log about changes and troubles, and send the outcome."""
         watch = await self._watch()
+        from airflow_provider_openai_run.outcome import Outcome
+
         try:
             while not isinstance(decision := await watch.news(), Outcome):
                 self._log_notes(decision)
@@ -80,6 +81,8 @@ class OpenAIRunTrigger(BaseTrigger):
         if not hasattr(watcher, "watch"):
             # Not there, or another thread is importing it: the SDK comes with it, which takes half a second.
             watcher = await asyncio.to_thread(import_module, _WATCHER)
+        from airflow_provider_openai_run.waiting import Wait
+
         watch: Watch = watcher.watch(self.conn_id, Wait(self.ref, self.options))
         return watch
 

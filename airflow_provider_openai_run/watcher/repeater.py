@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.apis import Request
     from airflow_provider_openai_run.apis.answers import Sent
-    from airflow_provider_openai_run.run import RunRef
+    from airflow_provider_openai_run.run_ref import RunRef
 
 #: How long a prepared request is repeated, in seconds: less than any token's last minutes.
 _PREPARED_FOR = 60.0
