@@ -1,0 +1,222 @@
+"""What the Assistants API needs before a run can be: assistants, threads and messages.
+
+See https://platform.openai.com/docs/api-reference/threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_openai_run.sandbox.errors import APIError, missing, not_found
+from airflow_provider_openai_run.sandbox.paging import Cursor, page
+from airflow_provider_openai_run.sandbox.scripts import Json
+from airflow_provider_openai_run.sandbox.store import Store, Thread, read_metadata
+from airflow_provider_openai_run.sandbox.timeline import opaque_id
+
+
+def create_assistant(store: Store, body: Json) -> Json:
+    """
+    Create an assistant.
+
+    :param store: what the sandbox remembers.
+    :param body: the request's JSON.
+    """
+    if not body.get("model"):
+        raise missing("model")
+    assistant = {
+        "id": store.new_id("asst"),
+        "object": "assistant",
+        "created_at": int(store.now()),
+        "name": body.get("name"),
+        "description": body.get("description"),
+        "model": body["model"],
+        "instructions": body.get("instructions"),
+        "tools": body.get("tools") or [],
+        "top_p": body.get("top_p", 1.0),
+        "temperature": body.get("temperature", 1.0),
+        "reasoning_effort": body.get("reasoning_effort"),
+        "tool_resources": body.get("tool_resources") or {},
+        "metadata": read_metadata(body),
+        "response_format": body.get("response_format") or "auto",
+    }
+    store.assistants[assistant["id"]] = assistant
+    return assistant
+
+
+def get_assistant(store: Store, assistant_id: str) -> Json:
+    """
+    Retrieve an assistant.
+
+    :param store: what the sandbox remembers.
+    :param assistant_id: its id.
+    """
+    if assistant_id not in store.assistants:
+        raise not_found("assistant", assistant_id)
+    return store.assistants[assistant_id]
+
+
+def create_thread(store: Store, body: Json, *, thread_id: str | None = None) -> Json:
+    """
+    Create a thread.
+
+    :param store: what the sandbox remembers.
+    :param body: the request's JSON.
+    :param thread_id: its id; a new one unless given.
+    """
+    thread = Thread(
+        body={
+            "id": thread_id or store.new_id("thread"),
+            "object": "thread",
+            "created_at": int(store.now()),
+            "metadata": read_metadata(body),
+            "tool_resources": body.get("tool_resources") or {},
+        },
+    )
+    messages = [_message(store, thread.body["id"], message) for message in body.get("messages") or ()]
+    thread.messages.extend(messages)
+    store.threads[thread.body["id"]] = thread
+    return thread.body
+
+
+def find_thread(store: Store, thread_id: str) -> Thread:
+    """
+    Find a thread.
+
+    :param store: what the sandbox remembers.
+    :param thread_id: its id.
+    :raises APIError: 404 when there is none.
+    """
+    if thread_id not in store.threads:
+        raise not_found("thread", thread_id)
+    return store.threads[thread_id]
+
+
+def active_run(store: Store, thread_id: str) -> str | None:
+    """
+    Tell the id of the run that is under way in a thread, if one is.
+
+    :param store: what the sandbox remembers.
+    :param thread_id: the thread's id.
+    """
+    for run_id, run in store.runs.items():
+        is_alive = run.body["thread_id"] == thread_id and run.seeded is None
+        if is_alive and not run.life.at(store.now()).has_ended:
+            return run_id
+    return None
+
+
+def delete_thread(store: Store, thread_id: str) -> Json:
+    """
+    Delete a thread, and its runs with it.
+
+    :param store: what the sandbox remembers.
+    :param thread_id: its id.
+    """
+    find_thread(store, thread_id)
+    del store.threads[thread_id]
+    for run_id in [run_id for run_id, run in store.runs.items() if run.body["thread_id"] == thread_id]:
+        del store.runs[run_id]
+    return {"id": thread_id, "object": "thread.deleted", "deleted": True}
+
+
+def create_message(store: Store, thread_id: str, body: Json) -> Json:
+    """
+    Put a message into a thread.
+
+    :param store: what the sandbox remembers.
+    :param thread_id: the thread's id.
+    :param body: the request's JSON.
+    """
+    thread = find_thread(store, thread_id)
+    active = active_run(store, thread_id)
+    if active is not None:
+        raise APIError(400, f"Can't add messages to {thread_id} while a run {active} is active.")
+    message = _message(store, thread_id, body)
+    thread.messages.append(message)
+    return message
+
+
+def add_messages(store: Store, thread_id: str, messages: list[Json]) -> None:
+    """
+    Put the additional messages of a run into its thread.
+
+    :param store: what the sandbox remembers.
+    :param thread_id: the thread's id.
+    :param messages: the messages' JSON as requested.
+    """
+    find_thread(store, thread_id).messages.extend(_message(store, thread_id, message) for message in messages)
+
+
+def list_messages(store: Store, thread_id: str, cursor: Cursor) -> Json:
+    """
+    List the messages of a thread, those its runs have written included.
+
+    :param store: what the sandbox remembers.
+    :param thread_id: the thread's id.
+    :param cursor: which part of the list.
+    """
+    messages = [*find_thread(store, thread_id).messages, *_written(store, thread_id)]
+    return page(sorted(messages, key=lambda message: float(message["created_at"])), cursor, kind="message")
+
+
+def message_id_of(step_id: str) -> str:
+    """
+    Tell the id of the message that a step writes.
+
+    :param step_id: the step's id.
+    """
+    return opaque_id("msg", step_id)
+
+
+def _written(store: Store, thread_id: str) -> list[Json]:
+    written = []
+    for run_id, run in store.runs.items():
+        if run.body["thread_id"] != thread_id:
+            continue
+        for played in run.life.at(store.now()).steps:
+            if played.step.type == "message_creation" and played.status == "completed":
+                message = _message_body(thread_id, played.began_at, "assistant", _text(played.step.text), {})
+                message |= {
+                    "id": message_id_of(played.id),
+                    "assistant_id": run.body["assistant_id"],
+                    "run_id": run_id,
+                }
+                written.append(message)
+    return written
+
+
+def _message(store: Store, thread_id: str, body: Json) -> Json:
+    for name in ("role", "content"):
+        if name not in body:
+            raise missing(name)
+    content = body["content"]
+    parts = _text(content) if isinstance(content, str) else [_part(part) for part in content]
+    message = _message_body(thread_id, store.now(), body["role"], parts, read_metadata(body))
+    message |= {"id": store.new_id("msg"), "attachments": body.get("attachments") or []}
+    return message
+
+
+def _message_body(
+    thread_id: str, created_at: float, role: str, content: list[Json], metadata: dict[str, str]
+) -> Json:
+    return {
+        "id": None,
+        "object": "thread.message",
+        "created_at": int(created_at),
+        "assistant_id": None,
+        "thread_id": thread_id,
+        "run_id": None,
+        "role": role,
+        "content": content,
+        "attachments": [],
+        "metadata": metadata,
+    }
+
+
+def _text(text: str) -> list[Json]:
+    return [{"type": "text", "text": {"value": text, "annotations": []}}]
+
+
+def _part(part: dict[str, Any]) -> Json:
+    text = part.get("text")
+    return _text(text)[0] if part.get("type") == "text" and isinstance(text, str) else part

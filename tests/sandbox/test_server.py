@@ -1,0 +1,125 @@
+"""Starting, stopping, and where it listens."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import urllib.parse
+
+import pytest
+import requests
+
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.sandbox.server import is_loopback
+
+KEY = {"authorization": "Bearer sandbox-key"}
+
+
+def test_it_takes_requests_while_it_is_open_and_leaves_nothing() -> None:
+    before = set(threading.enumerate())
+    with Sandbox() as sandbox:
+        url = f"{sandbox.base_url}/models"
+        assert requests.get(url, headers=KEY, timeout=30).status_code == 200
+        assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) == before
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, headers=KEY, timeout=30)
+
+
+def test_an_idle_connection_does_not_hold_up_its_end() -> None:
+    before = set(threading.enumerate())
+    with Sandbox() as sandbox, requests.Session() as session:
+        session.get(f"{sandbox.base_url}/models", headers=KEY, timeout=30)
+        began = time.monotonic()
+        sandbox.stop()
+        assert time.monotonic() - began < 20
+    assert set(threading.enumerate()) == before
+
+
+def test_what_it_remembers_outlives_a_stop() -> None:
+    sandbox = Sandbox()
+    run = sandbox.create_run(script="queued")
+    for _ in range(2):
+        with sandbox:
+            path = f"{sandbox.base_url}/threads/{run['thread_id']}/runs/{run['id']}"
+            assert requests.get(path, headers=KEY, timeout=30).json()["id"] == run["id"]
+
+
+def test_several_can_be_open_at_once() -> None:
+    with Sandbox() as first, Sandbox(api_key="another") as second:
+        assert first.base_url != second.base_url
+        first.create_run()
+        assert (len(first.state()["runs"]), len(second.state()["runs"])) == (1, 0)
+        assert requests.get(f"{second.base_url}/models", headers=KEY, timeout=30).status_code == 401
+
+
+def test_stopping_twice_is_stopping_once() -> None:
+    sandbox = Sandbox()
+    sandbox.start()
+    sandbox.stop()
+    sandbox.stop()
+
+
+def test_a_port_that_is_taken_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        sandbox = Sandbox(port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            sandbox.start()
+
+
+def test_it_has_no_address_before_it_is_bound() -> None:
+    with pytest.raises(RuntimeError, match="no port before"):
+        _ = Sandbox().base_url
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_loopback_is_where_it_may_listen(host: str) -> None:
+    assert is_loopback(host)
+    Sandbox(host=host)
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - it is what must be refused
+
+
+@pytest.mark.parametrize(
+    "host", [EVERYWHERE, "::", "192.168.1.5", "example.com", "", "127.0.0.1.example.com"]
+)
+def test_it_refuses_to_listen_anywhere_else(host: str) -> None:
+    with pytest.raises(ValueError, match="no address of loopback"):
+        Sandbox(host=host)
+
+
+def test_it_may_be_allowed_to_listen_elsewhere() -> None:
+    sandbox = Sandbox(host="192.168.1.5", allow_remote=True)
+    assert sandbox.api_key == "sandbox-key"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_it_listens_on_ipv6_too() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine's loopback has no IPv6")
+    with Sandbox(host="::1") as sandbox:
+        assert sandbox.base_url.startswith("http://[::1]:")
+        assert requests.get(f"{sandbox.base_url}/models", headers=KEY, timeout=30).status_code == 200
+
+
+def test_the_airflow_connection_is_given_in_both_forms() -> None:
+    with Sandbox(api_key="k/e:y@") as sandbox:
+        assert json.loads(sandbox.connection_json()) == {
+            "conn_type": "openai",
+            "host": sandbox.base_url,
+            "password": "k/e:y@",
+        }
+        parsed = urllib.parse.urlsplit(sandbox.airflow_connection_uri)
+        assert parsed.scheme == "openai"
+        assert urllib.parse.unquote(parsed.password or "") == "k/e:y@"
+        assert urllib.parse.unquote(parsed.netloc.rpartition("@")[2]) == sandbox.base_url
+
+
+def test_an_unknown_default_script_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no script 'nope'"):
+        Sandbox(default_script="nope")
