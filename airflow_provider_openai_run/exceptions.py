@@ -12,6 +12,10 @@ The errors of this provider.
     │   └── RunIncompleteError
     ├── RunRequiresActionError        the run waits for tool outputs or an approval
     ├── RunWaitTimeoutError           the wait's deadline passed first
+    ├── ThreadBusyError               another run is active on the thread a run was to be made on
+    ├── ToolCallError                 a tool could not be called, or gave what cannot be handed over
+    ├── TokenBudgetSpentError         the tokens a task may use were spent before its run had ended
+    ├── AnswerFormatError             the answer is not what the model was asked to keep to
     └── RunRequestError               the API could not be asked, or did not answer as it should
         ├── RunAuthenticationError    401, 403: the connection's credentials are refused
         ├── RunNotFoundError          404
@@ -102,6 +106,22 @@ class RunWaitTimeoutError(OpenAIRunError):
     """The deadline of the wait passed before the run ended."""
 
 
+class ThreadBusyError(OpenAIRunError):
+    """Another run is active on the thread that a run was to be made on."""
+
+
+class ToolCallError(OpenAIRunError):
+    """A tool that a run asked for could not be called, or gave what cannot be handed over."""
+
+
+class TokenBudgetSpentError(OpenAIRunError):
+    """The tokens that a task may use were spent before its run had ended."""
+
+
+class AnswerFormatError(OpenAIRunError):
+    """The answer of a run is not of the format the model was asked to keep to."""
+
+
 class RunRequestError(OpenAIRunError):
     """
     The API could not be asked about the run, or its answer was an error or no valid JSON.
@@ -144,6 +164,10 @@ _ALL: tuple[type[OpenAIRunError], ...] = (
     *_ENDED_ERRORS.values(),
     RunRequiresActionError,
     RunWaitTimeoutError,
+    ThreadBusyError,
+    ToolCallError,
+    TokenBudgetSpentError,
+    AnswerFormatError,
     RunRequestError,
     RunAuthenticationError,
     RunNotFoundError,

@@ -63,7 +63,7 @@ class Outcome:
             ref=ref,
             status=run.status,
             reason=None if run.reason is None else without_secrets(run.reason),
-            code=run.last_error.code if run.last_error else None,
+            code=without_secrets(run.last_error.code) if run.last_error and run.last_error.code else None,
             request_id=request_id,
         )
 
@@ -86,9 +86,9 @@ class Outcome:
 
         :param more: a further sentence for its message.
         """
-        why = f": {self.reason}" if self.reason else ", and the API gave no reason"
+        why = self.reason.rstrip(".") if self.reason else "the API gave no reason"
         request_id = f" (request id {self.request_id})" if self.request_id else ""
-        message = f"{self.ref} ended as {self.status}{why}{request_id}. {more or 'It will not change.'}"
+        message = f"{self.ref} ended as {self.status}: {why}{request_id}. {more or 'It will not change.'}"
         return ended_error_for(self.status)(
             message,
             run_id=self.ref.run_id,

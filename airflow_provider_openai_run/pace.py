@@ -11,6 +11,7 @@ DEFAULT_MAX_POLL_INTERVAL = 120.0
 DEFAULT_GROWTH = 1.5
 
 _JITTER = 0.1
+_LEAST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Pace:
     :param poll_interval: the shortest interval, in seconds.
     :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
     :param growth: the interval is this times the square root of the seconds waited.
-    :raises ValueError: for an interval that is no positive number, or a longest below the shortest.
+    :raises ValueError: for an interval that is no number of 0.01 or more, or a longest below the shortest.
     """
 
     poll_interval: float = DEFAULT_POLL_INTERVAL
@@ -35,8 +36,12 @@ class Pace:
     def __post_init__(self) -> None:
         for name in ("poll_interval", "max_poll_interval", "growth"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                msg = f"{name} must be a positive number of seconds, not {value!r}"
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not _LEAST <= value < math.inf
+            ):
+                msg = f"{name} must be a number of seconds of {_LEAST} or more, not {value!r}"
                 raise ValueError(msg)
         if self.max_poll_interval < self.poll_interval:
             msg = (

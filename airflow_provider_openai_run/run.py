@@ -88,7 +88,7 @@ class RunError:
         return cls(**_unflat(cls, value))
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}" if self.code else str(self.message)
+        return ": ".join(part for part in (self.code, self.message) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class RunStep:
     @classmethod
     def from_xcom(cls, value: dict[str, Json]) -> Self:
         """Read what :meth:`to_xcom` gave."""
-        return cls(**_values(cls, value))
+        return cls(**_values(cls, {"id": None, **value}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ class Run:
     @property
     def reason(self) -> str | None:
         """Why the run ended without success, in the API's words; None if the API gave none."""
-        if self.last_error is not None:
+        if self.last_error is not None and str(self.last_error):
             return str(self.last_error)
         cause = (self.incomplete_details or {}).get("reason")
         return f"incomplete: {cause}" if cause else None

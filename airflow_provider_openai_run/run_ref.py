@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
 
-_REFUSED_IN_IDS = re.compile(r"[\s/?#\x00-\x1f\x7f-\x9f\\%]|\.\.")
+_REFUSED_IN_IDS = re.compile(r"[\s/?#\x00-\x1f\x7f-\x9f\\%\ud800-\udfff]|\.\.|^\.$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def _refuse_bad_id(name: str, value: object) -> None:
     elif not value:
         problem = "is empty"
     elif bad := _REFUSED_IN_IDS.search(value):
-        problem = f"holds {bad.group()!r}, which no id has"
+        problem = f"holds {bad.group()!r}, which no id holds"
     else:
         return
     way_out = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -37,6 +38,12 @@ class WaitOptions:
     max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES
 
     def __post_init__(self) -> None:
+        for name in ("started_at", "deadline"):
+            value = getattr(self, name)
+            if name == "deadline" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{name} must be epoch seconds, not {value!r}")
         known = get_args(OnRequiresAction)
         if self.on_requires_action not in known:
             msg = f"on_requires_action must be one of {known}, not {self.on_requires_action!r}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_openai_run.apis import api_for
 from airflow_provider_openai_run.apis.answers import Answer, object_of, poll_after
+from airflow_provider_openai_run.apis.values import list_or_none
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunNotFoundError,
@@ -60,7 +61,17 @@ class Wait:
     :param draw: gives random numbers from [0, 1), for the jitter.
     """
 
-    __slots__ = ("_draw", "_failures", "_last_error", "_pace", "_said", "options", "ref", "status")
+    __slots__ = (
+        "_draw",
+        "_failures",
+        "_last_error",
+        "_pace",
+        "_request_id",
+        "_said",
+        "options",
+        "ref",
+        "status",
+    )
 
     def __init__(self, ref: RunRef, options: WaitOptions, draw: Callable[[], float] = random.random) -> None:
         self.ref = ref
@@ -69,6 +80,7 @@ class Wait:
         self._draw = draw
         self._pace = Pace.between(options.poll_interval, options.max_poll_interval)
         self._failures = 0
+        self._request_id: str | None = None
         self._last_error: RunRequestError | None = None
         self._said: frozenset[str] = frozenset()
 
@@ -104,7 +116,8 @@ class Wait:
         :param request_id: of the answer.
         """
         notes = [*self._note_recovery(), *self._note_status(run.status, now)]
-        self.status = run.status
+        self.status = run.status if run.status is None else run.status[:200]
+        self._request_id = request_id
         outcome = self._end(run, request_id)
         if outcome is None and self._is_late(now):
             outcome = self.expire(now)
@@ -112,10 +125,10 @@ class Wait:
             return replace(outcome, notes=tuple(notes))
         if run.meaning is Meaning.NEEDS_ACTION:
             said = f"{self.ref} waits for {_pending(run)}; waiting until somebody has answered it"
-            notes += self._note_once("requires_action", said)
+            notes += self._note_once(said)
         elif run.meaning is Meaning.UNKNOWN:
             said = f"{self.ref} has the unknown status {run.status!r}; waiting for one that is documented"
-            notes += self._note_once(f"unknown {run.status}", said)
+            notes += self._note_once(said)
         interval = self._pace.interval(now - self.options.started_at, self._draw())
         return self._ask_in(max(interval, poll_after or 0.0), now, notes)
 
@@ -155,19 +168,24 @@ class Wait:
             seen = f"its last status was {self.status}"
         if trouble is not None:
             seen += f", and the last request failed: {trouble.message}"
-        budget = in_words((self.options.deadline or now) - self.options.started_at)
+        deadline = now if self.options.deadline is None else self.options.deadline
+        budget = in_words(deadline - self.options.started_at)
         message = f"Gave up waiting for {self.ref} after {budget}, the timeout: {_sentence(seen)} {_LEFT}"
-        return self._without_end(RunWaitTimeoutError(message, **self._facts(trouble)))
+        facts = self._facts(trouble)
+        facts["request_id"] = facts["request_id"] or self._request_id
+        return self._without_end(RunWaitTimeoutError(message, **facts))
 
     def _end(self, run: Run, request_id: str | None) -> Outcome | None:
         """Give the outcome of a run that ended or waits for somebody; None if that is to be borne."""
         on_requires_action = self.options.on_requires_action
-        waits_for_somebody = run.required_action is not None or run.meaning is Meaning.NEEDS_ACTION
-        if waits_for_somebody and on_requires_action == "fail":
-            message = f"{self.ref} waits for {_pending(run)}, and on_requires_action is 'fail'. {_LEFT}"
+        asks = run.meaning is Meaning.NEEDS_ACTION or (run.is_successful and bool(run.required_action))
+        if asks and on_requires_action == "fail":
+            left = "It has ended; its calls are unanswered." if run.is_terminal else _LEFT
+            told = f"{self.ref} is {run.status} and waits for {_pending(run)}"
+            message = f"{told}, and on_requires_action is 'fail' (request id {request_id}). {left}"
             facts = self._facts(None) | {"request_id": request_id}
             return self._without_end(RunRequiresActionError(message, **facts))
-        if not run.is_terminal and on_requires_action != "return":
+        if not run.is_terminal and not (asks and on_requires_action == "return"):
             return None
         return Outcome.of(run, self.ref, request_id)
 
@@ -176,7 +194,9 @@ class Wait:
         count = f"{self._failures} failed requests in a row" if self._failures > 1 else "a failed request"
         seen = f"its last status was {self.status}" if self.status else "no status was seen"
         message = f"Gave up waiting for {self.ref} after {waited} and {count}: {_sentence(error.message)} "
-        message += f"Before that {seen}. {_LEFT}"
+        message += f"Before that {seen}."
+        if not isinstance(error, RunNotFoundError):
+            message += f" {_LEFT}"
         return self._without_end(type(error)(message, **self._facts(error)))
 
     def _without_end(self, error: OpenAIRunError) -> Outcome:
@@ -197,7 +217,8 @@ class Wait:
         failures, self._failures, self._last_error = self._failures, 0, None
         if not failures:
             return []
-        return [Note(logging.INFO, f"{self.ref} answers again after {failures} failed requests")]
+        count = "a failed request" if failures == 1 else f"{failures} failed requests"
+        return [Note(logging.INFO, f"{self.ref} answers again after {count}")]
 
     def _note_status(self, status: str | None, now: float) -> list[Note]:
         if status == self.status:
@@ -206,13 +227,15 @@ class Wait:
         before = f" (was {self.status})" if self.status else ""
         return [Note(logging.INFO, f"{self.ref} is {status}{before} after {waited}")]
 
-    def _note_once(self, topic: str, text: str) -> list[Note]:
-        if topic in self._said:
+    def _note_once(self, text: str) -> list[Note]:
+        if text in self._said:
             return []
-        self._said |= {topic}
+        self._said |= {text}
         return [Note(logging.WARNING, text)]
 
 
+_LONGEST_IN_WORDS = 1e9
+_MOST_CALLS_NAMED = 5
 _LEFT = "The run itself was left as it is: it may still go on and use tokens."
 
 
@@ -222,8 +245,10 @@ def in_words(seconds: float) -> str:
 
     :param seconds: of any sign; a negative one counts as none.
     """
-    if seconds < 1:
+    if seconds < 0.95:
         return f"{max(seconds, 0.0):.1f} seconds"
+    if seconds > _LONGEST_IN_WORDS:
+        return "more than 30 years"
     from pendulum import duration
 
     return duration(seconds=round(seconds)).in_words()
@@ -238,11 +263,12 @@ def _pending(run: Run) -> str:
     action = run.required_action or {}
     calls: list[Json] = []
     for kind in (action.get("submit_tool_outputs"), action.get("submit_tool_approval")):
-        calls += (kind.get("tool_calls") if isinstance(kind, dict) else None) or []
-    names = [_call_name(call) for call in calls if isinstance(call, dict)]
-    return (
-        f"{action.get('type') or 'an action'}: {', '.join(names)}" if names else "an action it does not name"
-    )
+        calls += list_or_none(kind.get("tool_calls") if isinstance(kind, dict) else None) or []
+    names = [_call_name(call)[:100] for call in calls[:_MOST_CALLS_NAMED] if isinstance(call, dict)]
+    if not names:
+        return "an action it does not name"
+    more = f" and {len(calls) - len(names)} more" if len(calls) > len(names) else ""
+    return f"{str(action.get('type') or 'an action')[:100]}: {', '.join(names)}{more}"
 
 
 def _call_name(call: dict[str, Json]) -> str:

@@ -7,6 +7,7 @@ https://platform.openai.com/docs/guides/error-codes/api-errors.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.run_ref import RunRef
 
 _PASSING = frozenset({408, 409, 425, 429})
-_SECRET = re.compile(r"(?i)\b(?:sk|sess|org|proj)-[\w*.-]{4,}|(?<=bearer )\S+|(?<=api key provided: )\S+")
+_SECRET = re.compile(
+    r"(?i)(?<![a-z0-9])(?:sk|sess|org|proj)-[\w*.-]{4,}|(?<=bearer)[\s:]+\S+|(?<=api key provided:)\s*\S+"
+)
 _LONGEST_MESSAGE = 500
+_LONGEST_PAUSE = 3600.0
 _OPENAI_HOST = "api.openai.com"
 _ASSISTANTS_ENDED = (
     "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs any more. "
@@ -74,12 +78,12 @@ def poll_after(headers: Mapping[str, str], now: float) -> float | None:
     Give how many seconds the API asks to be left alone, by any of the headers it has for that.
 
     :param headers: of any answer: ``retry-after-ms``, ``retry-after`` (seconds or an HTTP date) and
-        ``openai-poll-after-ms`` are read, and the longest of them counts.
+        ``openai-poll-after-ms`` are read, and the longest of them counts, an hour at most.
     :param now: epoch seconds, for the date.
     """
     waits = [_number(headers.get(name), 1000) for name in ("retry-after-ms", "openai-poll-after-ms")]
     waits.append(_retry_after(headers.get("retry-after"), now))
-    return max((wait for wait in waits if wait is not None and wait >= 0), default=None)
+    return max((min(wait, _LONGEST_PAUSE) for wait in waits if wait is not None and wait >= 0), default=None)
 
 
 def _number(text: str | None, divisor: int = 1) -> float | None:
@@ -94,7 +98,7 @@ def _retry_after(text: str | None, now: float) -> float | None:
         return number
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
 
@@ -116,13 +120,16 @@ def object_of(
     if answer.http_status >= HTTPStatus.BAD_REQUEST:
         raise _refusal(answer, ref, now, base_url)
     try:
-        body = json.loads(answer.body)
+        body = _parsed(answer.body)
     except ValueError:
         raise _malformed(answer, ref, "no valid JSON") from None
     if not isinstance(body, dict):
         raise _malformed(answer, ref, f"a JSON {type(body).__name__} where an object was due")
-    if not body.get(key) and not isinstance(body.get(key), list):
-        raise _malformed(answer, ref, f"a JSON object without {key!r}")
+    held = body.get(key)
+    is_there = isinstance(held, list) if key == "data" else isinstance(held, str | int) and bool(held)
+    if not is_there:
+        error = f" but with the error {_code_and_message(answer)[1]!r}" if body.get("error") else ""
+        raise _malformed(answer, ref, f"a JSON object without {key!r}{error}")
     return body
 
 
@@ -141,9 +148,18 @@ def _refusal(answer: Answer, ref: RunRef | None, now: float, base_url: str) -> R
         return RunAuthenticationError(f"{told}. {way_out}", **facts)
     if status != HTTPStatus.NOT_FOUND:
         return RunRequestError(told, **facts)
-    if ref and ref.thread_id and urlsplit(base_url).hostname == _OPENAI_HOST:
+    if (ref is None or ref.thread_id) and _is_openai(base_url):
         return AssistantsApiEndedError(f"{_ASSISTANTS_ENDED} {told}", **facts)
     return RunNotFoundError(f"{told}. Check run_id, thread_id and the connection's host.", **facts)
+
+
+def _is_openai(base_url: str) -> bool:
+    """Tell OpenAI's own hosts: api.openai.com and those of its regions."""
+    try:
+        host = urlsplit(base_url).hostname or ""
+    except ValueError:
+        return False
+    return f".{host}".endswith(f".{_OPENAI_HOST}")
 
 
 def _malformed(answer: Answer, ref: RunRef | None, what: str) -> RunRequestError:
@@ -165,15 +181,31 @@ def _request_id(answer: Answer, before: str = " (") -> str:
 
 def _code_and_message(answer: Answer) -> tuple[str | None, str]:
     try:
-        body = json.loads(answer.body)
+        body = _parsed(answer.body)
     except ValueError:
         return None, f"{_phrase(answer.http_status)}, without a JSON body"
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
         code = error.get("code") or error.get("type")
-        return (str(code) if code else None), without_secrets(str(error.get("message") or code))
+        said = error.get("message") or code or _phrase(answer.http_status)
+        return (without_secrets(str(code)) if code else None), without_secrets(str(said))
     said = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
     return None, without_secrets(str(said)) if said else _phrase(answer.http_status)
+
+
+def _parsed(body: bytes) -> Json:
+    """Parse strict JSON: what is none (NaN, Infinity) would fail in the XCom's database."""
+    try:
+        return json.loads(body, parse_constant=_finite, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _phrase(http_status: int) -> str:

@@ -14,6 +14,7 @@ from airflow_provider_openai_run.apis.values import (
     json_text,
     list_or_none,
     seconds,
+    strings_of,
     text_or_none,
     usage_of,
 )
@@ -36,19 +37,40 @@ class AssistantsApi:
 
     def list_steps(self, ref: RunRef, after: str | None) -> Request:
         """Ask for the hundred steps after the one with the id ``after``, oldest first."""
-        query = {"limit": _PAGE_SIZE, "order": "asc"}
-        if after is not None:
-            query["after"] = after
-        return Request("GET", f"{_path(ref)}/steps", query=query, headers=_BETA, answer_key="data")
+        return self._page(f"{_path(ref)}/steps", after, order="asc")
 
     def create(self, thread_id: str | None, params: dict[str, Json]) -> Request:
         """Ask for a new run on a thread, or on a new thread where ``thread_id`` is None."""
         path = "/threads/runs" if thread_id is None else f"/threads/{RunRef('-', thread_id).thread_id}/runs"
         return Request("POST", path, body=params, headers=_BETA)
 
+    def create_thread(self, params: dict[str, Json]) -> Request:
+        """Ask for a new thread, which costs nothing."""
+        return Request("POST", "/threads", body=params, headers=_BETA)
+
+    def list_runs(self, thread_id: str, after: str | None) -> Request:
+        """Ask for the hundred runs of a thread before the one with the id ``after``, newest first."""
+        return self._page(f"/threads/{RunRef('-', thread_id).thread_id}/runs", after, order="desc")
+
+    def list_messages(self, ref: RunRef, after: str | None) -> Request:
+        """Ask for a hundred messages of the run's thread, oldest first; servers may not heed ``run_id``."""
+        request = self._page(f"/threads/{ref.thread_id}/messages", after, order="asc")
+        request.query["run_id"] = ref.run_id
+        return request
+
+    def _page(self, path: str, after: str | None, *, order: str) -> Request:
+        query = {"limit": _PAGE_SIZE, "order": order}
+        if after is not None:
+            query["after"] = after
+        return Request("GET", path, query=query, headers=_BETA, answer_key="data")
+
     def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
-        """Hand over ``[{"tool_call_id": …, "output": …}]``."""
-        body = {**params, "tool_outputs": outputs}
+        """Hand over ``[{"tool_call_id": …, "output": …}]``, and ``tool_approvals`` of ``params``."""
+        body = (
+            dict(params)
+            if params.get("tool_approvals") and not outputs
+            else {**params, "tool_outputs": outputs}
+        )
         return Request("POST", f"{_path(ref)}/submit_tool_outputs", body=body, headers=_BETA)
 
     def cancel(self, ref: RunRef) -> Request:
@@ -58,7 +80,7 @@ class AssistantsApi:
     def read_run(self, body: dict[str, Json]) -> Run:
         """Read a run object; its steps are a list of their own."""
         return Run(
-            id=body["id"],
+            id=str(text_or_none(body["id"])),
             thread_id=text_or_none(body.get("thread_id")),
             assistant_id=text_or_none(body.get("assistant_id")),
             model=text_or_none(body.get("model")),
@@ -109,7 +131,7 @@ def required_action_of(steps: list[dict[str, Json]]) -> dict[str, Json] | None:
     calls = []
     for step in steps:
         details = step.get("step_details")
-        if meaning_of(step.get("status")) is Meaning.ACTIVE and isinstance(details, dict):
+        if meaning_of(text_or_none(step.get("status"))) is Meaning.ACTIVE and isinstance(details, dict):
             calls += [call for call in list_or_none(details.get("tool_calls")) or () if _is_pending(call)]
     pending = [{**call, "function": _without_output(call["function"])} for call in calls]
     return (
@@ -137,5 +159,5 @@ def _file_ids(body: dict[str, Json]) -> list[str]:
     found: dict[str, None] = {}
     for resource in (dict_or_none(body.get("tool_resources")) or {}).values():
         if isinstance(resource, dict):
-            found.update(dict.fromkeys(list_or_none(resource.get("file_ids")) or ()))
+            found.update(dict.fromkeys(strings_of(resource.get("file_ids"))))
     return list(found)

@@ -8,13 +8,14 @@ share everything but the await.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TypeAlias, TypeVar
 
 from airflow_provider_openai_run.apis import Request, api_for
 from airflow_provider_openai_run.apis.assistants import AssistantsApi, required_action_of
-from airflow_provider_openai_run.apis.values import list_or_none, seconds
+from airflow_provider_openai_run.apis.values import list_or_none, moment
 from airflow_provider_openai_run.run import Json, Run, RunStep
 from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.status import Meaning
@@ -25,7 +26,10 @@ T = TypeVar("T")
 Operation: TypeAlias = Generator[Request, dict[str, Json], T]
 
 #: Where the reading of steps ends at the latest, in pages of a hundred.
-MOST_PAGES = 200
+MOST_PAGES = 1000
+
+#: The run that a task has made is among the latest of its thread.
+_MOST_PAGES_OF_RUNS = 5
 
 
 def get_run(ref: RunRef, *, include_steps: bool = True, include_raw: bool = False) -> Operation[Run]:
@@ -39,6 +43,8 @@ def get_run(ref: RunRef, *, include_steps: bool = True, include_raw: bool = Fals
     api = api_for(ref.thread_id)
     body = yield api.retrieve(ref)
     run = api.read_run(body)
+    if run.thread_id is None:
+        run = dataclasses.replace(run, thread_id=ref.thread_id)
     if not include_steps:
         run = dataclasses.replace(run, steps=None)
     elif run.steps is None:
@@ -78,59 +84,121 @@ def list_raw_steps(ref: RunRef) -> Operation[list[dict[str, Json]]]:
 
     :param ref: the run.
     """
-    steps: dict[str, dict[str, Json]] = {}
+    if api_for(ref.thread_id).list_steps(ref, None) is None:
+        return []
+    ask = functools.partial(_steps_page, ref)
+    return _oldest_first((yield from _list_raw(f"steps of {ref}", ask)))
+
+
+def _steps_page(ref: RunRef, after: str | None) -> Request:
+    request = api_for(ref.thread_id).list_steps(ref, after)
+    if request is None:
+        msg = "this API has no list of steps"
+        raise TypeError(msg)
+    return request
+
+
+def _list_raw(
+    what: str, ask: Callable[[str | None], Request], most_pages: int = MOST_PAGES
+) -> Operation[list[dict[str, Json]]]:
+    """
+    Read a list, all pages, each of its items once.
+
+    :param what: what is in it, for the warnings.
+    :param ask: gives the request for the page after an id.
+    :param most_pages: where to stop.
+    """
+    items: dict[str, dict[str, Json]] = {}
     after: str | None = None
-    for _page in range(MOST_PAGES):
-        request = api_for(ref.thread_id).list_steps(ref, after)
-        if request is None:
-            return []
-        body = yield request
-        data = [step for step in list_or_none(body.get("data")) or () if isinstance(step, dict)]
-        known = len(steps)
-        for step in data:
-            steps.setdefault(str(step.get("id") or f"step without id {len(steps)}"), step)
+    for _page in range(most_pages):
+        body = yield ask(after)
+        data = [item for item in list_or_none(body.get("data")) or () if isinstance(item, dict)]
+        known = len(items)
+        for item in data:
+            items.setdefault(str(item.get("id") or f"item without id {len(items)}"), item)
         last = body.get("last_id") or (data[-1].get("id") if data else None)
         if not body.get("has_more") or not data:
             break
-        if last is None or last == after or len(steps) == known:
-            log.warning("The list of steps of %s says it has more after %s but does not move on", ref, last)
+        if last is None or last == after or len(items) == known:
+            log.warning("The list of %s says it has more after %s but does not move on", what, last)
             break
         after = str(last)
     else:
-        log.warning("Stopped reading the steps of %s after %d pages", ref, MOST_PAGES)
-    return _oldest_first(list(steps.values()))
+        log.warning("Stopped reading the %s after %d pages", what, most_pages)
+    return list(items.values())
 
 
 def _oldest_first(steps: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """Turn the list round where a server ignored ``order=asc``."""
-    first, last = (
-        (seconds(step.get("created_at")) for step in (steps[0], steps[-1])) if steps else (None, None)
-    )
-    newest_first = first is not None and last is not None and first > last
-    return steps[::-1] if newest_first else steps
+    times = [time for step in steps if (time := moment(step.get("created_at"))) is not None]
+    return steps[::-1] if times and times[0] > times[-1] else steps
 
 
-def create_run(thread_id: str | None, params: dict[str, Json]) -> Operation[Run]:
+def create_run(
+    thread_id: str | None, params: dict[str, Json], idempotency_key: str | None = None
+) -> Operation[Run]:
     """
     Create a run on a thread, or a thread and a run at once.
 
     :param thread_id: the thread; None makes a new one of ``params["thread"]``.
     :param params: the parameters of https://platform.openai.com/docs/api-reference/runs/createRun.
+    :param idempotency_key: sent as ``Idempotency-Key``: a server that heeds it makes no second run for it.
     """
     api = AssistantsApi()
-    body = yield api.create(thread_id, params)
+    body = yield _with_key(api.create(thread_id, params), idempotency_key)
     return api.read_run(body)
 
 
-def create_response(params: dict[str, Json]) -> Operation[Run]:
+def create_thread(params: dict[str, Json]) -> Operation[str]:
+    """
+    Create a thread, and give its id.
+
+    :param params: the parameters of https://platform.openai.com/docs/api-reference/threads/createThread.
+    """
+    body = yield AssistantsApi().create_thread(params)
+    return str(body["id"])
+
+
+def list_runs(thread_id: str) -> Operation[list[Run]]:
+    """
+    List the latest runs of a thread, newest first, without their steps.
+
+    :param thread_id: the thread.
+    """
+    api = AssistantsApi()
+    ask = functools.partial(api.list_runs, thread_id)
+    raw = yield from _list_raw(f"runs of {thread_id}", ask, _MOST_PAGES_OF_RUNS)
+    runs = [api.read_run(run) for run in raw if run.get("id")]
+    return sorted(runs, key=lambda run: run.created_at or 0, reverse=True)
+
+
+def list_messages(ref: RunRef) -> Operation[list[dict[str, Json]]]:
+    """
+    List the messages that a run of the Assistants API has written, as the API sends them, oldest first.
+
+    :param ref: the run.
+    """
+    ask = functools.partial(AssistantsApi().list_messages, ref)
+    raw = yield from _list_raw(f"messages of {ref}", ask)
+    return [message for message in raw if message.get("run_id") == ref.run_id]
+
+
+def create_response(params: dict[str, Json], idempotency_key: str | None = None) -> Operation[Run]:
     """
     Create a response, in the background unless told otherwise.
 
     :param params: the parameters of https://platform.openai.com/docs/api-reference/responses/create.
+    :param idempotency_key: as for :func:`create_run`.
     """
     api = api_for(None)
-    body = yield api.create(None, params)
+    body = yield _with_key(api.create(None, params), idempotency_key)
     return api.read_run(body)
+
+
+def _with_key(request: Request, idempotency_key: str | None) -> Request:
+    if idempotency_key is None:
+        return request
+    return dataclasses.replace(request, headers={**request.headers, "Idempotency-Key": idempotency_key})
 
 
 def submit_tool_outputs(ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Operation[Run]:

@@ -13,6 +13,7 @@ from airflow_provider_openai_run.apis.values import (
     json_text,
     list_or_none,
     seconds,
+    strings_of,
     text_or_none,
     usage_of,
 )
@@ -60,7 +61,7 @@ class ResponsesApi:
         status = text_or_none(body.get("status"))
         tools = list_or_none(body.get("tools"))
         return Run(
-            id=body["id"],
+            id=str(text_or_none(body["id"])),
             model=text_or_none(body.get("model")),
             instructions=body.get("instructions"),
             tools=tools,
@@ -104,10 +105,12 @@ def _required_action(items: list[dict[str, Json]]) -> dict[str, Json] | None:
     A call that the caller has to run carries a ``call_id`` and is answered by an item with the same one; what
     the API runs itself has none. So kinds of calls that are new tomorrow are seen too.
     """
-    answered = {item.get("call_id") for item in items if str(item.get("type")).endswith("_output")}
-    answered |= {item.get("approval_request_id") for item in items}
-    calls = [item for item in items if _is_call(item) and item["call_id"] not in answered]
-    approvals = [item for item in items if _is_approval(item) and item.get("id") not in answered]
+    outputs = [item for item in items if str(item.get("type")).endswith("_output")]
+    answered = {text_or_none(item.get("call_id")) for item in outputs}
+    answered |= {text_or_none(item.get("approval_request_id")) for item in items}
+    calls = [item for item in items if _is_call(item) and text_or_none(item["call_id"]) not in answered]
+    requests = [item for item in items if item.get("type") == "mcp_approval_request"]
+    approvals = [item for item in requests if text_or_none(item.get("id")) not in answered]
     action: dict[str, Json] = {}
     if calls:
         action["submit_tool_outputs"] = {"tool_calls": [_tool_call(item) for item in calls]}
@@ -118,10 +121,6 @@ def _required_action(items: list[dict[str, Json]]) -> dict[str, Json] | None:
 
 def _is_call(item: dict[str, Json]) -> bool:
     return str(item.get("type")).endswith("_call") and bool(item.get("call_id"))
-
-
-def _is_approval(item: dict[str, Json]) -> bool:
-    return item.get("type") == "mcp_approval_request"
 
 
 def _tool_call(item: dict[str, Json]) -> dict[str, Json]:
@@ -156,5 +155,5 @@ def _file_ids(tools: list[Json]) -> list[str]:
     for tool in tools:
         container = tool.get("container") if isinstance(tool, dict) else None
         if isinstance(container, dict):
-            found.update(dict.fromkeys(list_or_none(container.get("file_ids")) or ()))
+            found.update(dict.fromkeys(strings_of(container.get("file_ids"))))
     return list(found)

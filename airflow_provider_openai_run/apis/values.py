@@ -13,29 +13,36 @@ def seconds(value: Json) -> int | None:
     """
     Read a time.
 
-    :param value: Unix seconds as int, float or digits, an ISO 8601 string (UTC where it names no zone), or
-        null.
+    :param value: Unix seconds as int, float or digits, an ISO 8601 string (UTC where it names no zone), null.
     :return: whole Unix seconds; None for null and for what is no time.
     """
+    time = moment(value)
+    return None if time is None else math.floor(time)
+
+
+def moment(value: Json) -> float | None:
+    """Read a time as :func:`seconds` does, with its fraction."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
-        return _seconds_of_text(value.strip())
-    if isinstance(value, int | float) and math.isfinite(value):
-        return math.floor(value)
+        return _of_text(value.strip())
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
     return None
 
 
-def _seconds_of_text(text: str) -> int | None:
+def _of_text(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
         try:
-            moment = datetime.fromisoformat(text)
+            when = datetime.fromisoformat(text)
         except ValueError:
             return None
-        return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    return math.floor(number) if math.isfinite(number) else None
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return number if math.isfinite(number) else None
 
 
 def json_text(value: Json) -> str:
@@ -62,6 +69,11 @@ def list_or_none(value: Json) -> list[Json] | None:
     return value if isinstance(value, list) else None
 
 
+def strings_of(value: Json) -> list[str]:
+    """Give the strings of a list; nothing for anything else."""
+    return [item for item in list_or_none(value) or () if isinstance(item, str)]
+
+
 def dict_or_none(value: Json) -> dict[str, Json] | None:
     """Give an object as it is, and None for anything else."""
     return value if isinstance(value, dict) else None
@@ -76,7 +88,9 @@ def usage_of(value: Json, names: dict[str, str]) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    return Usage.from_xcom({names.get(key) or key: held for key, held in value.items()})
+    renamed = {names[key]: held for key, held in value.items() if key in names}
+    kept = {key: held for key, held in value.items() if key not in names and key not in renamed}
+    return Usage.from_xcom(renamed | kept)
 
 
 def error_of(value: Json) -> RunError | None:
