@@ -26,7 +26,7 @@ from itertools import pairwise
 from statistics import NormalDist, fmean
 from typing import Any, Self
 
-from airflow_provider_openai_run.waiting import (
+from airflow_provider_openai_run.pace import (
     DEFAULT_GROWTH,
     DEFAULT_MAX_POLL_INTERVAL,
     DEFAULT_POLL_INTERVAL,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.waiting import DEFAULT_MAX_POLL_INTERVAL, DEFAULT_POLL_INTERVAL, Pace
+from airflow_provider_openai_run.pace import DEFAULT_MAX_POLL_INTERVAL, DEFAULT_POLL_INTERVAL, Pace
 from tests.benchmarks import pacing
 from tests.benchmarks.pacing_optimum import Kind, Learned, Optimum
 
