@@ -36,7 +36,14 @@ def get_provider_info() -> dict[str, object]:
         "operators": [
             {
                 "integration-name": integration,
-                "python-modules": ["airflow_provider_openai_run.operators.openai_run"],
+                "python-modules": [
+                    "airflow_provider_openai_run.operators.openai_run",
+                    "airflow_provider_openai_run.operators.cancel_run",
+                    "airflow_provider_openai_run.operators.create_response",
+                    "airflow_provider_openai_run.operators.create_run",
+                    "airflow_provider_openai_run.operators.owned_run",
+                    "airflow_provider_openai_run.operators.submit_tool_outputs",
+                ],
             }
         ],
         "sensors": [
@@ -45,6 +52,7 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": ["airflow_provider_openai_run.sensors.openai_run"],
             }
         ],
+        "extra-links": ["airflow_provider_openai_run.links.openai_run.OpenAIRunLink"],
         "triggers": [
             {
                 "integration-name": integration,

@@ -1,0 +1,32 @@
+"""What holds for every test: an Airflow home of its own, and no way out of loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests import environment
+from tests.network_guard import NetworkGuard, requests_on_loopback
+
+environment.enter()
+guard = NetworkGuard()
+guard.install()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(environment.AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def network_guard() -> NetworkGuard:
+    return guard
+
+
+@pytest.fixture(autouse=True)
+def _stays_on_loopback(request: pytest.FixtureRequest) -> Iterator[None]:
+    system = request.node.get_closest_marker("system")
+    with guard.watching(), contextlib.nullcontext() if system else requests_on_loopback():
+        yield

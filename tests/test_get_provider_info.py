@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers.openai.hooks.openai import OpenAIHook
+from airflow.providers_manager import ProvidersManager
+from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, Connection
+from airflow.triggers.base import BaseTrigger
+
+import airflow_provider_openai_run
+from airflow_provider_openai_run.get_provider_info import get_provider_info
+
+KINDS: dict[str, type] = {
+    "hooks": BaseHook,
+    "operators": BaseOperator,
+    "sensors": BaseSensorOperator,
+    "triggers": BaseTrigger,
+}
+
+
+def named_modules(kind: str) -> list[str]:
+    info: dict[str, Any] = get_provider_info()
+    return [module for entry in info[kind] for module in entry["python-modules"]]
+
+
+def modules_in(package: str) -> set[str]:
+    room = importlib.import_module(f"{airflow_provider_openai_run.__name__}.{package}")
+    return {module.name for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")}
+
+
+def public_classes(module_name: str, kind: type) -> set[str]:
+    module = importlib.import_module(module_name)
+    return {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, kind)
+        and value.__module__ == module_name
+        and not name.startswith("_")
+    }
+
+
+@pytest.fixture(scope="module")
+def providers_manager() -> ProvidersManager:
+    return ProvidersManager()
+
+
+@pytest.mark.parametrize("key", ["package-name", "name", "description", "versions"])
+def test_airflow_is_told_who_this_is(key: str) -> None:
+    assert get_provider_info()[key]
+
+
+def test_what_airflow_is_told_matches_the_schema_airflow_ships() -> None:
+    schema = json.loads((Path(airflow.__path__[0]) / "provider_info.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(get_provider_info(), schema)
+    known = schema["properties"].keys() | {"versions"}
+    assert get_provider_info().keys() <= known
+
+
+def test_the_version_told_is_the_version_installed() -> None:
+    version = airflow_provider_openai_run.__version__
+    assert get_provider_info()["versions"] == [version]
+    assert importlib.metadata.version("airflow-provider-openai-run") == version
+
+
+@pytest.mark.parametrize("forbidden", ["connection-types", "hook-class-names", "task-decorators"])
+def test_nothing_is_told_that_would_take_what_is_others(forbidden: str) -> None:
+    assert forbidden not in get_provider_info()
+
+
+@pytest.mark.parametrize(("kind", "base"), KINDS.items())
+def test_every_module_named_holds_what_it_is_named_for(kind: str, base: type) -> None:
+    for module in named_modules(kind):
+        assert public_classes(module, base)
+
+
+@pytest.mark.parametrize(("kind", "base"), KINDS.items())
+def test_every_public_class_stands_in_a_module_that_is_named(kind: str, base: type) -> None:
+    public = {module for module in modules_in(kind) if public_classes(module, base)}
+    assert public == set(named_modules(kind))
+
+
+def test_the_entry_point_leads_to_it() -> None:
+    (entry_point,) = importlib.metadata.distribution("airflow-provider-openai-run").entry_points.select(
+        group="apache_airflow_provider"
+    )
+    assert entry_point.load() is get_provider_info
+
+
+def test_airflow_lists_the_provider(providers_manager: ProvidersManager) -> None:
+    provider = providers_manager.providers["airflow-provider-openai-run"]
+    assert provider.version == airflow_provider_openai_run.__version__
+    assert provider.data["name"] == "OpenAI Runs"
+
+
+def test_airflow_lists_the_triggers(providers_manager: ProvidersManager) -> None:
+    ours = {
+        trigger.trigger_class_name
+        for trigger in providers_manager.trigger
+        if trigger.package_name == "airflow-provider-openai-run"
+    }
+    assert ours == set(named_modules("triggers"))
+
+
+def test_the_official_hook_stays_behind_the_openai_connection() -> None:
+    connection = Connection(conn_id="some_openai", conn_type="openai", password="not-a-key")
+    assert type(connection.get_hook()) is OpenAIHook
+
+
+def test_telling_it_imports_nothing_but_the_package_itself() -> None:
+    program = """
+import sys
+before = set(sys.modules)
+from airflow_provider_openai_run.get_provider_info import get_provider_info
+get_provider_info()
+print(*set(sys.modules) - before - {"__future__"})
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    package = "airflow_provider_openai_run"
+    assert set(output.split()) == {package, f"{package}.get_provider_info"}
