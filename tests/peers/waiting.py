@@ -1,0 +1,68 @@
+"""The four ways this provider waits for a run, alike to call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
+from airflow_provider_openai_run.status import TERMINAL_STATUSES
+from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+
+CONN_ID = "openai_peer"
+PACE: dict[str, Any] = {"poll_interval": 0.05, "max_poll_interval": 0.05}
+
+#: Waits for a run of ``openai_peer`` and gives the status it ended in.
+Waiter = Callable[[OpenAIRunHook, str, str | None], str | None]
+
+_BORNE: dict[str, Any] = {"accepted_statuses": TERMINAL_STATUSES, "timeout": 30, **PACE}
+
+
+def event_of(run_id: str, thread_id: str | None = None, **options: Any) -> dict[str, Any]:
+    """What the trigger sends to the task."""
+    now = time.time()
+    trigger = OpenAIRunTrigger(
+        conn_id=CONN_ID,
+        run_id=run_id,
+        thread_id=thread_id,
+        **{"started_at": now, "deadline": now + 30, **PACE, **options},
+    )
+
+    async def only_event() -> dict[str, Any]:
+        (event,) = [dict(event.payload) async for event in trigger.run()]
+        # A triggerer's loop goes on; this one must not end before what the trigger opened is closed.
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        return event
+
+    return asyncio.run(only_event())
+
+
+def with_the_hook(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
+    return hook.wait_for_run(run_id=run_id, thread_id=thread_id, **_BORNE).status
+
+
+def with_the_async_hook(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
+    return asyncio.run(hook.await_for_run(run_id=run_id, thread_id=thread_id, **_BORNE)).status
+
+
+def with_the_trigger(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
+    event = event_of(run_id, thread_id)
+    assert (event["run_id"], event["thread_id"]) == (run_id, thread_id)
+    status: str = event["status"]
+    return status
+
+
+def with_the_sensor(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
+    sensor = OpenAIRunSensor(
+        task_id="wait", run_id=run_id, thread_id=thread_id, conn_id=CONN_ID, deferrable=False, **_BORNE
+    )
+    found: dict[str, Any] = sensor.execute({})
+    assert (found["run_id"], found["thread_id"]) == (run_id, thread_id)
+    status: str = found["status"]
+    return status
+
+
+WAITERS = [with_the_hook, with_the_async_hook, with_the_trigger, with_the_sensor]
