@@ -13,63 +13,59 @@ import math
 import os
 import ssl
 import time
-from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import certifi
-import openai
-from airflow.providers.common.compat.sdk import AirflowException
+from multidict import CIMultiDict
 from yarl import URL
 
-from airflow_provider_openai_run.apis.answers import Answer, without_secrets
-from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
-from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
-from airflow_provider_openai_run.hooks.sdk import READ_TIMEOUT, asend
+from airflow_provider_openai_run.apis.answers import Answer
+from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.watcher.client import REFUSALS, Client
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
     from airflow_provider_openai_run.apis import Request
     from airflow_provider_openai_run.apis.answers import Sent
     from airflow_provider_openai_run.run_ref import RunRef
 
 #: How long a prepared request is repeated, in seconds: less than any token's last minutes.
 _PREPARED_FOR = 60.0
-#: How long a connection is taken for unchanged, in seconds; and when the API refuses its credentials.
-_CONNECTION_KEPT_FOR = 600.0
-_REFUSED_CONNECTION_KEPT_FOR = 5.0
 #: How long an idle keep-alive connection stays open, in seconds: longer than the longest poll interval.
 _KEPT_ALIVE_FOR = 150.0
 #: How often in a row the SDK may get through where aiohttp did not, before aiohttp is given up.
 _MOST_MISSES = 3
-_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 #: Headers that aiohttp sees to itself.
 _OF_THE_TRANSPORT = frozenset({"host", "connection", "accept-encoding", "content-length", "content-type"})
+#: What RFC 3986 lets stand in a path, as the SDK's HTTP library does.
+_PLAIN_IN_PATHS = "/!$&'()*+,;=:@"
+
+_Kind: TypeAlias = tuple[tuple[str, str], ...]
+"""The headers that an API asks for: requests that differ in them are prepared apart."""
 
 
 class Repeater:
     """
     Asks over one Airflow connection, as cheaply as can be.
 
-    :param conn_id: the connection; it is looked up at the first request, again after ten minutes, and at once
-        when the API refuses its credentials.
+    :param conn_id: the connection.
     """
 
     def __init__(self, conn_id: str) -> None:
-        self._conn_id = conn_id
-        self._client: AsyncOpenAI | None = None
-        self._connected_at = -math.inf
+        self._client = Client(conn_id)
         self._session: aiohttp.ClientSession | None = None
-        self._prepared: _Prepared | None = None
-        self._preparing = asyncio.Lock()
+        self._prepared: dict[_Kind, _Prepared] = {}
+        self._looking = asyncio.Lock()
         self._misses = 0
+        self._unanswered: RunRequestError | None = None
+        self._unanswered_at = -math.inf
 
     @property
     def base_url(self) -> str:
         """Where the connection points to; empty before the first request."""
-        return str(self._client.base_url) if self._client else ""
+        return self._client.base_url
 
     async def ask(self, request: Request, ref: RunRef) -> Answer:
         """
@@ -82,94 +78,120 @@ class Repeater:
             good.
         """
         if self._misses >= _MOST_MISSES:
-            return await asend(await self._connect(), request, ref, once=True)
-        prepared = self._prepared
-        answer = await self._repeat(prepared, request)
-        if answer is not None:
-            return answer
-        async with self._preparing:
-            if self._prepared is not prepared:
-                answer = await self._repeat(self._prepared, request)
-            return answer or await self._ask_with_sdk(request, ref)
+            return await self._client.ask(request, ref)
+        kind = tuple(request.headers.items())
+        prepared = self._prepared.get(kind)
+        missed = False
+        # While the SDK looks again, the others go on with what it prepared before.
+        if prepared is not None and (prepared.is_fresh or self._looking.locked()):
+            answer = await self._repeat(prepared, request)
+            if answer is not None and answer.http_status not in REFUSALS:
+                return answer
+            missed = answer is None
+        return await self._look_in_turn(request, ref, kind, prepared, missed=missed)
 
     async def close(self) -> None:
         """Close what was opened."""
-        await self._forget_connection()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+        await self._client.close()
 
-    async def _repeat(self, prepared: _Prepared | None, request: Request) -> Answer | None:
-        """Ask as the SDK did; None where the SDK should look itself."""
-        if prepared is None or not prepared.is_fresh:
-            return None
+    async def _repeat(self, prepared: _Prepared, request: Request) -> Answer | None:
+        """Ask as the SDK did; None if that does not get through."""
         if self._session is None:
-            self._session = await _new_session()
-        url = prepared.url_of(request)
+            return None
         try:
-            async with self._session.get(url, headers=prepared.headers | request.headers) as response:
+            async with self._session.get(
+                prepared.url_of(request),
+                headers=prepared.headers,
+                proxy=prepared.proxy,
+                timeout=prepared.timeout,
+            ) as response:
                 answer = Answer(response.status, response.headers, await response.read())
-        except (aiohttp.ClientError, TimeoutError):
-            self._misses += 1
+        except (aiohttp.ClientError, OSError, ValueError):
             return None
         self._misses = 0
-        return None if answer.http_status in _REFUSALS else answer
-
-    async def _ask_with_sdk(self, request: Request, ref: RunRef) -> Answer:
-        answer = await self._send_with_sdk(request, ref)
-        age = time.monotonic() - self._connected_at
-        if answer.http_status in _REFUSALS and age > _REFUSED_CONNECTION_KEPT_FOR:
-            await self._forget_connection()
-            answer = await self._send_with_sdk(request, ref)
         return answer
 
-    async def _send_with_sdk(self, request: Request, ref: RunRef) -> Answer:
-        self._prepared = None
-        try:
-            answer = await asend(await self._connect(), request, ref, once=True)
-        except RunRequestError:
-            self._misses = 0
-            raise
-        if answer.sent is not None and answer.http_status == HTTPStatus.OK:
-            self._prepared = _Prepared.of(answer.sent, request)
-        return answer
+    async def _look_in_turn(
+        self, request: Request, ref: RunRef, kind: _Kind, prepared: _Prepared | None, *, missed: bool
+    ) -> Answer:
+        """Let the SDK ask, unless it did while this one was waiting for its turn."""
+        began = time.monotonic()
+        async with self._looking:
+            renewed = self._prepared.get(kind)
+            if renewed is not None and renewed is not prepared:
+                answer = await self._repeat(renewed, request)
+                if answer is not None and answer.http_status not in REFUSALS:
+                    return answer
+                missed = answer is None
+            elif self._unanswered is not None and self._unanswered_at > began:
+                raise _for_another(self._unanswered, ref)
+            try:
+                answer = await self._client.ask(request, ref)
+            except RunRequestError as error:
+                self._prepared.pop(kind, None)
+                self._unanswered, self._unanswered_at = error, time.monotonic()
+                raise
+            await self._prepare(answer, request, kind, missed=missed)
+            return answer
 
-    async def _connect(self) -> AsyncOpenAI:
-        if self._client is not None and time.monotonic() - self._connected_at < _CONNECTION_KEPT_FOR:
-            return self._client
-        await self._forget_connection()
-        try:
-            self._client = await OpenAIRunHook(self._conn_id).aget_conn()
-        except (AirflowException, ValueError, openai.OpenAIError) as error:
-            message = f"Connection {self._conn_id!r} cannot be used: {without_secrets(str(error))}"
-            raise RunAuthenticationError(message) from error
-        self._connected_at = time.monotonic()
-        return self._client
-
-    async def _forget_connection(self) -> None:
-        self._prepared = None
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+    async def _prepare(self, answer: Answer, request: Request, kind: _Kind, *, missed: bool) -> None:
+        """Take what the SDK sent for something to repeat."""
+        if answer.http_status in REFUSALS:
+            self._prepared.clear()
+            return
+        if self._session is None:
+            self._session = await _new_session()
+        timeout = aiohttp.ClientTimeout(total=self._client.timeout)
+        prepared = _Prepared.of(answer.sent, request, timeout) if answer.sent else None
+        if prepared is None:
+            self._prepared.pop(kind, None)
+        else:
+            self._prepared[kind] = prepared
+        if missed or prepared is None:
+            self._misses += 1
 
 
 class _Prepared:
-    """A request as the SDK sent it, ready to be repeated for other runs."""
+    """
+    A request as the SDK sent it, ready to be repeated for other runs.
 
-    def __init__(self, before: str, after: str, headers: dict[str, str]) -> None:
+    :param before: its URL up to the run's path.
+    :param after: its query, with the question mark.
+    :param headers: its headers, but for those aiohttp sees to.
+    :param proxy: the proxy it is to go by.
+    :param timeout: how long it may take.
+    """
+
+    def __init__(
+        self,
+        before: str,
+        after: str,
+        headers: CIMultiDict[str],
+        proxy: str | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> None:
         self._before = before
         self._after = after
         self.headers = headers
+        self.proxy = proxy
+        self.timeout = timeout
         self._until = time.monotonic() + _PREPARED_FOR
 
     @classmethod
-    def of(cls, sent: Sent, request: Request) -> _Prepared | None:
-        """Cut the run's path out of a request; None where it cannot be found."""
-        path = quote(request.path)
-        before, found, after = sent.url.partition(path)
-        own = _OF_THE_TRANSPORT | {name.lower() for name in request.headers}
-        headers = {name: value for name, value in sent.headers.items() if name.lower() not in own}
-        return cls(before, after, headers) if found else None
+    def of(cls, sent: Sent, request: Request, timeout: aiohttp.ClientTimeout) -> _Prepared | None:
+        """Cut the run's path out of a request; None for a URL or a proxy that is not as expected."""
+        address, mark, query = sent.url.partition("?")
+        proxy = _proxy_for(address)
+        if not unquote(address).endswith(request.path) or not _is_http(proxy):
+            return None
+        before = address.rsplit("/", request.path.count("/"))[0]
+        headers = CIMultiDict(
+            (name, value) for name, value in sent.headers.items() if name.lower() not in _OF_THE_TRANSPORT
+        )
+        return cls(before, mark + query, headers, proxy, timeout)
 
     @property
     def is_fresh(self) -> bool:
@@ -178,7 +200,28 @@ class _Prepared:
 
     def url_of(self, request: Request) -> URL:
         """Give the URL for another run."""
-        return URL(f"{self._before}{quote(request.path)}{self._after}", encoded=True)
+        return URL(f"{self._before}{quote(request.path, _PLAIN_IN_PATHS)}{self._after}", encoded=True)
+
+
+def _for_another(error: RunRequestError, ref: RunRef) -> RunRequestError:
+    """Give the error of one run's request for a run that waited for its turn meanwhile."""
+    told = f"The API could not be asked for {ref} either: {error.message}"
+    about: dict[str, Any] = {"run_id": ref.run_id, "thread_id": ref.thread_id}
+    return type(error)(told, may_pass=error.may_pass, retry_after=error.retry_after, **about)
+
+
+def _proxy_for(address: str) -> str | None:
+    """Give the proxy that the environment names; aiohttp would look there at each request, for 100 µs."""
+    parts = urlsplit(address)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _is_http(proxy: str | None) -> bool:
+    return proxy is None or proxy.startswith(("http://", "https://"))
 
 
 async def _new_session() -> aiohttp.ClientSession:
@@ -186,8 +229,8 @@ async def _new_session() -> aiohttp.ClientSession:
     # In a thread, since reading the certificates takes 20 ms.
     context = await asyncio.to_thread(_tls_context)
     connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=_KEPT_ALIVE_FOR)
-    timeout = aiohttp.ClientTimeout(total=READ_TIMEOUT)
-    return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True)
+    # Cookies come with what the SDK sent.
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def _tls_context() -> ssl.SSLContext:

@@ -11,7 +11,6 @@ import random
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from airflow_provider_openai_run.apis import api_for
 from airflow_provider_openai_run.apis.answers import poll_after
@@ -22,15 +21,10 @@ from airflow_provider_openai_run.watcher.repeater import Repeater
 from airflow_provider_openai_run.watcher.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from airflow_provider_openai_run.apis.answers import Answer
     from airflow_provider_openai_run.waiting import Decision, Wait
-
-#: Requests under way at once: usually, and when polls get late because the API is slow.
-_USUALLY_AT_ONCE = 12
-_MOST_AT_ONCE = 64
-_LATE = 0.2
 
 #: First polls of runs that begin to be watched together are spread over as much, in seconds.
 _SPREAD = 1.0
@@ -39,7 +33,14 @@ _SPREAD = 1.0
 #: seconds.
 _OVERDUE = 10.0
 
-_watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Watcher]] = WeakKeyDictionary()
+#: How often to look whether polls that may not go yet have become late enough to go, in seconds.
+_LOOK_AGAIN = 0.25
+
+#: How many polls of runs that nobody watches any more may stand in the schedule, beside one for each that is.
+_MOST_LEFT_OVER = 64
+
+_watchers: dict[tuple[asyncio.AbstractEventLoop, str], _Watcher] = {}
+_closing: set[asyncio.Task[None]] = set()
 
 
 def watch(conn_id: str, wait: Wait) -> Watch:
@@ -50,11 +51,11 @@ def watch(conn_id: str, wait: Wait) -> Watch:
     :param wait: the wait, which decides when to ask and when it is over.
     :return: where the news of it come in; leave it when they are not wanted any more.
     """
-    watchers = _watchers.setdefault(asyncio.get_running_loop(), {})
-    watcher = watchers.get(conn_id)
+    key = (asyncio.get_running_loop(), conn_id)
+    watcher = _watchers.get(key)
     if watcher is None:
-        watcher = watchers[conn_id] = _Watcher(conn_id, watchers)
-    return watcher.join(wait)
+        watcher = _watchers[key] = _Watcher(conn_id, functools.partial(_watchers.pop, key))
+    return watcher.context.run(watcher.join, wait)
 
 
 class Watch:
@@ -94,11 +95,11 @@ class Watch:
     def leave(self) -> None:
         """Want no more news. The last one out closes the watcher."""
         self.close()
-        self._watcher.leave(self)
+        self._watcher.context.run(self._watcher.leave, self)
 
-    def expire_at(self, moment: float, expire: Callable[[], None], context: contextvars.Context) -> None:
+    def expire_at(self, moment: float, expire: Callable[[Watch], None]) -> None:
         """Let ``expire`` be called at a time of the event loop, unless the watch is closed by then."""
-        self._expiry = asyncio.get_running_loop().call_at(moment, expire, context=context)
+        self._expiry = asyncio.get_running_loop().call_at(moment, expire, self)
 
     def hear(self, decision: Decision) -> None:
         """Pass a decision on, if it has something to say; an outcome is the last one."""
@@ -132,15 +133,16 @@ class _Watcher:
     The schedule of all polls over one connection.
 
     Nothing of it runs in the context of a trigger: what is known of one trigger (its task log, its context
-    variables) must not leak into what is done for all.
+    variables) must not leak into what is done for all. So it is entered by its own ``context``, which is
+    empty, and of which everything it starts gets a copy.
 
     :param conn_id: the connection.
-    :param registry: where it is to be found until the last watch leaves.
+    :param forget: called when the last watch leaves; from then on it is not to be found any more.
     """
 
-    def __init__(self, conn_id: str, registry: dict[str, _Watcher]) -> None:
-        self._conn_id = conn_id
-        self._registry = registry
+    def __init__(self, conn_id: str, forget: Callable[[], object]) -> None:
+        self.context = contextvars.Context()
+        self._forget = forget
         self._loop = asyncio.get_running_loop()
         self._repeater = Repeater(conn_id)
         self._throttle = Throttle()
@@ -148,79 +150,82 @@ class _Watcher:
         self._watches: set[Watch] = set()
         self._schedule: list[tuple[float, int, Watch]] = []
         self._order = itertools.count()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._polls: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, wait: Wait) -> Watch:
         """Begin to watch a run."""
         joined = Watch(self, wait)
         self._watches.add(joined)
-        deadline = wait.options.deadline
+        now, deadline = self._loop.time(), wait.options.deadline
         if deadline is not None:
-            forced = self._loop_time(deadline) + _OVERDUE
-            joined.expire_at(forced, functools.partial(self._expire, joined), contextvars.Context())
-        self._put(joined, self._loop.time() + random.random() * _SPREAD)  # noqa: S311 - spreads load only
+            # A deadline that passed while nobody watched leaves time for one look, too.
+            joined.expire_at(max(self._loop_time(deadline), now) + _OVERDUE, self._expire)
+        self._put(joined, now + random.random() * _SPREAD)  # noqa: S311 - spreads load only
         return joined
 
     def leave(self, left: Watch) -> None:
         """Watch a run no more; without any, close."""
-        self._watches.discard(left)
-        if not self._watches and self._registry.get(self._conn_id) is self:
-            del self._registry[self._conn_id]
-            if self._timer is not None:
-                self._timer.cancel()
-            self._begin(self._close())
+        if left not in self._watches:
+            return
+        self._watches.remove(left)
+        if self._watches:
+            self._clear_up()
+            return
+        self._forget()
+        self._schedule.clear()
+        self._stop_timer()
+        closing = self._loop.create_task(self._close())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
 
     def _put(self, watched: Watch, due: float) -> None:
         heapq.heappush(self._schedule, (due, next(self._order), watched))
         if self._schedule[0][2] is watched:
             self._start_due_polls()
 
+    def _clear_up(self) -> None:
+        """Let go of the polls of runs that are not watched any more, once they are the more part."""
+        if len(self._schedule) > 2 * len(self._watches) + _MOST_LEFT_OVER:
+            self._schedule = [entry for entry in self._schedule if entry[2].is_open]
+            heapq.heapify(self._schedule)
+
     def _start_due_polls(self) -> None:
         """Start what is due and may go; and see to it that this is looked at again in time."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         while self._schedule:
             due, _, watched = self._schedule[0]
             now = self._loop.time()
             at = max(due, self._throttle.ready_at())
             if not watched.is_open:
                 heapq.heappop(self._schedule)
-            elif at > now:
-                context = contextvars.Context()
-                self._timer = self._loop.call_at(at, self._start_due_polls, context=context)
+                continue
+            if at <= now and len(self._polls) >= self._throttle.at_once(due, now):
+                at = now + _LOOK_AGAIN
+            if at > now:
+                self._timer = self._loop.call_at(at, self._start_due_polls)
                 return
-            elif len(self._tasks) >= self._at_once(now - due):
-                return
-            else:
-                heapq.heappop(self._schedule)
-                self._throttle.sent(now)
-                task = self._begin(self._poll(watched))
-                task.add_done_callback(
-                    functools.partial(self._polled, watched), context=contextvars.Context()
-                )
+            heapq.heappop(self._schedule)
+            self._throttle.sent(now)
+            task = self._loop.create_task(self._poll(watched))
+            self._polls.add(task)
+            task.add_done_callback(functools.partial(self._polled, watched))
 
-    def _at_once(self, late: float) -> int:
-        if self._throttle.in_outage:
-            return 1
-        return _MOST_AT_ONCE if late > _LATE else _USUALLY_AT_ONCE
-
-    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        return task
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _poll(self, watched: Watch) -> None:
-        wait = watched.wait
+        wait, asked_at = watched.wait, self._loop.time()
         try:
             answer = await self._repeater.ask(api_for(wait.ref.thread_id).retrieve(wait.ref), wait.ref)
         except RunRequestError as error:
             self._trouble = error
-            self._throttle.failed(error.retry_after, self._loop.time())
+            self._throttle.failed(error.retry_after, self._loop.time(), asked_at)
             decision = wait.failed(error, time.time())
         else:
-            self._heed(answer)
+            self._heed(answer, asked_at)
             decision = wait.answered(answer, time.time(), base_url=self._repeater.base_url)
         if watched.is_open:
             watched.hear(decision)
@@ -228,19 +233,22 @@ class _Watcher:
                 self._put(watched, self._loop_time(decision.at))
 
     def _polled(self, watched: Watch, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._polls.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if error is not None and watched.is_open:
             watched.fail(error)
+        elif task.cancelled() and watched.is_open:
+            # By no one here; whoever it was, the run is still to be watched.
+            self._put(watched, self._loop.time() + _SPREAD)
         self._start_due_polls()
 
-    def _heed(self, answer: Answer) -> None:
+    def _heed(self, answer: Answer, asked_at: float) -> None:
         """Let the mood that an answer shows count for all runs."""
         now, after = self._loop.time(), poll_after(answer.headers, time.time())
         if answer.http_status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._throttle.limited(after, now)
+            self._throttle.limited(after, now, asked_at)
         elif answer.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._throttle.failed(after, now)
+            self._throttle.failed(after, now, asked_at)
         else:
             self._throttle.answered(answer.headers, now)
             self._trouble = None
@@ -253,8 +261,7 @@ class _Watcher:
         return self._loop.time() + moment - time.time()
 
     async def _close(self) -> None:
-        own = asyncio.current_task()
-        under_way = [task for task in self._tasks if task is not own]
+        under_way = list(self._polls)
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)

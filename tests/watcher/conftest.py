@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_openai_run.watcher import watcher as watcher_module
+from tests.watcher.api_in_memory import ApiInMemory
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiInMemory]:
+    """An API in memory, which all watchers ask; chance is the same at each run of the test."""
+    random.seed(3)
+    api = ApiInMemory()
+    api.install(monkeypatch)
+    yield api
+    # What a failed test left must not fail the next.
+    vars(watcher_module)["_watchers"].clear()

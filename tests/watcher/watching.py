@@ -1,0 +1,57 @@
+"""Watches for tests in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airflow_provider_openai_run.outcome import Outcome
+from airflow_provider_openai_run.run_ref import RunRef
+from airflow_provider_openai_run.wait_options import WaitOptions
+from airflow_provider_openai_run.waiting import Wait
+from airflow_provider_openai_run.watcher import Watch, watch
+from airflow_provider_openai_run.watcher import watcher as watcher_module
+from tests.watcher.api_in_memory import ApiInMemory
+from tests.watcher.virtual_time import EPOCH, VirtualLoop
+
+
+def now() -> float:
+    """Epoch seconds of the virtual clock."""
+    return EPOCH + asyncio.get_running_loop().time()
+
+
+def watch_run(
+    api: ApiInMemory,
+    run_id: str = "run",
+    *,
+    timeout: float | None = None,
+    conn_id: str = "conn",
+    thread_id: str | None = None,
+    **options: Any,
+) -> Watch:
+    """Watch a run that is in progress, unless it is something else already; ``timeout`` counts from now."""
+    api.status.setdefault(run_id, "in_progress")
+    deadline = None if timeout is None else now() + timeout
+    pace = {"poll_interval": 5.0, "max_poll_interval": 5.0, "max_consecutive_failures": 10**6}
+    chosen = WaitOptions(started_at=now(), deadline=deadline, **{**pace, **options})
+    return watch(conn_id, Wait(RunRef(run_id, thread_id), chosen))
+
+
+async def outcome_of(watched: Watch) -> Outcome:
+    """Wait for the outcome, then leave."""
+    try:
+        while not isinstance(decision := await watched.news(), Outcome):
+            pass
+        return decision
+    finally:
+        watched.leave()
+
+
+async def assert_nothing_left(api: ApiInMemory) -> None:
+    """See that a moment after the last one left all is closed."""
+    await asyncio.sleep(1)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    assert loop.left_over() == []
+    assert api.open == set()
+    assert not vars(watcher_module)["_watchers"]
