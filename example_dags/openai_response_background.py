@@ -1,0 +1,68 @@
+"""
+Have a model answer in the background, wait without holding a worker, and put the answer's facts into XCom.
+
+The Responses API needs no thread: the id of the response is all that the sensor and the operator are given.
+Trigger it as it is, or with another ``question`` and ``model``; the connection ``openai_default`` says which
+server is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider_openai_run.operators.openai_run import OpenAIGetRunOperator
+from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
+
+log = logging.getLogger(__name__)
+
+
+@dag(
+    schedule=None,
+    params={
+        "question": Param("Why is the sky blue? One sentence.", type="string"),
+        "model": Param("gpt-5.2", type="string"),
+        "metadata": Param({}, type="object", description="Put on the response"),
+    },
+    tags=["openai", "example"],
+    doc_md=__doc__,
+)
+def openai_response_background() -> None:
+    """Create a response, wait, get it, print its text."""
+
+    @task
+    def ask(params: dict[str, Any] | None = None) -> str:
+        from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+
+        asked = params or {}
+        response = OpenAIRunHook().create_response(
+            model=asked["model"], input=asked["question"], metadata=asked["metadata"]
+        )
+        return response.id
+
+    response_id = ask()
+    wait = OpenAIRunSensor(
+        task_id="wait",
+        run_id=response_id,
+        deferrable=True,
+        poll_interval=2,
+        timeout=timedelta(minutes=15).total_seconds(),
+    )
+    facts = OpenAIGetRunOperator(task_id="facts", run_id=response_id)
+
+    @task
+    def report(steps: list[dict[str, Any]], usage: dict[str, Any] | None) -> str:
+        messages = [json.loads(step["details"]) for step in steps if step["type"] == "message"]
+        text = "\n".join(part.get("text", "") for message in messages for part in message["content"])
+        log.info("%s (%s tokens)", text, usage["total_tokens"] if usage else "an unknown number of")
+        return text
+
+    wait >> facts
+    report(facts.output["steps"], facts.output["usage"])
+
+
+openai_response_background()

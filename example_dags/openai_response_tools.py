@@ -1,0 +1,81 @@
+"""
+Let a model call functions of yours, round after round, without holding a worker while it thinks.
+
+Each time the model asks, the task resumes on a worker, calls the functions of ``tool_handlers`` with the
+arguments the model gave, hands over what they return, and is deferred again. ``token_budget`` and
+``max_tool_rounds`` keep a conversation from going on for ever. Trigger it as it is, or with another
+``question`` and ``model``.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider_openai_run.operators.openai_run import OpenAICreateResponseOperator
+
+log = logging.getLogger(__name__)
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "description": "Such as Oslo"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+def get_weather(city: str) -> dict[str, str]:
+    """What the weather is like; a warehouse or another API would be asked here."""
+    return {"city": city, "weather": "rain", "temperature": "11 °C"}
+
+
+def get_time(city: str) -> str:
+    """What time it is."""
+    return f"It is noon in {city}."
+
+
+@dag(
+    schedule=None,
+    params={
+        "question": Param(
+            "What is the weather like in Oslo and in Lima, and what time is it?", type="string"
+        ),
+        "model": Param("gpt-5.2", type="string"),
+        "metadata": Param({}, type="object", description="Put on the responses"),
+    },
+    render_template_as_native_obj=True,
+    tags=["openai", "example"],
+    doc_md=__doc__,
+)
+def openai_response_tools() -> None:
+    """Ask; answer what the model asks back; report."""
+    ask = OpenAICreateResponseOperator(
+        task_id="ask",
+        model="{{ params.model }}",
+        input="{{ params.question }}",
+        metadata="{{ params.metadata }}",
+        tools=[
+            {"type": "function", "name": "get_weather", "parameters": CITY, "strict": True},
+            {"type": "function", "name": "get_time", "parameters": CITY, "strict": True},
+        ],
+        tool_handlers={"get_weather": get_weather, "get_time": get_time},
+        token_budget=20_000,
+        max_tool_rounds=5,
+        deferrable=True,
+        poll_interval=2,
+        timeout=timedelta(minutes=15).total_seconds(),
+        retries=2,
+        retry_delay=timedelta(seconds=10),
+    )
+
+    @task
+    def report(answer: str, used: dict[str, int]) -> str:
+        log.info("%s (%s rounds, %s tokens)", answer, used["rounds"], used["total_tokens_of_all_rounds"])
+        return answer
+
+    report(ask.output["answer"], ask.output["token_usage"])
+
+
+openai_response_tools()

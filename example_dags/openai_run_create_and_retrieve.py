@@ -1,0 +1,70 @@
+"""
+Create a run of the Assistants API, wait for it without holding a worker, and retrieve it, all in one DAG.
+
+Trigger it with the ``assistant_id`` of an assistant that exists behind the connection ``openai_default``. A
+thread is made along with the run.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider_openai_run.operators.openai_run import OpenAIGetRunOperator
+from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
+
+log = logging.getLogger(__name__)
+
+
+@dag(
+    schedule=None,
+    params={
+        "assistant_id": Param(type="string", minLength=1, description="The assistant that answers"),
+        "question": Param("What is six times seven? Compute it.", type="string"),
+        "model": Param(None, type=["null", "string"], description="Instead of the assistant's own model"),
+        "metadata": Param({}, type="object", description="Put on the run"),
+    },
+    tags=["openai", "example"],
+    doc_md=__doc__,
+)
+def openai_run_create_and_retrieve() -> None:
+    """Create a run, wait, get it, report on it."""
+
+    @task(multiple_outputs=True)
+    def create(params: dict[str, Any] | None = None) -> dict[str, str | None]:
+        from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+
+        asked = params or {}
+        thread = {"messages": [{"role": "user", "content": asked["question"]}]}
+        options = {"model": asked["model"]} if asked["model"] else {}
+        run = OpenAIRunHook().create_run(
+            None, asked["assistant_id"], thread=thread, metadata=asked["metadata"], **options
+        )
+        return {"thread_id": run.thread_id, "run_id": run.id}
+
+    run = create()
+    wait = OpenAIRunSensor(
+        task_id="wait",
+        thread_id=run["thread_id"],
+        run_id=run["run_id"],
+        deferrable=True,
+        poll_interval=2,
+        timeout=timedelta(minutes=15).total_seconds(),
+    )
+    facts = OpenAIGetRunOperator(task_id="facts", thread_id=run["thread_id"], run_id=run["run_id"])
+
+    @task
+    def report(status: str, usage: dict[str, Any] | None, steps: list[dict[str, Any]]) -> str:
+        tokens = usage["total_tokens"] if usage else "no"
+        line = f"{status} after {len(steps)} steps and {tokens} tokens"
+        log.info(line)
+        return line
+
+    wait >> facts
+    report(facts.output["status"], facts.output["usage"], facts.output["steps"])
+
+
+openai_run_create_and_retrieve()

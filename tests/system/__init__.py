@@ -1,0 +1,1 @@
+"""A real Airflow, a real triggerer and a local API: what no unit test can show."""

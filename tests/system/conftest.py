@@ -1,0 +1,35 @@
+"""One Airflow and one local API for all system tests: each start takes half a minute."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_openai_run.sandbox import Sandbox
+from tests.system.local_airflow import LocalAirflow
+
+SYSTEM_TESTS = Path(__file__).parent
+DAG_FOLDERS = (SYSTEM_TESTS.parents[1] / "example_dags", SYSTEM_TESTS / "dags")
+
+
+@pytest.fixture(scope="session")
+def wrong_key() -> str:
+    return f"sk-wrong-{secrets.token_hex(12)}"
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(api_key=f"sk-right-{secrets.token_hex(12)}") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def airflow(sandbox: Sandbox, wrong_key: str) -> Iterator[LocalAirflow]:
+    right = json.loads(sandbox.connection_json())
+    connections = {"openai_default": right, "openai_wrong_key": right | {"password": wrong_key}}
+    with LocalAirflow(dag_folders=DAG_FOLDERS, connections=connections) as airflow:
+        yield airflow

@@ -1,0 +1,76 @@
+"""A DAG run as the tests talk about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tests.system.local_airflow import LocalAirflow, task_name
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """
+    A DAG run that was started.
+
+    :param airflow: where it runs.
+    :param dag_id: the DAG.
+    :param run_id: the DAG run.
+    """
+
+    airflow: LocalAirflow
+    dag_id: str
+    run_id: str
+
+    @classmethod
+    def start(cls, airflow: LocalAirflow, dag_id: str, conf: Mapping[str, Any]) -> Self:
+        """
+        Start one.
+
+        :param airflow: where to.
+        :param dag_id: the DAG.
+        :param conf: overrides its params.
+        """
+        airflow.wait_for_dags([dag_id])
+        return cls(airflow, dag_id, airflow.rest.trigger(dag_id, dict(conf)))
+
+    def wait_until(self, task_id: str, state: str, map_index: int = -1) -> None:
+        """Wait until a task is in a state; fail when it ends in another."""
+        self.airflow.wait_for_task(self.dag_id, self.run_id, task_id, {state}, map_index=map_index)
+
+    def wait_for_task(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Wait until a task has ended, and give its task instance."""
+        return self.airflow.wait_for_task(self.dag_id, self.run_id, task_id, map_index=map_index)
+
+    def wait(self) -> str:
+        """Wait until it has ended, and give its state."""
+        return self.airflow.wait_for_run(self.dag_id, self.run_id)
+
+    def wait_for_success(self) -> None:
+        """Wait until it has ended; fail with the logs of its failed tasks unless it was a success."""
+        if self.wait() == "success":
+            return
+        logs = [
+            f"--- {task_name(task)}\n{self.log(task['task_id'], task['try_number'], task['map_index'])}"
+            for task in self.airflow.rest.task_instances(self.dag_id, self.run_id)
+            if task["state"] == "failed"
+        ]
+        raise AssertionError(f"{self.dag_id}: {self.states()}\n" + "\n".join(logs))
+
+    def states(self) -> dict[str, str | None]:
+        """The state of each task instance."""
+        return self.airflow.states(self.dag_id, self.run_id)
+
+    def tries(self) -> dict[str, int]:
+        """How many tries each task that isn't mapped has had."""
+        instances = self.airflow.rest.task_instances(self.dag_id, self.run_id)
+        return {instance["task_id"]: instance["try_number"] for instance in instances}
+
+    def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """What a task has pushed, by key."""
+        return self.airflow.rest.xcoms(self.dag_id, self.run_id, task_id, map_index)
+
+    def log(self, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """The log of one try of a task."""
+        return self.airflow.rest.log(self.dag_id, self.run_id, task_id, try_number, map_index)
