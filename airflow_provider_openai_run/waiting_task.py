@@ -46,7 +46,7 @@ class WaitingTask(BaseOperator):
         """
         WaitOptions(started_at=0.0, **self.wait_options)
         for run_id, thread_id in ((self.run_id, None), ("-", self.thread_id)):
-            if not any(_is_filled_in_later(value) for value in (run_id, thread_id)):
+            if not any(is_filled_in_later(value) for value in (run_id, thread_id)):
                 RunRef(run_id, thread_id)
 
     @cached_property
@@ -130,5 +130,6 @@ def unretried(error: OpenAIRunError) -> AirflowException:
     return also(error, AirflowFailException)
 
 
-def _is_filled_in_later(value: object) -> bool:
+def is_filled_in_later(value: object) -> bool:
+    """Whether an argument is known only when the task runs: a template, or the output of another task."""
     return value is not None and (not isinstance(value, str) or "{" in value)

@@ -283,8 +283,35 @@ class OpenAIRunHook(OpenAIHook):
         except openai.OpenAIError as error:
             raise no_client_error(error, self.conn_id) from error
 
-    def _do(self, operation: operations.Operation[T], ref: RunRef | None = None) -> T:
+    def do(self, operation: operations.Operation[T], ref: RunRef | None = None, *, once: bool = False) -> T:
+        """
+        Do an operation of :mod:`airflow_provider_openai_run.apis.operations`.
+
+        :param operation: the operation.
+        :param ref: the run it is about, for the errors.
+        :param once: whether to send nothing twice: a request that makes a run may have made it though its
+            answer was lost.
+        :raises RunRequestError: if the API refuses, or gives no valid answer.
+        """
         client = self._client()
+        return self._do(operation, ref, client.with_options(max_retries=0) if once else client)
+
+    def cancel_run_at_once(self, ref: RunRef, *, seconds: float) -> None:
+        """
+        Ask for the end of a run from a signal handler, over a client that no interrupted call has locked.
+
+        :param ref: the run.
+        :param seconds: how long that may take.
+        :raises RunRequestError: if the API refuses, or gives no answer in time.
+        """
+        with openai.DefaultHttpxClient() as http_client:
+            client = self._client().copy(http_client=http_client, max_retries=0, timeout=seconds)
+            self._do(operations.cancel_run(ref), ref, client)
+
+    def _do(
+        self, operation: operations.Operation[T], ref: RunRef | None = None, client: OpenAI | None = None
+    ) -> T:
+        client = client or self._client()
         try:
             request = next(operation)
             while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -18,8 +19,29 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_openai_run.operators.cancel_run import OpenAICancelRunOperator
+    from airflow_provider_openai_run.operators.create_response import OpenAICreateResponseOperator
+    from airflow_provider_openai_run.operators.create_run import OpenAICreateRunOperator
+    from airflow_provider_openai_run.operators.submit_tool_outputs import OpenAISubmitToolOutputsOperator
     from airflow_provider_openai_run.outcome import Outcome
     from airflow_provider_openai_run.run import Json, Run
+
+__all__ = [
+    "OpenAICancelRunOperator",
+    "OpenAICreateResponseOperator",
+    "OpenAICreateRunOperator",
+    "OpenAIGetRunOperator",
+    "OpenAISubmitToolOutputsOperator",
+]
+
+#: Where the operators are that a DAG file pays for only if it names them: Airflow takes long to make a class
+#: with as many arguments as the API has.
+_ELSEWHERE = {
+    "OpenAICancelRunOperator": "cancel_run",
+    "OpenAICreateResponseOperator": "create_response",
+    "OpenAICreateRunOperator": "create_run",
+    "OpenAISubmitToolOutputsOperator": "submit_tool_outputs",
+}
 
 #: What a set of attributes may measure as JSON before the task's log advises another XCom backend, in bytes.
 DEFAULT_XCOM_SIZE_WARNING = 1_000_000
@@ -29,6 +51,13 @@ _SIZE_ADVICE = (
     "include_steps=False, or an XCom backend in object storage: "
     "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
 )
+
+
+def __getattr__(name: str) -> Any:
+    """Give an operator of another module."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__package__}.{_ELSEWHERE[name]}"), name)
 
 
 class OpenAIGetRunOperator(WaitingTask):

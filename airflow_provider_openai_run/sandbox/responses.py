@@ -56,12 +56,15 @@ def create_response(store: Store, body: Json, *, script: Script | None = None) -
     previous = _previous(store, body)
     response_id = store.new_id("resp")
     items = input_items(body.get("input"), response_id)
-    default = script
+    default, choosing = script, metadata
     if previous is not None:
         _require_outputs(store, previous, items)
         if default is None and any(item["type"] in _ANSWERS for item in items):
             default = previous.life.script.after_outputs
-    chosen = store.script_for(metadata, default)
+            if metadata == previous.body["metadata"]:
+                # Sent along with each response of a conversation, it has chosen the first one's script.
+                choosing = {}
+    chosen = store.script_for(choosing, default)
     background = bool(body.get("background"))
     life = Life(
         response_id,

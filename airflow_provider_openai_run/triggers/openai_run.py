@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.watcher import Watch
 
 _WATCHER = "airflow_provider_openai_run.watcher"
+_CANCELLING = "airflow_provider_openai_run.operators.cancelling"
 
 
 class OpenAIRunTrigger(BaseTrigger):
@@ -89,3 +90,18 @@ class OpenAIRunTrigger(BaseTrigger):
     def _log_notes(self, decision: Decision) -> None:
         for note in decision.notes:
             self.log.log(note.level, note.text)
+
+
+class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
+    """
+    Waits for a run that the task has made, and cancels it if a user ends the task meanwhile.
+
+    That is: marks it failed or success, or clears it, on Airflow 3.3 and later. The triggerer's stop or
+    restart, the end of the deadline and the normal end cancel nothing. It takes what
+    :class:`OpenAIRunTrigger` takes.
+    """
+
+    async def on_kill(self) -> None:
+        """Cancel the run; a failure is logged with the run's id."""
+        cancelling: Any = await asyncio.to_thread(import_module, _CANCELLING)
+        await cancelling.acancel_when_killed(self.conn_id, self.ref, self.log)

@@ -1,0 +1,315 @@
+"""The operator that retrieves a run: what it pushes, when it fails, how it waits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.exceptions import (
+    InvalidRunReferenceError,
+    OpenAIRunError,
+    RunAuthenticationError,
+    RunEndedError,
+    RunFailedError,
+    RunIncompleteError,
+    RunNotFoundError,
+    RunRequestError,
+    RunRequiresActionError,
+    RunWaitTimeoutError,
+)
+from airflow_provider_openai_run.operators.openai_run import OpenAIGetRunOperator
+from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES, Run
+from airflow_provider_openai_run.sandbox import Sandbox
+from tests.airflow_task import TriggerFailureReason
+from tests.operators.conftest import Getting
+from tests.sandboxed import Connect
+from tests.stopped_time import StoppedTime
+from tests.task_log import TaskLog
+
+WAYS = {"holding a worker": False, "deferred": True}
+
+
+@pytest.fixture(params=WAYS)
+def deferrable(request: pytest.FixtureRequest) -> bool:
+    return WAYS[request.param]
+
+
+def ended(sandbox: Sandbox, script: Any = "completed", **params: Any) -> dict[str, Any]:
+    run = sandbox.create_run(script=script, **params)
+    sandbox.clock.advance(10)
+    return run
+
+
+def test_it_pushes_every_attribute_under_its_key_and_all_as_the_return_value(
+    sandbox: Sandbox, getting: Getting
+) -> None:
+    run = ended(sandbox, "many_steps", metadata={"k": "v"}, instructions="Be brief.")
+    end = getting(run).to_its_end()
+    assert end.state == "success"
+    assert set(DOCUMENTED_ATTRIBUTES) | {"return_value"} <= set(end.xcoms)
+    everything = end.xcoms["return_value"]
+    assert {name: end.xcoms[name] for name in everything} == everything
+    assert (everything["id"], everything["thread_id"]) == (run["id"], run["thread_id"])
+    assert (everything["status"], everything["object"]) == ("completed", "thread.run")
+    assert (everything["metadata"], everything["instructions"]) == ({"k": "v"}, "Be brief.")
+    assert everything["usage"]["total_tokens"] == 45 * 150
+    assert len(everything["steps"]) == 45
+    assert json.loads(everything["steps"][0]["details"])["type"] == "tool_calls"
+
+
+def test_what_it_pushes_reads_back_as_the_run(sandbox: Sandbox, getting: Getting) -> None:
+    end = getting(ended(sandbox)).to_its_end()
+    read = Run.from_xcom(json.loads(json.dumps(end.xcoms["return_value"])))
+    assert read.to_xcom() == end.xcoms["return_value"]
+
+
+def test_a_response_is_pushed_under_the_same_keys(sandbox: Sandbox, getting: Getting) -> None:
+    response = sandbox.create_response(script="completed")
+    sandbox.clock.advance(10)
+    end = getting({"id": response["id"]}).to_its_end()
+    assert set(DOCUMENTED_ATTRIBUTES) <= set(end.xcoms)
+    assert (end.xcoms["thread_id"], end.xcoms["usage"]["prompt_tokens"]) == (None, 240)
+
+
+@pytest.mark.parametrize(
+    "script", ["failed", "expired", "cancelled", "incomplete", "in_progress", "requires_action"]
+)
+def test_a_run_is_taken_as_it_is(sandbox: Sandbox, getting: Getting, script: str) -> None:
+    end = getting(ended(sandbox, script)).to_its_end()
+    assert (end.state, end.xcoms["status"]) == ("success", script)
+
+
+def test_the_steps_can_be_left_out(sandbox: Sandbox, getting: Getting) -> None:
+    end = getting(ended(sandbox), include_steps=False).to_its_end()
+    assert end.xcoms["steps"] is None
+    assert sandbox.count(path="/steps") == 0
+
+
+def test_the_json_of_the_api_can_be_pushed_too(sandbox: Sandbox, getting: Getting) -> None:
+    run = ended(sandbox)
+    assert "raw" not in getting(run).to_its_end().xcoms
+    assert getting(run, include_raw=True).to_its_end().xcoms["raw"]["tool_resources"] == {}
+
+
+def test_one_xcom_alone_without_multiple_outputs(sandbox: Sandbox, getting: Getting) -> None:
+    end = getting(ended(sandbox), multiple_outputs=False).to_its_end()
+    assert list(end.xcoms) == ["return_value"]
+
+
+@pytest.mark.parametrize("options", [{}, {"fail_on_unsuccessful": True}])
+@pytest.mark.parametrize("script", ["completed", "failed"])
+def test_nothing_is_pushed_where_that_is_switched_off(
+    sandbox: Sandbox, getting: Getting, options: dict[str, Any], script: str
+) -> None:
+    assert getting(ended(sandbox, script), do_xcom_push=False, **options).to_its_end().xcoms == {}
+
+
+def test_a_failed_run_fails_the_task_after_everything_was_pushed(sandbox: Sandbox, getting: Getting) -> None:
+    end = getting(ended(sandbox, "failed"), fail_on_unsuccessful=True).to_its_end()
+    assert end.state == "failed"
+    assert isinstance(end.error, RunFailedError)
+    assert set(DOCUMENTED_ATTRIBUTES) | {"return_value"} <= set(end.xcoms)
+    failing = end.xcoms["steps"][-1]
+    for words in ("server_error", "Sorry, something went wrong", failing["id"], "message_creation"):
+        assert words in str(end.error)
+    assert end.error.code == "server_error"
+
+
+def test_one_xcom_alone_is_pushed_before_the_failure_without_multiple_outputs(
+    sandbox: Sandbox, getting: Getting
+) -> None:
+    end = getting(ended(sandbox, "failed"), fail_on_unsuccessful=True, multiple_outputs=False).to_its_end()
+    assert list(end.xcoms) == ["return_value"]
+
+
+@pytest.mark.parametrize("script", ["failed", "expired", "cancelled", "incomplete"])
+@pytest.mark.parametrize("wait_for_completion", [False, True])
+def test_a_run_that_has_ended_badly_is_not_tried_again(
+    sandbox: Sandbox, getting: Getting, script: str, wait_for_completion: bool
+) -> None:
+    end = getting(
+        ended(sandbox, script), fail_on_unsuccessful=True, wait_for_completion=wait_for_completion
+    ).to_its_end()
+    assert end.state == "failed"
+    assert isinstance(end.error, RunEndedError)
+    assert end.error.status == script
+
+
+def test_an_incomplete_run_names_its_reason(sandbox: Sandbox, getting: Getting) -> None:
+    end = getting(ended(sandbox, "incomplete"), fail_on_unsuccessful=True).to_its_end()
+    assert isinstance(end.error, RunIncompleteError)
+    assert "max_completion_tokens" in str(end.error)
+
+
+@pytest.mark.parametrize("script", ["in_progress", "requires_action", "unknown_status"])
+def test_a_run_that_has_not_ended_may_be_tried_again(sandbox: Sandbox, getting: Getting, script: str) -> None:
+    end = getting(ended(sandbox, script), fail_on_unsuccessful=True).to_its_end()
+    assert end.state == "up_for_retry"
+    assert isinstance(end.error, OpenAIRunError)
+    assert end.xcoms["status"] in str(end.error)
+    assert "wait_for_completion" in str(end.error)
+
+
+def test_success_is_no_failure(sandbox: Sandbox, getting: Getting) -> None:
+    assert getting(ended(sandbox), fail_on_unsuccessful=True).to_its_end().state == "success"
+
+
+@pytest.mark.parametrize("script", ["completed", "failed", "cancelled", "expired", "incomplete"])
+def test_it_waits_for_the_end_first(
+    sandbox: Sandbox, getting: Getting, deferrable: bool, script: str
+) -> None:
+    run = sandbox.create_run(script=script)
+    end = getting(run, wait_for_completion=True, deferrable=deferrable).to_its_end()
+    assert (end.state, end.xcoms["status"]) == ("success", script)
+    assert {request.method for request in sandbox.requests} == {"GET"}
+
+
+def test_it_does_not_defer_for_a_run_that_has_ended(sandbox: Sandbox, getting: Getting) -> None:
+    attempt = getting(ended(sandbox), wait_for_completion=True, deferrable=True).begin()
+    assert attempt.state == "success"
+
+
+def test_it_gives_up_at_its_timeout(
+    sandbox: Sandbox, getting: Getting, stopped_time: StoppedTime, deferrable: bool
+) -> None:
+    run = sandbox.create_run(script="in_progress")
+    end = getting(
+        run, wait_for_completion=True, deferrable=deferrable, timeout=100, poll_interval=30.0
+    ).to_its_end()
+    assert end.state == "up_for_retry"
+    assert isinstance(end.error, RunWaitTimeoutError)
+    for words in (run["id"], "in_progress", "1 minute 40 seconds"):
+        assert words in str(end.error)
+    assert sandbox.count(path="cancel") == 0
+
+
+@pytest.mark.parametrize(("on_requires_action", "state"), [("return", "success"), ("fail", "up_for_retry")])
+def test_a_run_that_asks_for_something_is_returned_or_an_error(
+    sandbox: Sandbox, getting: Getting, deferrable: bool, on_requires_action: str, state: str
+) -> None:
+    end = getting(
+        sandbox.create_run(script="requires_action"),
+        wait_for_completion=True,
+        deferrable=deferrable,
+        on_requires_action=on_requires_action,
+    ).to_its_end()
+    assert end.state == state
+    if state == "success":
+        assert end.xcoms["status"] == "requires_action"
+        assert end.xcoms["required_action"]["submit_tool_outputs"]["tool_calls"]
+    else:
+        assert isinstance(end.error, RunRequiresActionError)
+
+
+def test_a_deferral_without_a_timeout_has_none(sandbox: Sandbox, getting: Getting) -> None:
+    told = getting(sandbox.create_run(), wait_for_completion=True, deferrable=True).begin().told
+    assert told.trigger_timeout is None
+    assert told.trigger_kwargs["deadline"] is None
+
+
+def test_a_trigger_that_crashed_fails_the_try(sandbox: Sandbox, getting: Getting) -> None:
+    task = getting(sandbox.create_run(), wait_for_completion=True, deferrable=True)
+    end = task.resume(task.begin(), "__fail__", {"error": TriggerFailureReason.TRIGGER_FAILURE})
+    assert end.state == "up_for_retry"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("wrong_key", RunAuthenticationError),
+        ("forbidden", RunAuthenticationError),
+        ("not_found", RunNotFoundError),
+        ("server_error", RunRequestError),
+    ],
+)
+def test_what_the_api_refuses_fails_the_try(
+    sandbox: Sandbox, getting: Getting, fault: str, error: type[Exception]
+) -> None:
+    run = ended(sandbox)
+    sandbox.faults.add(fault)
+    end = getting(run).to_its_end()
+    assert end.state == "up_for_retry"
+    assert isinstance(end.error, error)
+    assert run["id"] in str(end.error)
+    assert end.xcoms == {}
+
+
+def test_a_size_above_the_limit_is_warned_of(sandbox: Sandbox, getting: Getting, task_log: TaskLog) -> None:
+    run = ended(sandbox, "many_steps")
+    end = getting(run, xcom_size_warning=10_000).to_its_end()
+    size = len(json.dumps(end.xcoms["return_value"]))
+    (warning,) = [text for text in task_log.warnings if "xcom_size_warning" in text]
+    for words in (f"{size:,} bytes", "10,000", "include_steps=False", "XComObjectStorageBackend"):
+        assert words in warning
+
+
+@pytest.mark.parametrize("options", [{}, {"xcom_size_warning": None}])
+def test_no_warning_below_the_limit_or_without_one(
+    sandbox: Sandbox, getting: Getting, task_log: TaskLog, options: dict[str, Any]
+) -> None:
+    getting(ended(sandbox, "many_steps"), **options).to_its_end()
+    assert not [text for text in task_log.warnings if "xcom_size_warning" in text]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"run_id": "a b"}, "run_id"),
+        ({"thread_id": ""}, "thread_id"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"max_poll_interval": 1}, "max_poll_interval"),
+        ({"on_requires_action": "panic"}, "on_requires_action"),
+        ({"max_consecutive_failures": 0}, "max_consecutive_failures"),
+        ({"timeout": -1}, "timeout"),
+        ({"xcom_size_warning": -1}, "xcom_size_warning"),
+    ],
+)
+def test_a_wrong_argument_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        OpenAIGetRunOperator(task_id="facts", **{"run_id": "run_1", **arguments})
+
+
+def test_templates_are_rendered_and_checked_when_the_task_runs(sandbox: Sandbox, getting: Getting) -> None:
+    run = ended(sandbox)
+    templates = {"id": "{{ params.r }}", "thread_id": "{{ params.t }}"}
+    good = getting(templates, params={"r": run["id"], "t": run["thread_id"]}).to_its_end()
+    assert good.xcoms["id"] == run["id"]
+    sandbox.reset()
+    bad = getting(templates, params={"r": "a/b", "t": None}).to_its_end()
+    assert isinstance(bad.error, InvalidRunReferenceError)
+    assert sandbox.requests == []
+
+
+def test_it_may_be_mapped_over_run_ids(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    from tests.airflow_task import AirflowTask
+
+    responses = [sandbox.create_response(script=script)["id"] for script in ("completed", "failed")]
+    sandbox.clock.advance(10)
+
+    def make() -> Any:
+        return OpenAIGetRunOperator.partial(task_id="facts").expand(run_id=responses)
+
+    ends = [AirflowTask(make, stopped_time, map_index=index).to_its_end() for index in range(2)]
+    assert [end.xcoms["status"] for end in ends] == ["completed", "failed"]
+    assert [end.xcoms["id"] for end in ends] == responses
+
+
+def test_a_missing_key_names_the_connection(sandbox: Sandbox, connect: Connect, getting: Getting) -> None:
+    connect(password=None)
+    end = getting(sandbox.create_run()).to_its_end()
+    assert isinstance(end.error, RunAuthenticationError)
+    assert "openai_default" in str(end.error)
+
+
+def test_no_key_comes_into_the_log_or_into_xcom(
+    sandbox: Sandbox, getting: Getting, task_log: TaskLog, deferrable: bool
+) -> None:
+    run = sandbox.create_run(script="failed")
+    task = getting(
+        run, wait_for_completion=True, deferrable=deferrable, fail_on_unsuccessful=True, include_raw=True
+    )
+    end = task.to_its_end()
+    for told in (repr(end), str(end.error), task_log.everything()):
+        assert sandbox.api_key not in told

@@ -1,0 +1,58 @@
+"""What is told of a run: metrics, the link, the parsed answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import Stats
+from pydantic import BaseModel
+
+from airflow_provider_openai_run.exceptions import AnswerFormatError
+from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
+from airflow_provider_openai_run.operators import report
+from airflow_provider_openai_run.operators.openai_run import OpenAICreateResponseOperator
+from airflow_provider_openai_run.run import Run
+from airflow_provider_openai_run.run_ref import RunRef
+from airflow_provider_openai_run.sandbox import Sandbox
+from tests.operators.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
+from tests.operators.task_context import Tries
+
+OPENAI = "https://api.openai.com/v1/"
+
+
+class Colour(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("ref", "base_url", "link"),
+    [
+        (RunRef("resp_1"), OPENAI, "https://platform.openai.com/logs/resp_1"),
+        (RunRef("run_1", "thread_1"), OPENAI, "https://platform.openai.com/threads/thread_1"),
+        (RunRef("resp_1"), "http://127.0.0.1:8085/v1", None),
+    ],
+)
+def test_only_openai_has_a_console_we_know(ref: RunRef, base_url: str, link: str | None) -> None:
+    assert report.console_link(ref, base_url) == link
+
+
+def test_the_link_is_read_from_where_it_is_left() -> None:
+    assert OpenAIRunLink().xcom_key == LINK_KEY
+
+
+@pytest.mark.parametrize("text", [None, "", "no JSON", "{}"])
+def test_an_answer_that_is_no_such_object_is_an_error_that_names_the_run(text: str | None) -> None:
+    with pytest.raises(AnswerFormatError, match="run_1"):
+        report.parsed(text, Colour, Run(id="run_1"))
+
+
+def test_metrics_are_sent_by_api_model_and_status(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, Any] = {}
+    monkeypatch.setattr(Stats, "incr", lambda name, count=1, tags=None: sent.update({name: (count, tags)}))
+    monkeypatch.setattr(Stats, "timing", lambda name, ms, tags=None: sent.update({name: (ms, tags)}))
+    Tries(OpenAICreateResponseOperator(task_id="task", model="gpt-5.2", input="Hi")).begin()
+    tags = {"api": "Responses", "model": "gpt-5.2", "status": "completed"}
+    assert sent["openai_run.ended"] == (1, tags)
+    assert sent["openai_run.tokens"] == (150, tags)
+    assert sent["openai_run.duration"] == (0, tags)
