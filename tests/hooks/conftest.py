@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from tests.sandboxed import connect, running_sandbox, sandbox, stopped_time, task_log
+
+__all__ = ["connect", "running_sandbox", "sandbox", "stopped_time", "task_log"]
+
+#: Calls a method of the hook, or its async twin: ``call("get_run", thread_id, run_id)``.
+Call = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Call:
+    def sync(method: str, *arguments: Any, **options: Any) -> Any:
+        hook = OpenAIRunHook()
+        try:
+            return getattr(hook, method)(*arguments, **options)
+        finally:
+            if "conn" in hook.__dict__:
+                hook.conn.close()
+
+    def twin(method: str, *arguments: Any, **options: Any) -> Any:
+        return asyncio.run(getattr(OpenAIRunHook(), f"a{method}")(*arguments, **options))
+
+    return functools.partial(sync if request.param == "sync" else twin)

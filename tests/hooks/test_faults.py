@@ -1,0 +1,285 @@
+"""What the hook makes of a server that does not do as it should."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.apis import operations
+from airflow_provider_openai_run.exceptions import (
+    OpenAIRunError,
+    RunAuthenticationError,
+    RunNotFoundError,
+    RunRequestError,
+    RunWaitTimeoutError,
+)
+from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.sandbox import Sandbox
+from tests.hooks.conftest import Call
+from tests.sandboxed import KEY, Connect
+from tests.stopped_time import StoppedTime
+from tests.task_log import TaskLog
+
+
+@pytest.fixture
+def run(sandbox: Sandbox) -> tuple[str, str]:
+    """A run with 257 steps: its thread's id and its own."""
+    made = sandbox.create_run(script={"base": "completed", "steps": 257})
+    sandbox.clock.advance(3)
+    return made["thread_id"], made["id"]
+
+
+#: Fault; its HTTP status; whether it may pass; what the message says of it.
+FAULTS: list[tuple[dict[str, Any], int | None, bool, str]] = [
+    ({"kind": "rate_limited", "retry_after": 7}, 429, True, "Rate limit reached"),
+    ({"kind": "server_error"}, 500, True, "had an error"),
+    ({"kind": "bad_gateway"}, 502, True, "without a JSON body"),
+    ({"kind": "unavailable"}, 503, True, "overloaded"),
+    ({"kind": "reply", "status": 408}, 408, True, "408"),
+    ({"kind": "reply", "status": 409}, 409, True, "409"),
+    ({"kind": "reply", "status": 425}, 425, True, "425"),
+    ({"kind": "malformed"}, 200, True, "no valid JSON"),
+    ({"kind": "empty"}, 200, True, "no valid JSON"),
+    ({"kind": "reply", "status": 200, "body": []}, 200, True, "JSON list"),
+    ({"kind": "reply", "status": 200, "body": {"object": "thread.run"}}, 200, True, "without 'id'"),
+    ({"kind": "cut"}, None, True, "could not be asked"),
+    ({"kind": "stalled"}, None, True, "could not be asked"),
+    ({"kind": "reply", "status": 400}, 400, False, "400"),
+    ({"kind": "reply", "status": 400, "body": {"detail": "no such thing"}}, 400, False, "no such thing"),
+    ({"kind": "reply", "status": 418, "body": ""}, 418, False, "418"),
+    ({"kind": "wrong_key"}, 401, False, "Check the API key"),
+    ({"kind": "forbidden"}, 403, False, "Check the API key"),
+    ({"kind": "not_found"}, 404, False, "Check run_id"),
+]
+
+
+@pytest.mark.parametrize(("fault", "http_status", "may_pass", "words"), FAULTS)
+def test_a_fault_is_an_error_that_says_what_it_was(
+    sandbox: Sandbox,
+    connect: Connect,
+    call: Call,
+    run: tuple[str, str],
+    fault: dict[str, Any],
+    http_status: int | None,
+    may_pass: bool,
+    words: str,
+) -> None:
+    if fault["kind"] == "stalled":
+        connect(timeout=0.2)
+    sandbox.faults.add(**fault)
+    with pytest.raises(RunRequestError) as caught:
+        call("get_run", *run)
+    error = caught.value
+    assert (error.http_status, error.may_pass) == (http_status, may_pass)
+    assert (error.thread_id, error.run_id) == run
+    for said in (*run, words):
+        assert said in str(error)
+    assert (error.request_id is not None) == (http_status is not None)
+    assert error.request_id is None or error.request_id in str(error)
+    assert error.retry_after == fault.get("retry_after")
+
+
+def test_the_kinds_of_refusal_are_errors_of_their_own(
+    sandbox: Sandbox, connect: Connect, call: Call, run: tuple[str, str]
+) -> None:
+    with pytest.raises(RunNotFoundError):
+        call("get_run", run[0], "run_nobody")
+    with pytest.raises(RunNotFoundError):
+        call("get_run", run_id="resp_nobody")
+    connect(password="another-key")
+    with pytest.raises(RunAuthenticationError) as caught:
+        call("get_run", *run)
+    assert caught.value.code == "invalid_api_key"
+
+
+@pytest.mark.parametrize("kind", ["rate_limited", "server_error", "malformed", "cut"])
+def test_a_fault_among_the_steps_is_an_error_and_no_shorter_list(
+    sandbox: Sandbox, call: Call, run: tuple[str, str], kind: str
+) -> None:
+    sandbox.faults.add(kind, path="/steps", skip=1)
+    with pytest.raises(RunRequestError):
+        call("get_run", *run)
+
+
+def test_the_sdk_tries_again_as_the_connection_says(
+    sandbox: Sandbox, connect: Connect, call: Call, run: tuple[str, str]
+) -> None:
+    connect(max_retries=2)
+    sandbox.faults.add("rate_limited", times=2, retry_after=0.001, form="ms")
+    assert call("get_run", *run, include_steps=False).status == "completed"
+    assert [request.status for request in sandbox.requests] == [429, 429, 200]
+
+
+def test_an_answer_may_take_its_time(sandbox: Sandbox, call: Call, run: tuple[str, str]) -> None:
+    sandbox.faults.add("slow", seconds=0.05, times=1)
+    assert call("get_run", *run, include_steps=False).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "warned"),
+    [
+        ("duplicate_steps", 257, False),
+        ("endless_has_more", 257, None),
+        ("stuck_cursor", 100, True),
+    ],
+)
+def test_pages_that_lie_end_the_reading_and_give_each_step_once(
+    sandbox: Sandbox,
+    call: Call,
+    run: tuple[str, str],
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    count: int,
+    warned: bool | None,
+) -> None:
+    sandbox.faults.add(kind, path="/steps")
+    with caplog.at_level(logging.WARNING):
+        steps = call("list_steps", *run)
+    assert len(steps) == len({step.id for step in steps}) == count
+    assert sandbox.count(path="/steps") <= 4
+    if warned is not None:
+        assert ("does not move on" in caplog.text) is warned
+
+
+def test_pages_that_never_end_are_read_up_to_a_bound(
+    sandbox: Sandbox,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    run: tuple[str, str],
+) -> None:
+    monkeypatch.setattr(operations._list_raw, "__defaults__", (3,))
+    sandbox.faults.add("endless_pages", path="/steps")
+    with caplog.at_level(logging.WARNING):
+        steps = call("list_steps", *run)
+    assert len(steps) == 300
+    assert "after 3 pages" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "rate_limited", "retry_after": 3},
+        {"kind": "server_error"},
+        {"kind": "bad_gateway"},
+        {"kind": "unavailable"},
+        {"kind": "malformed"},
+        {"kind": "empty"},
+        {"kind": "cut"},
+        {"kind": "not_found"},
+    ],
+)
+def test_a_wait_bears_what_may_pass(
+    sandbox: Sandbox, stopped_time: StoppedTime, call: Call, fault: dict[str, Any]
+) -> None:
+    sandbox.faults.add(**{"times": 3, **fault})
+    made = sandbox.create_run(script="completed")
+    assert call("wait_for_run", made["thread_id"], made["id"]).status == "completed"
+
+
+def test_a_wait_bears_an_api_that_does_not_answer(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, call: Call
+) -> None:
+    connect(timeout=0.2)
+    sandbox.faults.add("stalled", times=1)
+    made = sandbox.create_run(script="completed")
+    assert call("wait_for_run", made["thread_id"], made["id"]).status == "completed"
+
+
+@pytest.mark.parametrize("kind", ["server_error", "malformed", "cut"])
+def test_a_wait_gives_up_after_so_many_failures(
+    sandbox: Sandbox, stopped_time: StoppedTime, call: Call, run: tuple[str, str], kind: str
+) -> None:
+    sandbox.faults.add(kind)
+    with pytest.raises(RunRequestError, match="3 failed requests in a row"):
+        call("wait_for_run", *run, max_consecutive_failures=3)
+    assert sandbox.count() == 3
+
+
+def test_a_wait_leaves_the_api_alone_for_as_long_as_it_asks(
+    sandbox: Sandbox, stopped_time: StoppedTime, call: Call
+) -> None:
+    sandbox.faults.add("rate_limited", times=1, retry_after=61)
+    made = sandbox.create_run(script="completed")
+    call("wait_for_run", made["thread_id"], made["id"])
+    assert stopped_time.slept[0] >= 61
+
+
+def test_a_poll_is_tried_once_whatever_the_connection_says(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, call: Call, run: tuple[str, str]
+) -> None:
+    connect(max_retries=5)
+    sandbox.faults.add("server_error")
+    with pytest.raises(RunRequestError):
+        call("wait_for_run", *run, max_consecutive_failures=2)
+    assert sandbox.count() == 2
+
+
+def test_a_wait_in_trouble_names_the_trouble_at_its_deadline(
+    sandbox: Sandbox, stopped_time: StoppedTime, call: Call
+) -> None:
+    sandbox.faults.add("server_error", skip=1)
+    made = sandbox.create_run(script="in_progress")
+    with pytest.raises(RunWaitTimeoutError, match="HTTP 500") as caught:
+        call("wait_for_run", made["thread_id"], made["id"], timeout=30)
+    assert caught.value.status == "queued"
+
+
+ECHOES = [
+    {"kind": "wrong_key"},
+    {"kind": "reply", "status": 401, "body": {"error": {"message": f"Incorrect API key provided: {KEY}."}}},
+    {"kind": "reply", "status": 401, "body": {"detail": f"Authorization 'Bearer {KEY}' is not known"}},
+    {"kind": "reply", "status": 401, "body": {"detail": f"The token {KEY} is not known"}},
+    {"kind": "reply", "status": 500, "body": {"error": {"message": f"boom: {KEY}", "code": KEY}}},
+    {"kind": "cut"},
+    {"kind": "server_error"},
+]
+
+
+def chain(error: BaseException | None) -> list[BaseException]:
+    return [] if error is None else [error, *chain(error.__cause__ or error.__context__)]
+
+
+@pytest.mark.parametrize("fault", ECHOES)
+@pytest.mark.parametrize("method", ["get_run", "wait_for_run"])
+def test_the_key_is_in_no_error_and_in_no_log(
+    sandbox: Sandbox,
+    stopped_time: StoppedTime,
+    task_log: TaskLog,
+    caplog: pytest.LogCaptureFixture,
+    call: Call,
+    run: tuple[str, str],
+    fault: dict[str, Any],
+    method: str,
+) -> None:
+    sandbox.faults.add(**fault)
+    options = {"max_consecutive_failures": 2} if method == "wait_for_run" else {}
+    with pytest.raises(OpenAIRunError) as caught:
+        call(method, *run, **options)
+    told = [
+        str(caught.value),
+        repr(caught.value),
+        repr(vars(caught.value)),
+        json.dumps(caught.value.to_event()),
+    ]
+    assert KEY not in "\n".join([*told, task_log.everything()])
+
+
+@pytest.mark.parametrize("fault", [ECHOES[0], *ECHOES[-2:]])
+def test_the_key_is_in_no_cause_of_an_error(
+    sandbox: Sandbox, call: Call, run: tuple[str, str], fault: dict[str, Any]
+) -> None:
+    sandbox.faults.add(**fault)
+    with pytest.raises(OpenAIRunError) as caught:
+        call("get_run", *run)
+    assert KEY not in "\n".join(f"{error!r} {error}" for error in chain(caught.value))
+
+
+def test_the_key_is_in_no_repr_of_the_hook(sandbox: Sandbox, run: tuple[str, str]) -> None:
+    hook = OpenAIRunHook()
+    hook.get_run(*run, include_steps=False)
+    assert KEY not in f"{hook!r} {hook.conn!r} {vars(hook)!r}"
+    hook.conn.close()

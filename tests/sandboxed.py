@@ -1,0 +1,76 @@
+"""Fixtures: one sandbox for the tests of a folder, on a time that stands still; ``openai_default`` is it.
+
+Each test finds it empty.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.sandbox import Clock, Sandbox
+from tests.stopped_time import StoppedTime
+from tests.task_log import TaskLog, listening
+
+with warnings.catch_warnings():
+    # Airflow 3.1 imports it when a connection is looked up first, and would take a warning for a failed look-up.
+    warnings.simplefilter("ignore")
+    import_module("airflow.models.connection")
+
+#: Looks like no key of OpenAI's, so nothing knows it for one by its shape.
+KEY = "correct-horse-battery-staple"
+CONNECTION_VARIABLE = "AIRFLOW_CONN_OPENAI_DEFAULT"
+
+Connect = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[Sandbox]:
+    with Sandbox(clock=Clock.manual(), api_key=KEY) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Sandbox, connect: Connect) -> Sandbox:
+    running_sandbox.reset()
+    connect()
+    return running_sandbox
+
+
+@pytest.fixture
+def connect(running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Changes the connection: ``connect(password=…, host=…, extra={…}, max_retries=0, …)``."""
+
+    def connect_with(extra: dict[str, Any] | None = None, **fields: Any) -> None:
+        options = {name: fields.pop(name) for name in ("max_retries", "timeout") if name in fields}
+        client = {"max_retries": 0, **options, **(extra or {}).get("openai_client_kwargs", {})}
+        connection = {
+            "conn_type": "openai",
+            "host": running_sandbox.base_url,
+            "password": running_sandbox.api_key,
+            "extra": {**(extra or {}), "openai_client_kwargs": client},
+            **fields,
+        }
+        monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(connection))
+
+    return connect_with
+
+
+@pytest.fixture
+def stopped_time(running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> StoppedTime:
+    """The sandbox's time is everybody's, and sleeping is what moves it."""
+    stopped = StoppedTime(running_sandbox.clock)
+    stopped.install(monkeypatch)
+    return stopped
+
+
+@pytest.fixture
+def task_log(caplog: pytest.LogCaptureFixture) -> Iterator[TaskLog]:
+    """Hears what is logged from ``INFO`` on."""
+    with listening(caplog) as log:
+        yield log

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
+from tests.airflow_task import AirflowTask
+from tests.sandboxed import connect, running_sandbox, sandbox, stopped_time, task_log
+from tests.stopped_time import StoppedTime
+
+__all__ = ["connect", "running_sandbox", "sandbox", "stopped_time", "task_log"]
+
+MODES: Mapping[str, Mapping[str, Any]] = {
+    "poke": {"mode": "poke", "deferrable": False},
+    "reschedule": {"mode": "reschedule", "deferrable": False},
+    "deferrable": {"deferrable": True},
+}
+TIMEOUT = 100.0
+#: Few looks at a run that goes on.
+PACE: Mapping[str, Any] = {"poll_interval": 30.0, "max_poll_interval": 30.0}
+
+#: Makes the task that waits for a run or a response of the sandbox: ``waiting(run, "poke", timeout=…)``.
+Waiting = Callable[..., AirflowTask]
+
+
+def ids_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {"run_id": run["id"], "thread_id": run.get("thread_id")}
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def waiting(sandbox: Sandbox, stopped_time: StoppedTime) -> Waiting:
+    def make(run: Mapping[str, Any], mode: str, *, params: Any = None, **options: Any) -> AirflowTask:
+        arguments = {"timeout": TIMEOUT, **PACE, **ids_of(run), **MODES[mode], **options}
+        return AirflowTask(lambda: OpenAIRunSensor(task_id="wait", **arguments), stopped_time, params=params)
+
+    return make

@@ -1,0 +1,365 @@
+"""The trigger in an event loop, as a triggerer has it: with others beside it, and stopped at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+from tests.airflow_task import Trigger, event_of
+from tests.sandboxed import Connect
+from tests.stopped_time import StoppedTime
+from tests.task_log import TaskLog
+
+PACE: dict[str, Any] = {"poll_interval": 30.0, "max_poll_interval": 30.0}
+
+
+def trigger_for(run: dict[str, Any], stopped_time: StoppedTime, **options: Any) -> OpenAIRunTrigger:
+    now = stopped_time.time()
+    facts = {"run_id": run["id"], "thread_id": run.get("thread_id"), "started_at": now}
+    deadline = now + options.pop("timeout", 100)
+    return OpenAIRunTrigger(conn_id="openai_default", **{**facts, "deadline": deadline, **PACE, **options})
+
+
+def rebuilt(trigger: OpenAIRunTrigger) -> OpenAIRunTrigger:
+    classpath, arguments = trigger.serialize()
+    assert classpath == "airflow_provider_openai_run.triggers.openai_run.OpenAIRunTrigger"
+    return OpenAIRunTrigger(**Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments)))
+
+
+def open_sockets() -> set[str]:
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"deadline": None},
+        {"poll_interval": 0.5, "max_poll_interval": None},
+        {"on_requires_action": "fail", "max_consecutive_failures": 3},
+    ],
+)
+def test_it_is_built_anew_as_it_was(stopped_time: StoppedTime, options: dict[str, Any]) -> None:
+    trigger = trigger_for({"id": "run_1", "thread_id": "thread_1"}, stopped_time, **options)
+    assert rebuilt(trigger).serialize() == trigger.serialize()
+    assert json.loads(json.dumps(trigger.serialize()[1])) == trigger.serialize()[1]
+
+
+def test_arguments_unknown_to_it_are_refused(stopped_time: StoppedTime) -> None:
+    with pytest.raises(TypeError):
+        trigger_for({"id": "run_1"}, stopped_time, prompt="Hello")
+
+
+def test_neither_its_arguments_nor_its_event_hold_a_secret_or_a_prompt(
+    sandbox: Sandbox, stopped_time: StoppedTime, task_log: TaskLog
+) -> None:
+    run = sandbox.create_run(script="requires_action", instructions="Top secret.")
+    trigger = trigger_for(run, stopped_time, on_requires_action="fail")
+    event = stopped_time.run(event_of(trigger))
+    for told in (repr(trigger.serialize()), json.dumps(event), task_log.everything(), repr(trigger)):
+        for secret in (sandbox.api_key, "Top secret", "Oslo"):
+            assert secret not in told
+
+
+@pytest.mark.parametrize("script", ["completed", "failed", "cancelled", "expired", "incomplete"])
+def test_it_sends_one_small_event_when_the_run_has_ended(
+    sandbox: Sandbox, stopped_time: StoppedTime, script: str
+) -> None:
+    run = sandbox.create_run(script=script)
+    event = stopped_time.run(event_of(rebuilt(trigger_for(run, stopped_time))))
+    assert (event["run_id"], event["thread_id"], event["status"]) == (run["id"], run["thread_id"], script)
+    assert "error" not in event
+    assert len(json.dumps(event)) < 1000
+
+
+def test_it_sends_the_event_of_a_response(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    response = sandbox.create_response(script="completed")
+    event = stopped_time.run(event_of(trigger_for({"id": response["id"]}, stopped_time)))
+    assert (event["run_id"], event["thread_id"], event["status"]) == (response["id"], None, "completed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("wrong_key", "RunAuthenticationError"),
+        ("server_error", "RunRequestError"),
+        ("cut", "RunRequestError"),
+    ],
+)
+def test_an_error_is_an_event_too(sandbox: Sandbox, stopped_time: StoppedTime, kind: str, name: str) -> None:
+    sandbox.faults.add(kind)
+    trigger = trigger_for(sandbox.create_run(), stopped_time, max_consecutive_failures=2)
+    event = stopped_time.run(event_of(trigger))
+    assert event["error"]["type"] == name
+
+
+@pytest.mark.parametrize("fields", [{"password": None}, {"extra": {"auth_type": "by_handshake"}}])
+def test_a_connection_that_is_no_good_is_an_event_that_names_it(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, fields: dict[str, Any]
+) -> None:
+    connect(**fields)
+    event = stopped_time.run(event_of(trigger_for({"id": "resp_1"}, stopped_time)))
+    assert event["error"]["type"] == "RunAuthenticationError"
+    assert "openai_default" in event["error"]["message"]
+
+
+def test_a_connection_that_is_not_there_is_an_event_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, stopped_time: StoppedTime
+) -> None:
+    arguments = {**trigger_for({"id": "resp_1"}, stopped_time).serialize()[1], "conn_id": "openai_gone"}
+    monkeypatch.setenv("AIRFLOW_CONN_OPENAI_GONE", "")
+    event = stopped_time.run(event_of(OpenAIRunTrigger(**arguments)))
+    assert "openai_gone" in event["error"]["message"]
+
+
+def test_it_gives_up_at_its_deadline_by_itself(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    began = stopped_time.time()
+    event = stopped_time.run(event_of(trigger_for(sandbox.create_run(script="queued"), stopped_time)))
+    assert event["error"]["type"] == "RunWaitTimeoutError"
+    assert "its last status was queued" in event["error"]["message"]
+    assert stopped_time.time() - began >= 100
+
+
+def test_it_gives_up_at_its_deadline_though_the_api_asks_for_more_time(
+    sandbox: Sandbox, stopped_time: StoppedTime
+) -> None:
+    sandbox.faults.add("rate_limited", retry_after=3600)
+    event = stopped_time.run(event_of(trigger_for(sandbox.create_run(), stopped_time)))
+    assert event["error"]["type"] == "RunWaitTimeoutError"
+    assert "HTTP 429" in event["error"]["message"]
+
+
+def test_it_gives_up_at_its_deadline_though_the_api_is_silent(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
+) -> None:
+    connect(timeout=0.2)
+    sandbox.faults.add("stalled")
+    event = stopped_time.run(event_of(trigger_for(sandbox.create_run(), stopped_time, poll_interval=20.0)))
+    assert event["error"]["type"] == "RunWaitTimeoutError"
+    assert "no status was seen" in event["error"]["message"]
+
+
+def test_a_restart_keeps_its_start_and_its_deadline(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    run = sandbox.create_run(script="queued")
+    trigger = trigger_for(run, stopped_time)
+    stopped_time.sleep(70)
+    restarted = rebuilt(trigger)
+    assert restarted.options == trigger.options
+    stopped_time.sleep(70)
+    event = stopped_time.run(event_of(restarted))
+    assert "after 1 minute 40 seconds" in event["error"]["message"]
+    assert sandbox.count() == 1
+
+
+def test_what_it_waits_for_is_told_once(
+    sandbox: Sandbox, stopped_time: StoppedTime, task_log: TaskLog
+) -> None:
+    stopped_time.run(event_of(trigger_for(sandbox.create_run(script="requires_action"), stopped_time)))
+    assert len([text for text in task_log.warnings if "get_weather" in text]) == 1
+
+
+async def interrupted(trigger: OpenAIRunTrigger, sandbox: Sandbox, moment: Callable[[], bool]) -> list[Any]:
+    """What a trigger sent before it was stopped at a moment."""
+    events: list[Any] = []
+
+    async def consume() -> None:
+        events.extend([event async for event in trigger.run()])
+
+    task = asyncio.create_task(consume())
+    while not moment():  # noqa: ASYNC110 - the sandbox, in another thread, tells no loop
+        assert not task.done()
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return events
+
+
+MOMENTS: dict[str, Callable[[Sandbox], Callable[[], bool]]] = {
+    "before the first look": lambda sandbox: lambda: True,
+    "during a look": lambda sandbox: lambda: sandbox.count() >= 1,
+    "between looks": lambda sandbox: lambda: any(request.status for request in sandbox.requests),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_stopped_at_any_moment_it_leaves_nothing_open(
+    sandbox: Sandbox, stopped_time: StoppedTime, moment: str
+) -> None:
+    if moment == "during a look":
+        sandbox.faults.add("stalled")
+    trigger = trigger_for(sandbox.create_run(script="in_progress"), stopped_time)
+    before = open_sockets()
+    left: set[asyncio.Task[Any]] = set()
+
+    async def stop() -> list[Any]:
+        events = await interrupted(trigger, sandbox, MOMENTS[moment](sandbox))
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+        left.update(asyncio.all_tasks() - {asyncio.current_task()})
+        return events
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        assert stopped_time.run(stop()) == []
+        gc.collect()
+    assert left == set()
+    # The sandbox's ends of the connections are this process's too; they close when it has seen ours close.
+    for _ in range(1000):
+        if open_sockets() <= before:
+            break
+        threading.Event().wait(0.01)
+    assert open_sockets() <= before
+
+
+def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    completed, endless = sandbox.create_run(script="minute"), sandbox.create_run(script="in_progress")
+
+    async def both() -> dict[str, Any]:
+        going = asyncio.create_task(event_of(trigger_for(completed, stopped_time)))
+        other = trigger_for(endless, stopped_time)
+        await interrupted(other, sandbox, lambda: sandbox.count(path=endless["id"]) >= 1)
+        return await going
+
+    assert stopped_time.run(both())["status"] == "completed"
+
+
+def test_many_share_one_client_and_each_gets_its_own_event(
+    sandbox: Sandbox, stopped_time: StoppedTime
+) -> None:
+    runs = [sandbox.create_run(script=script) for script in ("completed", "failed", "expired") * 4]
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for run in runs))
+
+    events = stopped_time.run(all_of_them())
+    assert [event["run_id"] for event in events] == [run["id"] for run in runs]
+    assert [event["status"] for event in events] == ["completed", "failed", "expired"] * 4
+
+
+def test_two_may_wait_for_the_same_run(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    run = sandbox.create_run(script="completed")
+
+    async def twice() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for _ in range(2)))
+
+    first, second = stopped_time.run(twice())
+    assert (first["status"], second["status"]) == ("completed", "completed")
+
+
+def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
+) -> None:
+    run = sandbox.create_run(script="in_progress")
+    trigger = trigger_for(run, stopped_time, timeout=400)
+
+    async def key_changes() -> dict[str, Any]:
+        going = asyncio.create_task(event_of(trigger))
+        while not any(request.status for request in sandbox.requests):  # noqa: ASYNC110 - as above
+            assert not going.done()
+            await asyncio.sleep(0)
+        sandbox._door.api_key = "another-key"
+        connect(password="another-key")
+        return await going
+
+    old = sandbox._door.api_key
+    try:
+        event = stopped_time.run(key_changes())
+    finally:
+        sandbox._door.api_key = old
+    assert event["error"]["type"] == "RunWaitTimeoutError"
+    assert "last status was in_progress" in event["error"]["message"]
+
+
+def _blockings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects what would block an event loop: connecting, looking up names, reading certificates, sleeping."""
+    import socket
+    import ssl
+    import time as real_time
+
+    found: list[str] = []
+
+    def watch(owner: Any, name: str, label: str) -> None:
+        original = getattr(owner, name)
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                return original(*arguments, **options)
+            found.append(label)
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(socket, "create_connection", "socket.create_connection")
+    watch(socket, "getaddrinfo", "socket.getaddrinfo")
+    watch(ssl.SSLContext, "load_verify_locations", "ssl.SSLContext.load_verify_locations")
+    watch(real_time, "sleep", "time.sleep")
+    return found
+
+
+def test_nothing_blocks_the_event_loop(
+    sandbox: Sandbox, stopped_time: StoppedTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = _blockings(monkeypatch)
+    sandbox.faults.add("server_error", times=2)
+    stopped_time.run(event_of(trigger_for(sandbox.create_run(script="minute"), stopped_time, timeout=200)))
+    assert found == []
+
+
+PROGRAM = """
+import asyncio, json, sys, threading
+
+from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+
+heavy = {"openai", "aiohttp"}
+importers = {}
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name in heavy:
+            importers[name] = threading.current_thread() is threading.main_thread()
+        return None
+
+before = sorted(heavy & set(sys.modules))
+sys.meta_path.insert(0, Finder())
+trigger = OpenAIRunTrigger(conn_id="openai_default", run_id=sys.argv[1], thread_id=sys.argv[2], started_at=0.0)
+
+async def main():
+    events = [event async for event in trigger.run()]
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+    return events[0].payload["status"]
+
+print(json.dumps({"before": before, "in the loop": importers, "status": asyncio.run(main())}))
+"""
+
+
+def test_heavy_libraries_are_imported_beside_the_event_loop(sandbox: Sandbox) -> None:
+    run = sandbox.create_run(script="instant")
+    command = [sys.executable, "-c", PROGRAM, run["id"], run["thread_id"]]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["before"] == []
+    assert said["in the loop"] == {"openai": False, "aiohttp": False}
+    assert said["status"] == "completed"
