@@ -140,7 +140,9 @@ class Wait:
         :param now: epoch seconds.
         """
         self._failures += 1
-        self._last_error = error
+        # Its traceback would keep every frame of the request.
+        self._last_error = error.with_traceback(None)
+        error.__cause__ = error.__context__ = None
         just_started = now - self.options.started_at <= NOT_FOUND_GRACE
         may_pass = error.may_pass or (isinstance(error, RunNotFoundError) and just_started)
         if not may_pass or self._failures >= self.options.max_consecutive_failures:

@@ -48,8 +48,12 @@ def openai_run_steps() -> None:
 
     @task
     def unfinished(steps: list[dict[str, Any]]) -> list[str]:
-        left = [f"{step['id']} ({step['type']}) is {step['status']}" for step in steps]
-        left = [line for line in left if not line.endswith("completed")]
+        left = [
+            f"{step['id']} ({step['type']}) is {step['status']}"
+            for step in steps
+            # Some output items of a response have no status at all.
+            if step["status"] not in (None, "completed")
+        ]
         log.info("%s", ", ".join(left) or "Every step was completed")
         return left
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HTTP = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
 _HTTP_LOG = logging.getLogger(_HTTP.__name__)
 Response: Any = _HTTP.Response
+_polling = ContextVar("polling", default=False)
 
 #: Seconds that a question may take, where the connection does not set a ``timeout`` of its own.
 READ_TIMEOUT = 30.0
@@ -45,7 +47,7 @@ def send(client: OpenAI, request: Request, ref: RunRef | None, *, once: bool = F
     """
     options = _options(client, request, once=once)
     try:
-        with _quiet() if once else nullcontext():
+        with _poll() if once else nullcontext():
             if request.method == "GET":
                 return _answer(client.get(request.path, cast_to=Response, options=options))
             return _answer(client.post(request.path, cast_to=Response, body=request.body, options=options))
@@ -62,30 +64,40 @@ async def asend(client: AsyncOpenAI, request: Request, ref: RunRef | None, *, on
     :param client: the connection's client.
     :param request: what to send.
     :param ref: the run it is about, for the error.
-    :param once: whether to leave it at one try; otherwise the SDK retries as the connection says.
+    :param once: whether it is a poll: one try, and no line in the log; otherwise the SDK retries as the
+        connection says.
     :return: the answer, whatever its status.
     :raises RunRequestError: with ``may_pass``, if there was no answer.
     """
     options = _options(client, request, once=once)
     try:
-        if request.method == "GET":
-            return _answer(await client.get(request.path, cast_to=Response, options=options))
-        return _answer(await client.post(request.path, cast_to=Response, body=request.body, options=options))
+        with _poll() if once else nullcontext():
+            if request.method == "GET":
+                return _answer(await client.get(request.path, cast_to=Response, options=options))
+            return _answer(
+                await client.post(request.path, cast_to=Response, body=request.body, options=options)
+            )
     except openai.APIStatusError as error:
         return _answer(error.response)
     except openai.OpenAIError as error:
         _raise_unanswered(error, ref)
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not _polling.get()
+
+
+_HTTP_LOG.addFilter(_is_worth_a_line)
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the HTTP library's line for each request out of the task's log."""
-    before = _HTTP_LOG.level
-    _HTTP_LOG.setLevel(logging.WARNING)
+def _poll() -> Iterator[None]:
+    """Keep the HTTP library's line for each request out of the log."""
+    token = _polling.set(True)
     try:
         yield
     finally:
-        _HTTP_LOG.setLevel(before)
+        _polling.reset(token)
 
 
 def no_client_error(error: openai.OpenAIError, conn_id: str) -> RunAuthenticationError:

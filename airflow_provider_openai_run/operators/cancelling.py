@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_openai_run.exceptions import RunRequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.run_ref import RunRef
 
@@ -42,15 +44,15 @@ def cancel(hook: OpenAIRunHook, ref: RunRef, why: str) -> None:
         log.info("Cancelled %s (%s); it is %s", ref, why, run.status)
 
 
-def cancel_when_killed(hook: OpenAIRunHook, ref: RunRef) -> None:
+def cancel_when_killed(get_hook: Callable[[], OpenAIRunHook], ref: RunRef) -> None:
     """
     Cancel a run from the handler of the signal that ends the task.
 
-    :param hook: where.
+    :param get_hook: gives the hook; the signal may have come while its module was imported.
     :param ref: the run.
     """
     try:
-        hook.cancel_run_at_once(ref, seconds=SECONDS_WHEN_KILLED)
+        get_hook().cancel_run_at_once(ref, seconds=SECONDS_WHEN_KILLED)
     except RunRequestError as error:
         log_failure(error, ref)
     except Exception:  # the task ends all the same

@@ -70,14 +70,14 @@ class Following:
     def begin(self, progress: Progress) -> None:
         """Leave the ids and the link in XCom, before anything is waited for."""
         self._follow(progress)
-        if self._task.was_killed and progress.owned and self._task.cancel_on_kill:
-            cancel(self._hook, progress.ref, "its task was killed while it was made")
         self._push({"run_id": progress.run_id, "thread_id": progress.thread_id})
         if link := self._task.link:
             self._push({"link": link, LINK_KEY: link})
 
     def _follow(self, progress: Progress) -> None:
         self._task.followed = progress
+        if self._task.was_killed and progress.owned and self._task.cancel_on_kill:
+            cancel(self._hook, progress.ref, "its task was killed when it could not cancel")
         self._task.link = report.console_link(progress.ref, str(self._hook.conn.base_url))
 
     def until_the_end(self, progress: Progress) -> dict[str, Json]:

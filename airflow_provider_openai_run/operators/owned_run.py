@@ -251,7 +251,7 @@ class OwnedRunTask(WaitingTask):
         if self.followed is not None and self.followed.owned and self.cancel_on_kill:
             from airflow_provider_openai_run.operators.cancelling import cancel_when_killed
 
-            cancel_when_killed(self.hook, self.followed.ref)
+            cancel_when_killed(lambda: self.hook, self.followed.ref)
 
     def _start(self, context: Context, started_at: float) -> dict[str, Json]:
         from airflow_provider_openai_run.operators.progress import Progress
@@ -275,6 +275,8 @@ class OwnedRunTask(WaitingTask):
             return following.until_the_end(progress)
 
     def _go_on(self, context: Context, progress: Progress, event: dict[str, Any]) -> dict[str, Json]:
+        # Before the imports, which take longest: a kill may come meanwhile.
+        self.followed = progress
         following = self._following(context)
         with self._execution_timeout_cancels(context):
             came_to = following.after(self.outcome_of(event), progress)

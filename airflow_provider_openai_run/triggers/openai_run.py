@@ -66,9 +66,11 @@ class OpenAIRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, tell the task's log about changes and troubles, and send the outcome."""
-        watch = await self._watch()
+        watcher = await _watcher()
         from airflow_provider_openai_run.outcome import Outcome
+        from airflow_provider_openai_run.waiting import Wait
 
+        watch: Watch = watcher.watch(self.conn_id, Wait(self.ref, self.options))
         try:
             while not isinstance(decision := await watch.news(), Outcome):
                 self._log_notes(decision)
@@ -76,16 +78,6 @@ class OpenAIRunTrigger(BaseTrigger):
             watch.leave()
         self._log_notes(decision)
         yield TriggerEvent(decision.to_event())
-
-    async def _watch(self) -> Watch:
-        watcher: Any = sys.modules.get(_WATCHER)
-        if not hasattr(watcher, "watch"):
-            # Not there, or another thread is importing it: the SDK comes with it, which takes half a second.
-            watcher = await asyncio.to_thread(import_module, _WATCHER)
-        from airflow_provider_openai_run.waiting import Wait
-
-        watch: Watch = watcher.watch(self.conn_id, Wait(self.ref, self.options))
-        return watch
 
     def _log_notes(self, decision: Decision) -> None:
         for note in decision.notes:
@@ -105,3 +97,12 @@ class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
         """Cancel the run; a failure is logged with the run's id."""
         cancelling: Any = await asyncio.to_thread(import_module, _CANCELLING)
         await cancelling.acancel_when_killed(self.conn_id, self.ref, self.log)
+
+
+async def _watcher() -> Any:
+    """Give the watcher's module, imported off the event loop: the SDK it brings takes half a second."""
+    module = sys.modules.get(_WATCHER)
+    if hasattr(module, "watch"):
+        return module
+    # Not there, or another thread is importing it.
+    return await asyncio.to_thread(import_module, _WATCHER)

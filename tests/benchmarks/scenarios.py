@@ -104,7 +104,7 @@ SCENARIOS = {
         ),
         Scenario(
             name="many",
-            summary="10,000 runs of all ages, ours with its default pace",
+            summary="runs of all ages, ours with its default pace",
             contestants=("ours",),
             runs=10_000,
             seconds=120.0,

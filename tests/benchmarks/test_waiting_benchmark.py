@@ -18,7 +18,7 @@ STEADY = quick(SCENARIOS["steady"])
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    pytest.importorskip("airflow.triggers.shared_stream", reason="before Airflow 3.3 the triggerer is another")
+    pytest.importorskip("airflow.triggers.shared_stream", reason="Airflow before 3.3 has another triggerer")
     file: Path = tmp_path_factory.mktemp("benchmark") / "results.json"
     assert waiting.main(["--quick", "--json", str(file)]) == 0
     read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 ::
 
     python -m tests.benchmarks.waiting                   # 1,000 runs, steady: about a quarter of an hour
-    python -m tests.benchmarks.waiting --mode all --repeat 3 --json results.json
+    python -m tests.benchmarks.waiting --mode all --json results.json    # all situations: about two hours
     python -m tests.benchmarks.waiting --quick           # 40 runs: three minutes, to see that it works
 
 Needs Airflow 3.3.2 or later with the openai SDK, and Linux. Each contestant in turn gets a fresh triggerer

@@ -159,7 +159,7 @@ def test_a_poll_is_quiet_and_leaves_the_loggers_as_they_were(
     ref = RunRef(response["id"])
     request = api_for(None).retrieve(ref)
     hook = OpenAIRunHook()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger.name):
         before = logger.level
         send(hook.conn, request, ref, once=True)
         assert logger.level == before

@@ -85,6 +85,24 @@ def test_a_run_that_is_being_made_when_the_task_is_killed_is_cancelled_too(
     assert statuses(endless) == {"cancelled"}
 
 
+def test_a_task_that_is_killed_as_it_resumes_cancels_its_run(
+    endless: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = response_task()
+    tries = Tries(task)
+    deferred = tries.begin()
+    task.followed = None
+
+    def killed_while_importing(*_: object) -> None:
+        task.on_kill()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task, "_following", killed_while_importing)
+    with pytest.raises(KeyboardInterrupt):
+        tries.resume(deferred, {"run_id": watched(deferred).ref.run_id, "status": "completed"})
+    assert statuses(endless) == {"cancelled"}
+
+
 def test_a_task_that_was_killed_makes_no_run(endless: Sandbox) -> None:
     task = response_task()
     task.on_kill()

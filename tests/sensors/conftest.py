@@ -20,7 +20,7 @@ MODES: Mapping[str, Mapping[str, Any]] = {
 }
 TIMEOUT = 100.0
 #: Few looks at a run that goes on.
-PACE: Mapping[str, Any] = {"poll_interval": 30.0, "max_poll_interval": 30.0}
+PACE: Mapping[str, Any] = {"poll_interval": 50.0, "max_poll_interval": 50.0}
 
 #: Makes the task that waits for a run or a response of the sandbox: ``waiting(run, "poke", timeout=…)``.
 Waiting = Callable[..., AirflowTask]

@@ -21,7 +21,7 @@ def test_a_long_value_is_shortened_and_its_true_size_stands_beside_it() -> None:
     line = attribute_table(VALUES, ["steps"], width=80)[-1]
 
     assert "list of 3, 1,551 B" in line
-    assert line.endswith("…")
+    assert line.endswith("...")
 
 
 def test_a_short_value_is_shown_whole_and_null_is_told_from_text() -> None:

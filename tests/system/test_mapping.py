@@ -10,7 +10,7 @@ from tests.system.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.system
 
-INDICES = range(3)
+INDICES = range(2)
 LONG_SECONDS = 250
 
 

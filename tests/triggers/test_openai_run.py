@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import subprocess
 import sys
-import threading
-import warnings
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,33 +16,13 @@ from tests.airflow_task import Trigger, event_of
 from tests.sandboxed import Connect
 from tests.stopped_time import StoppedTime
 from tests.task_log import TaskLog
-
-PACE: dict[str, Any] = {"poll_interval": 30.0, "max_poll_interval": 30.0}
-
-
-def trigger_for(run: dict[str, Any], stopped_time: StoppedTime, **options: Any) -> OpenAIRunTrigger:
-    now = stopped_time.time()
-    facts = {"run_id": run["id"], "thread_id": run.get("thread_id"), "started_at": now}
-    deadline = now + options.pop("timeout", 100)
-    return OpenAIRunTrigger(conn_id="openai_default", **{**facts, "deadline": deadline, **PACE, **options})
+from tests.triggers.conftest import trigger_for
 
 
 def rebuilt(trigger: OpenAIRunTrigger) -> OpenAIRunTrigger:
     classpath, arguments = trigger.serialize()
     assert classpath == "airflow_provider_openai_run.triggers.openai_run.OpenAIRunTrigger"
     return OpenAIRunTrigger(**Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments)))
-
-
-def open_sockets() -> set[str]:
-    found = set()
-    for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            target = str(descriptor.readlink())
-        except OSError:
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
 
 
 @pytest.mark.parametrize(
@@ -178,121 +153,8 @@ def test_what_it_waits_for_is_told_once(
     assert len([text for text in task_log.warnings if "get_weather" in text]) == 1
 
 
-async def interrupted(trigger: OpenAIRunTrigger, sandbox: Sandbox, moment: Callable[[], bool]) -> list[Any]:
-    """What a trigger sent before it was stopped at a moment."""
-    events: list[Any] = []
-
-    async def consume() -> None:
-        events.extend([event async for event in trigger.run()])
-
-    task = asyncio.create_task(consume())
-    while not moment():  # noqa: ASYNC110 - the sandbox, in another thread, tells no loop
-        assert not task.done()
-        await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    return events
-
-
-MOMENTS: dict[str, Callable[[Sandbox], Callable[[], bool]]] = {
-    "before the first look": lambda sandbox: lambda: True,
-    "during a look": lambda sandbox: lambda: sandbox.count() >= 1,
-    "between looks": lambda sandbox: lambda: any(request.status for request in sandbox.requests),
-}
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_stopped_at_any_moment_it_leaves_nothing_open(
-    sandbox: Sandbox, stopped_time: StoppedTime, moment: str
-) -> None:
-    if moment == "during a look":
-        sandbox.faults.add("stalled")
-    trigger = trigger_for(sandbox.create_run(script="in_progress"), stopped_time)
-    before = open_sockets()
-    left: set[asyncio.Task[Any]] = set()
-
-    async def stop() -> list[Any]:
-        events = await interrupted(trigger, sandbox, MOMENTS[moment](sandbox))
-        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
-        left.update(asyncio.all_tasks() - {asyncio.current_task()})
-        return events
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ResourceWarning)
-        assert stopped_time.run(stop()) == []
-        gc.collect()
-    assert left == set()
-    # The sandbox's ends of the connections are this process's too; they close when it has seen ours close.
-    for _ in range(1000):
-        if open_sockets() <= before:
-            break
-        threading.Event().wait(0.01)
-    assert open_sockets() <= before
-
-
-def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
-    completed, endless = sandbox.create_run(script="minute"), sandbox.create_run(script="in_progress")
-
-    async def both() -> dict[str, Any]:
-        going = asyncio.create_task(event_of(trigger_for(completed, stopped_time)))
-        other = trigger_for(endless, stopped_time)
-        await interrupted(other, sandbox, lambda: sandbox.count(path=endless["id"]) >= 1)
-        return await going
-
-    assert stopped_time.run(both())["status"] == "completed"
-
-
-def test_many_share_one_client_and_each_gets_its_own_event(
-    sandbox: Sandbox, stopped_time: StoppedTime
-) -> None:
-    runs = [sandbox.create_run(script=script) for script in ("completed", "failed", "expired") * 4]
-
-    async def all_of_them() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for run in runs))
-
-    events = stopped_time.run(all_of_them())
-    assert [event["run_id"] for event in events] == [run["id"] for run in runs]
-    assert [event["status"] for event in events] == ["completed", "failed", "expired"] * 4
-
-
-def test_two_may_wait_for_the_same_run(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
-    run = sandbox.create_run(script="completed")
-
-    async def twice() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for _ in range(2)))
-
-    first, second = stopped_time.run(twice())
-    assert (first["status"], second["status"]) == ("completed", "completed")
-
-
-def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
-) -> None:
-    run = sandbox.create_run(script="in_progress")
-    trigger = trigger_for(run, stopped_time, timeout=400)
-
-    async def key_changes() -> dict[str, Any]:
-        going = asyncio.create_task(event_of(trigger))
-        while not any(request.status for request in sandbox.requests):  # noqa: ASYNC110 - as above
-            assert not going.done()
-            await asyncio.sleep(0)
-        sandbox._door.api_key = "another-key"
-        connect(password="another-key")
-        return await going
-
-    old = sandbox._door.api_key
-    try:
-        event = stopped_time.run(key_changes())
-    finally:
-        sandbox._door.api_key = old
-    assert event["error"]["type"] == "RunWaitTimeoutError"
-    assert "last status was in_progress" in event["error"]["message"]
-
-
 def _blockings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collects what would block an event loop: connecting, looking up names, reading certificates, sleeping."""
+    """Collects what would block an event loop: connecting, looking up, reading certificates, sleeping."""
     import socket
     import ssl
     import time as real_time
@@ -344,7 +206,8 @@ class Finder:
 
 before = sorted(heavy & set(sys.modules))
 sys.meta_path.insert(0, Finder())
-trigger = OpenAIRunTrigger(conn_id="openai_default", run_id=sys.argv[1], thread_id=sys.argv[2], started_at=0.0)
+run_id, thread_id = sys.argv[1:]
+trigger = OpenAIRunTrigger(conn_id="openai_default", run_id=run_id, thread_id=thread_id, started_at=0.0)
 
 async def main():
     events = [event async for event in trigger.run()]

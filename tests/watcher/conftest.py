@@ -7,6 +7,9 @@ import pytest
 
 from airflow_provider_openai_run.watcher import watcher as watcher_module
 from tests.watcher.api_in_memory import ApiInMemory
+from tests.watcher.asking import repeater, running_sandbox, sandbox, spy
+
+__all__ = ["api", "repeater", "running_sandbox", "sandbox", "spy"]
 
 
 @pytest.fixture

@@ -3,133 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import traceback
-from collections.abc import AsyncIterator, Iterator
-from http import HTTPStatus
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-import openai
 import pytest
 
-from airflow_provider_openai_run.apis import api_for
-from airflow_provider_openai_run.apis.answers import Answer
-from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
-from airflow_provider_openai_run.hooks import sdk
-from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.run_ref import RunRef
-from airflow_provider_openai_run.sandbox import Clock, Sandbox
-from airflow_provider_openai_run.watcher import client as client_module
-from airflow_provider_openai_run.watcher import repeater as repeater_module
+from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.watcher.repeater import Repeater
-
-CONN_ID = "openai_watched"
-VARIABLE = "AIRFLOW_CONN_OPENAI_WATCHED"
-#: Headers that belong to one exchange, or that each HTTP library writes in its own way.
-OF_THE_TRANSPORT = {"accept-encoding", "connection", "host"}
-
-
-@pytest.fixture(scope="module")
-def running_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(clock=Clock.manual(start=1_800_000_000.0)) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    running_sandbox.reset()
-    connect(monkeypatch, running_sandbox)
-    return running_sandbox
-
-
-def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, **connection: Any) -> None:
-    """Let the connection be one to the sandbox."""
-    default = {"conn_type": "openai", "host": sandbox.base_url, "password": sandbox.api_key}
-    monkeypatch.setenv(VARIABLE, json.dumps({**default, **connection}))
-
-
-class Spy:
-    """Counts the questions of the SDK, and keeps what was opened."""
-
-    def __init__(self) -> None:
-        self.asked_by_sdk: list[str] = []
-        self.clients: list[openai.AsyncOpenAI] = []
-        self.sessions: list[aiohttp.ClientSession] = []
-        self.now = 1000.0
-
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asend, new_session = sdk.asend, repeater_module._new_session
-        aget_conn = OpenAIRunHook.aget_conn
-
-        async def counted_asend(client: Any, request: Any, ref: RunRef, *, once: bool) -> Answer:
-            self.asked_by_sdk.append(ref.run_id)
-            return await asend(client, request, ref, once=once)
-
-        async def kept_session() -> aiohttp.ClientSession:
-            self.sessions.append(await new_session())
-            return self.sessions[-1]
-
-        async def kept_client(hook: OpenAIRunHook) -> openai.AsyncOpenAI:
-            self.clients.append(await aget_conn(hook))
-            return self.clients[-1]
-
-        monkeypatch.setattr(client_module, "asend", counted_asend)
-        monkeypatch.setattr(repeater_module, "_new_session", kept_session)
-        monkeypatch.setattr(OpenAIRunHook, "aget_conn", kept_client)
-        clock = SimpleNamespace(monotonic=self._tick)
-        monkeypatch.setattr(client_module, "time", clock)
-        monkeypatch.setattr(repeater_module, "time", clock)
-
-    def _tick(self) -> float:
-        self.now += 1e-6
-        return self.now
-
-
-@pytest.fixture
-def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
-    spy = Spy()
-    spy.install(monkeypatch)
-    return spy
-
-
-@pytest.fixture
-async def repeater(sandbox: Sandbox, spy: Spy) -> AsyncIterator[Repeater]:
-    repeater = Repeater(CONN_ID)
-    yield repeater
-    await repeater.close()
-    assert all(client.is_closed() for client in spy.clients)
-    assert all(session.closed for session in spy.sessions)
-
-
-def response(sandbox: Sandbox) -> RunRef:
-    return RunRef(sandbox.create_response(script="in_progress")["id"])
-
-
-def assistants_run(sandbox: Sandbox) -> RunRef:
-    run = sandbox.create_run(script="in_progress")
-    return RunRef(run["id"], run["thread_id"])
-
-
-async def ask(repeater: Repeater, ref: RunRef) -> Answer:
-    return await repeater.ask(api_for(ref.thread_id).retrieve(ref), ref)
-
-
-async def ask_well(repeater: Repeater, ref: RunRef) -> None:
-    answer = await ask(repeater, ref)
-    assert answer.http_status == HTTPStatus.OK
-    assert json.loads(answer.body)["id"] == ref.run_id
-
-
-def headers_of(request: Any) -> dict[str, str]:
-    return {name: value for name, value in request.headers.items() if name not in OF_THE_TRANSPORT}
-
-
-@pytest.fixture(autouse=True)
-def _scripts(running_sandbox: Sandbox) -> None:
-    if "in_progress" not in running_sandbox.scripts:
-        running_sandbox.add_script("in_progress", {"steps": [], "status": "in_progress"})
+from tests.watcher.asking import CONN_ID, Spy, ask, ask_well, assistants_run, connect, headers_of, response
 
 
 async def test_what_the_sdk_asked_once_is_repeated_for_other_runs(
@@ -227,68 +110,6 @@ async def test_while_the_sdk_looks_again_the_others_go_on(
     looking.cancel()
 
 
-async def test_the_connection_is_looked_up_again_after_ten_minutes(
-    repeater: Repeater, sandbox: Sandbox, spy: Spy
-) -> None:
-    ref = response(sandbox)
-    for _ in range(4):
-        await ask_well(repeater, ref)
-        spy.now += 301
-    assert len(spy.clients) == 2
-
-
-async def test_a_key_rotated_in_the_connection_is_picked_up_at_once(
-    repeater: Repeater, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refs = [response(sandbox) for _ in range(10)]
-    await ask_well(repeater, refs[0])
-    monkeypatch.setattr(sandbox._door, "api_key", "rotated")
-    connect(monkeypatch, sandbox, password="rotated")
-    await asyncio.gather(*(ask_well(repeater, ref) for ref in refs))
-    assert len(spy.clients) == 2
-    assert len(spy.asked_by_sdk) == 3, "once before, once refused, once with the new key"
-
-
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_refusal_that_lasts_is_the_answer(
-    status: int, repeater: Repeater, sandbox: Sandbox, spy: Spy
-) -> None:
-    ref = response(sandbox)
-    await ask_well(repeater, ref)
-    sandbox.faults.add("reply", status=status)
-    for _ in range(5):
-        assert (await ask(repeater, ref)).http_status == status
-    assert len(spy.clients) == 2
-    sandbox.faults.clear()
-    await ask_well(repeater, ref)
-    await ask_well(repeater, ref)
-    assert spy.asked_by_sdk.count(ref.run_id) <= 8
-
-
-async def test_a_token_that_is_renewed_is_picked_up(
-    repeater: Repeater, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tokens = iter(["token 1", "token 2", "token 3", "token 4"])
-
-    async def token() -> str:
-        return next(tokens)
-
-    monkeypatch.setattr(
-        OpenAIRunHook, "_client_kwargs", lambda *_: {"api_key": token, "base_url": sandbox.base_url}
-    )
-    ref = response(sandbox)
-    monkeypatch.setattr(sandbox._door, "api_key", "token 1")
-    await ask_well(repeater, ref)
-    await ask_well(repeater, ref)
-    monkeypatch.setattr(sandbox._door, "api_key", "token 2")
-    await ask_well(repeater, ref)
-    spy.now += 61
-    monkeypatch.setattr(sandbox._door, "api_key", "token 3")
-    await ask_well(repeater, ref)
-    assert len(spy.clients) == 1
-    assert len(spy.asked_by_sdk) == 3
-
-
 @pytest.mark.parametrize("fault", ["server_error", "bad_gateway", "rate_limited", "not_found", "empty"])
 async def test_what_the_api_answers_is_judged_by_others(
     fault: str, repeater: Repeater, sandbox: Sandbox, spy: Spy
@@ -374,88 +195,6 @@ async def test_one_cancelled_in_the_middle_of_the_sdks_request_holds_up_nobody(
     async with asyncio.timeout(3):
         await second
     assert first.cancelled()
-
-
-@pytest.mark.parametrize(
-    "connection",
-    [
-        {"extra": {"auth_type": "magic"}},
-        {"extra": {"auth_type": "workload_identity"}},
-        {"extra": {"openai_client_kwargs": {"no_such_option": 1}}},
-        {
-            "extra": {
-                "auth_type": "workload_identity",
-                "identity_provider_id": "i",
-                "service_account_id": "s",
-                "workload_identity_provider": "custom",
-                "token_provider": "no.such.module",
-            }
-        },
-        {"password": None},
-        None,
-    ],
-)
-async def test_a_connection_that_is_no_good_is_named_and_keeps_its_secrets(
-    connection: dict[str, Any] | None,
-    repeater: Repeater,
-    sandbox: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    if connection is None:
-        monkeypatch.delenv(VARIABLE)
-    else:
-        connect(monkeypatch, sandbox, **{"password": "sk-hidden-away", **connection})
-    ref = response(sandbox)
-    with pytest.raises(RunAuthenticationError, match=CONN_ID) as raised:
-        await ask(repeater, ref)
-    assert not raised.value.may_pass
-    told = "".join(traceback.format_exception(raised.value)) + caplog.text
-    assert "sk-hidden-away" not in told
-
-
-async def test_a_prepared_request_shows_nothing_of_its_secrets(repeater: Repeater, sandbox: Sandbox) -> None:
-    ref = response(sandbox)
-    answer = await ask(repeater, ref)
-    await ask_well(repeater, ref)
-    assert sandbox.api_key not in repr(answer) + repr(vars(repeater)) + repr(answer.sent)
-
-
-async def test_a_proxy_of_the_environment_is_used(
-    repeater: Repeater, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The sandbox takes requests as a proxy gets them, and knows no other host than itself.
-    monkeypatch.setenv("http_proxy", sandbox.base_url.removesuffix("/v1"))
-    connect(monkeypatch, sandbox, host="http://api.invalid/v1")
-    ref = response(sandbox)
-    for _ in range(3):
-        await ask_well(repeater, ref)
-    assert len(spy.asked_by_sdk) == 1
-    assert {request.headers["host"] for request in sandbox.requests} == {"api.invalid"}
-
-
-async def test_hosts_the_environment_excepts_from_its_proxy_are_asked_straight(
-    repeater: Repeater, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    ref = response(sandbox)
-    for _ in range(3):
-        await ask_well(repeater, ref)
-    assert len(spy.asked_by_sdk) == 1
-
-
-async def test_the_connections_own_timeout_holds_for_repeated_questions(
-    repeater: Repeater, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connect(monkeypatch, sandbox, extra={"openai_client_kwargs": {"timeout": 0.3}})
-    ref = response(sandbox)
-    await ask_well(repeater, ref)
-    sandbox.faults.add("stalled", seconds=20)
-    async with asyncio.timeout(5):
-        with pytest.raises(RunRequestError) as raised:
-            await ask(repeater, ref)
-    assert raised.value.may_pass
 
 
 async def test_one_that_was_never_asked_has_nothing_to_close(sandbox: Sandbox, spy: Spy) -> None:

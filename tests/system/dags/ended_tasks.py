@@ -21,10 +21,10 @@ TASKS: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
     "held": {"deferrable": False},
     "kept": {"deferrable": True, "cancel_on_kill": False},
-    "timed_out": {"deferrable": True, "timeout": 8},
-    "timed_out_kept": {"deferrable": True, "timeout": 8, "cancel_on_timeout": False},
-    "execution_timed_out": {"deferrable": True, "execution_timeout": timedelta(seconds=15)},
-    "execution_timed_out_held": {"deferrable": False, "execution_timeout": timedelta(seconds=15)},
+    "timed_out": {"deferrable": True, "timeout": 20},
+    "timed_out_kept": {"deferrable": True, "timeout": 20, "cancel_on_timeout": False},
+    "execution_timed_out": {"deferrable": True, "execution_timeout": timedelta(seconds=30)},
+    "execution_timed_out_held": {"deferrable": False, "execution_timeout": timedelta(seconds=30)},
 }
 
 for name, options in TASKS.items():

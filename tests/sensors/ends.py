@@ -1,0 +1,31 @@
+"""What it means that a sensor has come to a run's end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+from airflow_provider_openai_run.exceptions import OpenAIRunError, RunWaitTimeoutError
+from tests.airflow_task import Try
+from tests.sensors.conftest import ids_of
+
+
+def assert_end(
+    end: Try, run: Mapping[str, Any], status: str, error: type[OpenAIRunError] | None, *, soft_fail: bool
+) -> None:
+    """A run's end is the sensor's: success, skipped, or failed without another try."""
+    if error is None:
+        assert (end.state, end.error) == ("success", None)
+        assert end.xcoms == {"return_value": {**ids_of(run), "status": status}}
+        return
+    assert end.state == ("skipped" if soft_fail else "failed")
+    assert end.xcoms == {}
+    if soft_fail:
+        assert end.error is None
+        return
+    assert isinstance(end.error, error)
+    assert (end.error.run_id, end.error.thread_id) == (run["id"], run.get("thread_id"))
+    assert end.error.status == status
+    assert isinstance(end.error, AirflowSensorTimeout) == (error is RunWaitTimeoutError)

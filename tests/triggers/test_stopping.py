@@ -1,0 +1,145 @@
+"""A trigger may be stopped at any moment, alone or beside others on the same connection."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+from tests.airflow_task import event_of
+from tests.sandboxed import Connect
+from tests.stopped_time import StoppedTime
+from tests.triggers.conftest import trigger_for
+
+
+def open_sockets() -> set[str]:
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+async def interrupted(trigger: OpenAIRunTrigger, sandbox: Sandbox, moment: Callable[[], bool]) -> list[Any]:
+    """What a trigger sent before it was stopped at a moment."""
+    events: list[Any] = []
+
+    async def consume() -> None:
+        events.extend([event async for event in trigger.run()])
+
+    task = asyncio.create_task(consume())
+    while not moment():
+        assert not task.done()
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return events
+
+
+MOMENTS: dict[str, Callable[[Sandbox], Callable[[], bool]]] = {
+    "before the first look": lambda sandbox: lambda: True,
+    "during a look": lambda sandbox: lambda: sandbox.count() >= 1,
+    "between looks": lambda sandbox: lambda: any(request.status for request in sandbox.requests),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_stopped_at_any_moment_it_leaves_nothing_open(
+    sandbox: Sandbox, stopped_time: StoppedTime, moment: str
+) -> None:
+    if moment == "during a look":
+        sandbox.faults.add("stalled")
+    trigger = trigger_for(sandbox.create_run(script="in_progress"), stopped_time)
+    before = open_sockets()
+    left: set[asyncio.Task[Any]] = set()
+
+    async def stop() -> list[Any]:
+        events = await interrupted(trigger, sandbox, MOMENTS[moment](sandbox))
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+        left.update(asyncio.all_tasks() - {asyncio.current_task()})
+        return events
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        assert stopped_time.run(stop()) == []
+        gc.collect()
+    assert left == set()
+    # The sandbox's ends of the connections are this process's too; they close when it has seen ours close.
+    for _ in range(1000):
+        if open_sockets() <= before:
+            break
+        threading.Event().wait(0.01)
+    assert open_sockets() <= before
+
+
+def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    completed, endless = sandbox.create_run(script="minute"), sandbox.create_run(script="in_progress")
+
+    async def both() -> dict[str, Any]:
+        going = asyncio.create_task(event_of(trigger_for(completed, stopped_time)))
+        other = trigger_for(endless, stopped_time)
+        await interrupted(other, sandbox, lambda: sandbox.count(path=endless["id"]) >= 1)
+        return await going
+
+    assert stopped_time.run(both())["status"] == "completed"
+
+
+def test_many_share_one_client_and_each_gets_its_own_event(
+    sandbox: Sandbox, stopped_time: StoppedTime
+) -> None:
+    runs = [sandbox.create_run(script=script) for script in ("completed", "failed", "expired") * 4]
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for run in runs))
+
+    events = stopped_time.run(all_of_them())
+    assert [event["run_id"] for event in events] == [run["id"] for run in runs]
+    assert [event["status"] for event in events] == ["completed", "failed", "expired"] * 4
+
+
+def test_two_may_wait_for_the_same_run(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    run = sandbox.create_run(script="completed")
+
+    async def twice() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for _ in range(2)))
+
+    first, second = stopped_time.run(twice())
+    assert (first["status"], second["status"]) == ("completed", "completed")
+
+
+def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
+) -> None:
+    run = sandbox.create_run(script="in_progress")
+    trigger = trigger_for(run, stopped_time, timeout=400)
+
+    async def key_changes() -> dict[str, Any]:
+        going = asyncio.create_task(event_of(trigger))
+        while not any(request.status for request in sandbox.requests):
+            assert not going.done()
+            await asyncio.sleep(0)
+        sandbox._door.api_key = "another-key"
+        connect(password="another-key")
+        return await going
+
+    old = sandbox._door.api_key
+    try:
+        event = stopped_time.run(key_changes())
+    finally:
+        sandbox._door.api_key = old
+    assert event["error"]["type"] == "RunWaitTimeoutError"
+    assert "last status was in_progress" in event["error"]["message"]
