@@ -38,6 +38,8 @@ def _refuse_bad_id(name: str, value: object) -> None:
         problem = f"must be a string, not {type(value).__name__}"
     elif not value:
         problem = "is empty"
+    elif value == "None":
+        problem = "is what a template makes of nothing"
     elif bad := _REFUSED_IN_IDS.search(value):
         problem = f"holds {bad.group()!r}, which no id holds"
     else:

@@ -53,3 +53,21 @@ class WaitOptions:
             msg = f"max_consecutive_failures must be a whole number of 1 or more, not {failures!r}"
             raise ValueError(msg)
         Pace.between(self.poll_interval, self.max_poll_interval)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoFar:
+    """
+    What a wait has learned before it is handed on, from the worker to the triggerer.
+
+    :param status: the last status seen.
+    :param failures: how many requests have failed in a row.
+    :param not_before: when to ask next, in epoch seconds.
+    """
+
+    status: str | None = None
+    failures: int = 0
+    not_before: float = 0.0
+
+
+NOTHING_SO_FAR = SoFar()

@@ -24,6 +24,7 @@ from airflow_provider_openai_run.exceptions import (
 from airflow_provider_openai_run.outcome import Note, Outcome
 from airflow_provider_openai_run.pace import Pace
 from airflow_provider_openai_run.status import Meaning, meaning_of
+from airflow_provider_openai_run.wait_options import NOTHING_SO_FAR, SoFar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,7 @@ class Wait:
     :param ref: the run.
     :param options: what the wait was asked to do.
     :param draw: gives random numbers from [0, 1), for the jitter.
+    :param so_far: what was learned before by whoever waited first.
     """
 
     __slots__ = (
@@ -68,21 +70,35 @@ class Wait:
         "_pace",
         "_request_id",
         "_said",
+        "not_before",
         "options",
         "ref",
         "status",
     )
 
-    def __init__(self, ref: RunRef, options: WaitOptions, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        ref: RunRef,
+        options: WaitOptions,
+        draw: Callable[[], float] = random.random,
+        *,
+        so_far: SoFar = NOTHING_SO_FAR,
+    ) -> None:
         self.ref = ref
         self.options = options
-        self.status: str | None = None
+        self.status = so_far.status
+        self.not_before = so_far.not_before
         self._draw = draw
         self._pace = Pace.between(options.poll_interval, options.max_poll_interval)
-        self._failures = 0
+        self._failures = so_far.failures
         self._request_id: str | None = None
         self._last_error: RunRequestError | None = None
         self._said: frozenset[str] = frozenset()
+
+    @property
+    def so_far(self) -> SoFar:
+        """What whoever goes on with the wait has to know."""
+        return SoFar(status=self.status, failures=self._failures, not_before=self.not_before)
 
     @property
     def is_failing(self) -> bool:
@@ -213,7 +229,8 @@ class Wait:
 
     def _ask_in(self, delay: float, now: float, notes: list[Note]) -> AskAgain:
         at = now + delay
-        return AskAgain(at if self.options.deadline is None else min(at, self.options.deadline), tuple(notes))
+        self.not_before = at if self.options.deadline is None else min(at, self.options.deadline)
+        return AskAgain(self.not_before, tuple(notes))
 
     def _note_recovery(self) -> list[Note]:
         failures, self._failures, self._last_error = self._failures, 0, None

@@ -132,4 +132,17 @@ def unretried(error: OpenAIRunError) -> AirflowException:
 
 def is_filled_in_later(value: object) -> bool:
     """Whether an argument is known only when the task runs: a template, or the output of another task."""
-    return value is not None and (not isinstance(value, str) or "{" in value)
+    return "{" in value if isinstance(value, str) else hasattr(value, "resolve")
+
+
+def check_positive(name: str, value: object) -> None:
+    """
+    Refuse an argument that is neither None nor a positive number.
+
+    :param name: the argument.
+    :param value: what was given.
+    :raises ValueError: naming both.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+        msg = f"{name} must be a positive number or None, not {value!r}"
+        raise ValueError(msg)

@@ -15,7 +15,7 @@ REFUSED_CHARACTERS = "/\\?#% \t\n\r\x00\x1f\x7f\x85\x9f\xa0\u2028\u3000"
 
 good_ids = st.text(
     st.characters(categories=("L", "M", "N", "P", "S"), exclude_characters=REFUSED_CHARACTERS), min_size=1
-).filter(lambda text: ".." not in text and text != ".")
+).filter(lambda text: ".." not in text and text not in {".", "None"})
 
 counts = st.none() | st.integers()
 usages = st.none() | st.builds(

@@ -39,7 +39,7 @@ def test_an_id_that_would_ask_for_something_else_is_refused_by_the_name_of_its_f
 
 
 @pytest.mark.parametrize(
-    "bad", ["", " ", ".", "..", "a/b", "../x", "a?b=c", "a#b", "a%2Fb", "a\\b", "a\nb", "\ud800"]
+    "bad", ["", " ", ".", "..", "a/b", "../x", "a?b=c", "a#b", "a%2Fb", "a\\b", "a\nb", "\ud800", "None"]
 )
 def test_ids_that_no_path_can_hold_are_refused(bad: str) -> None:
     with pytest.raises(InvalidRunReferenceError, match=r"^run_id "):

@@ -34,6 +34,8 @@ _SECRET = re.compile(
     r"(?i)(?<![a-z0-9])(?:sk|sess|org|proj)-[\w*.-]{4,}|(?<=bearer)[\s:]+\S+|(?<=api key provided:)\s*\S+"
 )
 _LONGEST_MESSAGE = 500
+#: Longer than "Bearer".
+_SHORTEST_SECRET = 7
 _LONGEST_PAUSE = 3600.0
 _OPENAI_HOST = "api.openai.com"
 _ASSISTANTS_ENDED = (
@@ -49,6 +51,12 @@ class Sent:
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def secrets(self) -> list[str]:
+        """The credentials it carries."""
+        held = [self.headers.get(name) or "" for name in ("authorization", "api-key", "x-api-key")]
+        return [word for value in held for word in value.split() if len(word) >= _SHORTEST_SECRET]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +193,14 @@ def _code_and_message(answer: Answer) -> tuple[str | None, str]:
     except ValueError:
         return None, f"{_phrase(answer.http_status)}, without a JSON body"
     error = body.get("error") if isinstance(body, dict) else None
+    code: Json = None
     if isinstance(error, dict):
         code = error.get("code") or error.get("type")
-        said = error.get("message") or code or _phrase(answer.http_status)
-        return (without_secrets(str(code)) if code else None), without_secrets(str(said))
-    said = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
-    return None, without_secrets(str(said)) if said else _phrase(answer.http_status)
+        said = error.get("message") or code
+    else:
+        said = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
+    told = without_secrets(str(said or _phrase(answer.http_status)), answer.sent)
+    return (without_secrets(str(code), answer.sent) if code else None), told
 
 
 def _parsed(body: bytes) -> Json:
@@ -215,7 +225,14 @@ def _phrase(http_status: int) -> str:
         return "an unknown status"
 
 
-def without_secrets(text: str) -> str:
-    """Give an API's sentence with whatever looks like a key masked, and no longer than 500 characters."""
+def without_secrets(text: str, sent: Sent | None = None) -> str:
+    """
+    Give an API's sentence with keys masked, and no longer than 500 characters.
+
+    :param text: the sentence.
+    :param sent: the request it answers, whose credentials are masked however they look.
+    """
+    for secret in sent.secrets if sent else ():
+        text = text.replace(secret, "***")
     masked = _SECRET.sub("***", text)
     return masked if len(masked) <= _LONGEST_MESSAGE else f"{masked[:_LONGEST_MESSAGE]}…"

@@ -48,10 +48,15 @@ class OpenAIRunHook(OpenAIHook):
 
         As the official hook does, but the client is made in a thread: its TLS context takes 20 ms, which
         would hold up every other trigger of a triggerer.
+
+        :raises RunAuthenticationError: for a connection of which no client can be made.
         """
         connection = await get_async_connection(self.conn_id, hook=self)
         extra = await get_async_extra_dejson(connection)
-        return await asyncio.to_thread(lambda: AsyncOpenAI(**self._client_kwargs(connection, extra)))
+        try:
+            return await asyncio.to_thread(lambda: AsyncOpenAI(**self._client_kwargs(connection, extra)))
+        except openai.OpenAIError as error:
+            raise no_client_error(error, self.conn_id) from error
 
     def get_run(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from airflow_provider_openai_run.exceptions import OpenAIRunError
 from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
 from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction
-from airflow_provider_openai_run.waiting_task import WaitingTask, unretried
+from airflow_provider_openai_run.waiting_task import WaitingTask, check_positive, unretried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ class OpenAIGetRunOperator(WaitingTask):
     :param include_raw: whether to push the API's own JSON too, under ``raw``.
     :param xcom_size_warning: how large the attributes may be as JSON before the log advises an XCom backend
         that keeps them elsewhere, in bytes; None never does.
-    :param timeout: how long to wait at most, in seconds; None waits as long as it takes.
+    :param timeout: how long to wait at most, in seconds or as a timedelta; None waits as long as it takes.
     :param poll_interval: the shortest time between two looks at the run, in seconds; it grows with the time
         waited.
     :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
@@ -109,7 +110,7 @@ class OpenAIGetRunOperator(WaitingTask):
         include_steps: bool = True,
         include_raw: bool = False,
         xcom_size_warning: int | None = DEFAULT_XCOM_SIZE_WARNING,
-        timeout: float | None = None,
+        timeout: timedelta | float | None = None,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         max_poll_interval: float | None = None,
         on_requires_action: OnRequiresAction = "wait",
@@ -119,6 +120,7 @@ class OpenAIGetRunOperator(WaitingTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+        check_positive("xcom_size_warning", xcom_size_warning)
         self.run_id = run_id
         self.thread_id = thread_id
         self.conn_id = conn_id
@@ -127,7 +129,8 @@ class OpenAIGetRunOperator(WaitingTask):
         self.include_steps = include_steps
         self.include_raw = include_raw
         self.xcom_size_warning = xcom_size_warning
-        self.timeout = timeout
+        self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        check_positive("timeout", self.timeout)
         self.deferrable = deferrable
         self.wait_options = {
             "poll_interval": poll_interval,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -21,7 +21,7 @@ from airflow_provider_openai_run.exceptions import (
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
-from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
+from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL, Pace
 from airflow_provider_openai_run.status import check_accepted_statuses
 from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction
 from airflow_provider_openai_run.waiting_task import WaitingTask, also, unretried
@@ -89,6 +89,7 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             poll_interval, max_poll_interval = fixed, max_poll_interval or fixed
         elif poll_interval is None:
             poll_interval = DEFAULT_POLL_INTERVAL
+        Pace.between(poll_interval, max_poll_interval)
         super().__init__(poke_interval=poll_interval, **kwargs)
         self.run_id = run_id
         self.thread_id = thread_id
@@ -109,8 +110,11 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
         """Look at the run, and wait as the mode says if it has not ended."""
         if not self.deferrable:
             return super().execute(context)
-        wait = self.new_wait(self.timeout)
-        outcome = self.look(wait)
+        try:
+            wait = self.new_wait(self.timeout)
+            outcome = self.look(wait)
+        except OpenAIRunError as error:
+            self._raise(error)
         return self.defer_until_ended(wait) if outcome is None else self._conclude(outcome)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
@@ -147,7 +151,7 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             self._raise(error)
         return {"run_id": outcome.ref.run_id, "thread_id": outcome.ref.thread_id, "status": outcome.status}
 
-    def _raise(self, error: OpenAIRunError) -> None:
+    def _raise(self, error: OpenAIRunError) -> NoReturn:
         ends_it = isinstance(error, RunEndedError | RunRequiresActionError | RunWaitTimeoutError)
         if self.never_fail or (self.soft_fail and ends_it):
             raise AirflowSkipException(error.message) from error

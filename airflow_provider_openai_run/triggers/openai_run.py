@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_openai_run.run_ref import RunRef
-from airflow_provider_openai_run.wait_options import WaitOptions
+from airflow_provider_openai_run.wait_options import SoFar, WaitOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,16 +33,27 @@ class OpenAIRunTrigger(BaseTrigger):
     :param conn_id: the OpenAI connection.
     :param run_id: the run, or the response.
     :param thread_id: the thread of the run; None for a response.
+    :param so_far: what the worker has learned before it deferred:
+        :class:`~airflow_provider_openai_run.wait_options.SoFar` as plain JSON.
     :param options: ``started_at``, ``deadline``, ``poll_interval``, ``max_poll_interval``,
         ``on_requires_action`` and ``max_consecutive_failures`` of
-        :class:`~airflow_provider_openai_run.waiting.WaitOptions`.
+        :class:`~airflow_provider_openai_run.wait_options.WaitOptions`.
     """
 
-    def __init__(self, *, conn_id: str, run_id: str, thread_id: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        run_id: str,
+        thread_id: str | None = None,
+        so_far: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
         self.conn_id = conn_id
         self.ref = RunRef(run_id, thread_id)
         self.options = WaitOptions(**options)
+        self.so_far = SoFar(**so_far or {})
 
     @classmethod
     def for_wait(cls, conn_id: str, wait: Wait) -> Self:
@@ -54,14 +65,15 @@ class OpenAIRunTrigger(BaseTrigger):
         """
         ref = wait.ref
         options = dataclasses.asdict(wait.options)
-        return cls(conn_id=conn_id, run_id=ref.run_id, thread_id=ref.thread_id, **options)
+        so_far = dataclasses.asdict(wait.so_far)
+        return cls(conn_id=conn_id, run_id=ref.run_id, thread_id=ref.thread_id, so_far=so_far, **options)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what the trigger is built anew from: ids, times and options; no secret."""
         about = {"conn_id": self.conn_id, "run_id": self.ref.run_id, "thread_id": self.ref.thread_id}
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {**about, **dataclasses.asdict(self.options)},
+            {**about, **dataclasses.asdict(self.options), "so_far": dataclasses.asdict(self.so_far)},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -70,7 +82,7 @@ class OpenAIRunTrigger(BaseTrigger):
         from airflow_provider_openai_run.outcome import Outcome
         from airflow_provider_openai_run.waiting import Wait
 
-        watch: Watch = watcher.watch(self.conn_id, Wait(self.ref, self.options))
+        watch: Watch = watcher.watch(self.conn_id, Wait(self.ref, self.options, so_far=self.so_far))
         try:
             while not isinstance(decision := await watch.news(), Outcome):
                 self._log_notes(decision)

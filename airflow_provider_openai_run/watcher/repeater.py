@@ -22,13 +22,12 @@ import certifi
 from multidict import CIMultiDict
 from yarl import URL
 
-from airflow_provider_openai_run.apis.answers import Answer
+from airflow_provider_openai_run.apis.answers import Answer, Sent
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.watcher.client import REFUSALS, Client
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.apis import Request
-    from airflow_provider_openai_run.apis.answers import Sent
     from airflow_provider_openai_run.run_ref import RunRef
 
 #: How long a prepared request is repeated, in seconds: less than any token's last minutes.
@@ -108,7 +107,8 @@ class Repeater:
                 proxy=prepared.proxy,
                 timeout=prepared.timeout,
             ) as response:
-                answer = Answer(response.status, response.headers, await response.read())
+                body = await response.read()
+                answer = Answer(response.status, response.headers, body, prepared.sent)
         except (aiohttp.ClientError, OSError, ValueError):
             return None
         self._misses = 0
@@ -176,6 +176,7 @@ class _Prepared:
         self._before = before
         self._after = after
         self.headers = headers
+        self.sent = Sent(before, headers)
         self.proxy = proxy
         self.timeout = timeout
         self._until = time.monotonic() + _PREPARED_FOR

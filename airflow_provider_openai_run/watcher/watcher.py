@@ -161,7 +161,8 @@ class _Watcher:
         if deadline is not None:
             # A deadline that passed while nobody watched leaves time for one look, too.
             joined.expire_at(max(self._loop_time(deadline), now) + _OVERDUE, self._expire)
-        self._put(joined, now + random.random() * _SPREAD)  # noqa: S311 - spreads load only
+        spread = random.random() * _SPREAD  # noqa: S311 - spreads load only
+        self._put(joined, max(now + spread, self._loop_time(wait.not_before)))
         return joined
 
     def leave(self, left: Watch) -> None:
