@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -172,11 +173,22 @@ class AirflowRest:
         :param map_index: which one of a mapped task.
         """
         path = f"{_task_path(dag_id, run_id, task_id)}/logs/{try_number}"
-        answer = self.call("GET", path, params={"map_index": map_index, "full_content": True})
+        answer = self._call_until_found(path, {"map_index": map_index, "full_content": True})
         return "\n".join(
             line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)
             for line in answer["content"]
         )
+
+    def _call_until_found(self, path: str, params: Json) -> Any:
+        """Call again for a while where Airflow does not know the try yet, or is moving it to its history."""
+        for _second in range(30):
+            try:
+                return self.call("GET", path, params=params)
+            except AirflowRestError as error:
+                if error.status_code != 404:
+                    raise
+            time.sleep(1)
+        return self.call("GET", path, params=params)
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str]) -> None:
         """Have tasks of a DAG run done again, whatever became of them."""
