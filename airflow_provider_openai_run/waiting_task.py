@@ -144,5 +144,5 @@ def check_positive(name: str, value: object) -> None:
     :raises ValueError: naming both.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-        msg = f"{name} must be a positive number or None, not {value!r}"
+        msg = f"{name} must be more than 0, not {value!r}"
         raise ValueError(msg)

@@ -13,7 +13,7 @@ from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
 from airflow_provider_openai_run.links.openai_run import OpenAIRunLink
 from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, WaitOptions
-from airflow_provider_openai_run.waiting_task import WaitingTask
+from airflow_provider_openai_run.waiting_task import WaitingTask, check_positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,9 +170,7 @@ class OwnedRunTask(WaitingTask):
         if isinstance(self.ask_person, str):
             raise ValueError(f"ask_person is a collection of names, such as ({self.ask_person!r},)")  # noqa: TRY004 - a wrong value like the others
         for name in ("max_tool_rounds", "token_budget", "timeout"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not value > 0):
-                raise ValueError(f"{name} must be more than 0, not {value!r}")
+            check_positive(name, getattr(self, name))
         answers = self.tool_handlers or self.ask_person
         if answers and (self.on_requires_action != "answer" or not self.wait_for_completion):
             raise ValueError(
