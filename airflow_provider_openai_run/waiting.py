@@ -105,6 +105,10 @@ class Wait:
         """Whether the last request failed."""
         return self._failures > 0
 
+    def is_late(self, now: float) -> bool:
+        """Whether its deadline has passed, at ``now`` in epoch seconds."""
+        return self.options.deadline is not None and now >= self.options.deadline
+
     def answered(self, answer: Answer, now: float, *, base_url: str = "") -> Decision:
         """
         Decide after the API answered.
@@ -135,7 +139,7 @@ class Wait:
         self.status = run.status if run.status is None else run.status[:200]
         self._request_id = request_id
         outcome = self._end(run, request_id)
-        if outcome is None and self._is_late(now):
+        if outcome is None and self.is_late(now):
             outcome = self.expire(now)
         if outcome is not None:
             return replace(outcome, notes=tuple(notes))
@@ -163,7 +167,7 @@ class Wait:
         may_pass = error.may_pass or (isinstance(error, RunNotFoundError) and just_started)
         if not may_pass or self._failures >= self.options.max_consecutive_failures:
             return self._give_up(error, now)
-        if self._is_late(now):
+        if self.is_late(now):
             return self.expire(now)
         delay = max(self._pace.backoff(self._failures, self._draw()), error.retry_after or 0.0)
         again = f"Failure {self._failures} in a row; asking again in {in_words(delay)}"
@@ -223,9 +227,6 @@ class Wait:
     def _facts(self, error: OpenAIRunError | None) -> dict[str, Json]:
         answer = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
         return {"run_id": self.ref.run_id, "thread_id": self.ref.thread_id, "status": self.status, **answer}
-
-    def _is_late(self, now: float) -> bool:
-        return self.options.deadline is not None and now >= self.options.deadline
 
     def _ask_in(self, delay: float, now: float, notes: list[Note]) -> AskAgain:
         at = now + delay

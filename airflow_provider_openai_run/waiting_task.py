@@ -92,6 +92,23 @@ class WaitingTask(BaseOperator):
 
         return Outcome.from_event(event)
 
+    def is_about_another(self, event: dict[str, Any], run_id: str | None) -> bool:
+        """
+        Whether an event is about another run than the task waits for; the log says so then.
+
+        A database may give the id of a trigger that has gone to the next one (SQLite does), and Airflow then
+        delivers what the one still sends to the task of the other.
+
+        :param event: what Airflow resumed the task with.
+        :param run_id: the run that the task waits for; None if that got lost, as ``airflow dags test`` does.
+        """
+        if run_id in (None, event["run_id"]):
+            return False
+        self.log.warning(
+            "Airflow brought news of %s; this task goes on waiting for %s", event["run_id"], run_id
+        )
+        return True
+
     def defer_until_ended(self, wait: Wait) -> NoReturn:
         """Hand a wait to the triggerer; the task goes on in ``execute_complete``."""
         from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
@@ -102,6 +119,7 @@ class WaitingTask(BaseOperator):
         self.defer(
             trigger=OpenAIRunTrigger.for_wait(self.conn_id, wait),
             method_name="execute_complete",
+            kwargs={"run_id": wait.ref.run_id},
             timeout=None if left is None else left + _DEFER_MARGIN,
         )
 

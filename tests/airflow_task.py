@@ -144,7 +144,7 @@ class AirflowTask:
         except Exception as error:  # noqa: BLE001 - the triggerer fails the task for any
             told = traceback.format_exception(error)
             return TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_FAILURE, "traceback": told}
-        return attempt.told.next_method, {"event": event}
+        return attempt.told.next_method, {**attempt.told.next_kwargs, "event": event}
 
     def _work(self, next_method: str | None, next_kwargs: dict[str, Any] | None) -> Try:
         supervisor = Supervisor(self._first_start)

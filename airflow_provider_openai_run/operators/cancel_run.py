@@ -90,8 +90,12 @@ class OpenAICancelRunOperator(WaitingTask):
             self.defer_until_ended(wait)
         return self._conclude(outcome)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Json]:  # noqa: ARG002 - as above
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], run_id: str | None = None
+    ) -> dict[str, Json]:
         """Give how the run ended."""
+        if self.is_about_another(event, run_id):
+            return self.execute(context)
         return self._conclude(self.outcome_of(event))
 
     def _cancel(self) -> str | None:

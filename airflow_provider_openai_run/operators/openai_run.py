@@ -150,8 +150,12 @@ class OpenAIGetRunOperator(WaitingTask):
             self._check(outcome)
         return self._retrieve(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Json]:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], run_id: str | None = None
+    ) -> dict[str, Json]:
         """Retrieve the run that the trigger waited for, and give its attributes."""
+        if self.is_about_another(event, run_id):
+            return self.execute(context)
         self._check(self.outcome_of(event))
         return self._retrieve(context)
 

@@ -277,6 +277,8 @@ class OwnedRunTask(WaitingTask):
         self.followed = progress
         following = self._following(context)
         with self._execution_timeout_cancels(context):
+            if self.is_about_another(event, progress.run_id):
+                return following.until_the_end(progress)
             came_to = following.after(self.outcome_of(event), progress)
             return came_to if isinstance(came_to, dict) else following.until_the_end(came_to)
 

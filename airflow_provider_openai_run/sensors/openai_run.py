@@ -117,8 +117,10 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             self._raise(error)
         return self.defer_until_ended(wait) if outcome is None else self._conclude(outcome)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def execute_complete(self, context: Context, event: dict[str, Any], run_id: str | None = None) -> Any:
         """Conclude from what the trigger sent."""
+        if self.is_about_another(event, run_id):
+            return self.execute(context)
         return self._conclude(self.outcome_of(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -140,6 +142,9 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             # The count of failures does not outlive this process, and it is to end the wait in every mode.
             time.sleep(max(0.0, decision.at - time.time()))
             decision = self.hook.poll(wait)
+        if wait.is_late(time.time()) and not isinstance(decision, Outcome):
+            # Airflow would say so next, but not of which run.
+            decision = wait.expire(time.time())
         if isinstance(decision, Outcome):
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(decision))
         self._next_look_at = decision.at

@@ -208,6 +208,15 @@ def test_a_busy_thread_is_waited_for_if_told_so(sandbox: Sandbox) -> None:
     assert result["id"] != other["id"]
 
 
+def test_news_of_another_run_do_not_end_the_wait_for_its_own(sandbox: Sandbox) -> None:
+    sandbox.set_default_script("in_progress")
+    tries = Tries(operator(deferrable=True))
+    deferred = tries.begin()
+    again = tries.resume(deferred, {"run_id": "run_other", "thread_id": "thread_1", "status": "cancelled"})
+    assert ids(again) == ids(deferred)
+    assert again.method_name == "execute_complete"
+
+
 def test_a_run_of_somebody_elses_can_be_followed_and_is_never_cancelled(sandbox: Sandbox) -> None:
     other = sandbox.create_run(script="in_progress")
     tries = Tries(operator(thread_id=other["thread_id"], on_existing="attach", deferrable=True))

@@ -13,7 +13,9 @@ from airflow_provider_openai_run.exceptions import (
     RunRequiresActionError,
     RunWaitTimeoutError,
 )
+from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox, Script
+from airflow_provider_openai_run.waiting import Decision, Wait
 from tests.sensors.conftest import TIMEOUT, Waiting
 from tests.sensors.ends import assert_end
 from tests.stopped_time import StoppedTime
@@ -140,6 +142,27 @@ def test_a_timeout_names_the_run_its_last_status_and_the_budget(
     for words in (run["id"], run["thread_id"], "in_progress", "1 minute 40 seconds", "may still go on"):
         assert words in str(end.error)
     assert stopped_time.time() - began >= TIMEOUT
+
+
+@pytest.mark.parametrize("own_mode", ["poke", "reschedule"])
+def test_a_timeout_during_a_look_names_the_run_too(
+    sandbox: Sandbox,
+    waiting: Waiting,
+    stopped_time: StoppedTime,
+    monkeypatch: pytest.MonkeyPatch,
+    own_mode: str,
+) -> None:
+    poll = OpenAIRunHook.poll
+
+    def slow_poll(hook: OpenAIRunHook, wait: Wait) -> Decision:
+        decision = poll(hook, wait)
+        stopped_time.sleep(TIMEOUT)
+        return decision
+
+    monkeypatch.setattr(OpenAIRunHook, "poll", slow_poll)
+    run = sandbox.create_run(script="in_progress")
+    end = waiting(run, own_mode).to_its_end()
+    assert run["id"] in str(end.error)
 
 
 def test_accepted_statuses_are_successes_in_every_mode(sandbox: Sandbox, waiting: Waiting, mode: str) -> None:

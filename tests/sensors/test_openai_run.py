@@ -244,6 +244,16 @@ def test_a_trigger_that_crashed_fails_the_try(
     assert type(end.error).__name__ == ("TaskDeferralError" if state == "up_for_retry" else "NoneType")
 
 
+def test_news_of_another_run_do_not_end_its_wait(sandbox: Sandbox, waiting: Waiting) -> None:
+    run = sandbox.create_response(script="completed")
+    task = waiting(run, "deferrable")
+    attempt = task.begin()
+    news = {"run_id": "resp_other", "thread_id": None, "status": "failed"}
+    again = task.resume(attempt, "execute_complete", {**attempt.told.next_kwargs, "event": news})
+    assert (again.state, again.told.trigger_kwargs["run_id"]) == ("deferred", run["id"])
+    assert task.go_on(again).state == "success"
+
+
 def test_the_trigger_waits_for_what_is_left_of_the_timeout(
     sandbox: Sandbox, waiting: Waiting, stopped_time: StoppedTime
 ) -> None:

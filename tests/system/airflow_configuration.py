@@ -24,7 +24,7 @@ def configuration(*, home: Path, url: str, dag_folders: Sequence[Path]) -> Setti
 def _identity(home: Path, url: str) -> Settings:
     return {
         "core": {
-            "executor": "LocalExecutor",
+            "executor": "tests.system.executor.OneAtATimeExecutor",
             "parallelism": "8",
             "max_active_tasks_per_dag": "16",
             "load_examples": "False",

@@ -36,23 +36,8 @@ class DagRun:
         return cls(airflow, dag_id, airflow.rest.trigger(dag_id, dict(conf)))
 
     def wait_until(self, task_id: str, state: str, map_index: int = -1) -> None:
-        """
-        Wait until a task is in a state; fail when it ends in another.
-
-        Of a deferred task the scheduler has heard then that it left its worker. On a busy machine that takes
-        seconds, and a task that is queued again before counts as one that was killed from outside.
-        """
+        """Wait until a task is in a state; fail when it ends in another."""
         self.airflow.wait_for_task(self.dag_id, self.run_id, task_id, {state}, map_index=map_index)
-        if state == "deferred":
-            self.airflow.wait_until(
-                f"the scheduler has heard that {task_id} left its worker",
-                lambda: self._has_left_its_worker(task_id, map_index),
-            )
-
-    def _has_left_its_worker(self, task_id: str, map_index: int) -> bool:
-        key = f"(dag_id='{self.dag_id}', task_id='{task_id}', run_id='{self.run_id}', try_number=1, "
-        event = f"event with state success for task instance TaskInstanceKey{key}map_index={map_index})"
-        return event in self.airflow.components["scheduler"].log_path.read_text(errors="replace")
 
     def wait_for_task(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Wait until a task has ended, and give its task instance."""

@@ -284,6 +284,7 @@ class LocalAirflow:
             if not name.startswith(FOREIGN_PREFIXES) and name.lower() not in PROXY_VARIABLES
         }
         env |= {"AIRFLOW_HOME": str(self.home), "NO_PROXY": "*", "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
+        env["PYTHONPATH"] = str(Path(__file__).parents[2])  # where the executor is
         passwords = self.home / "passwords.json"
         passwords.write_text(json.dumps({USERNAME: self.password}))
         settings = configuration(home=self.home, url=self.url, dag_folders=self._dag_folders)

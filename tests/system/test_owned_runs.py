@@ -195,8 +195,6 @@ def test_a_restart_of_the_triggerer_ends_nothing(airflow: LocalAirflow, sandbox:
         wait_for_status(run, sandbox, task_id, "cancelled")
 
 
-#: A scheduler that hears late that a task was parked takes its going on for a failure.
-SECONDS_OF_THOUGHT = 8
 THINKS = ((0.0, "queued"), (1.0, "in_progress"), (10.0, "requires_action"))
 ANSWERS = Script(
     phases=((0.0, "queued"), (1.0, "in_progress"), (8.0, "completed")), steps=(Step(at=2.0, seconds=0.5),)
@@ -262,10 +260,8 @@ def answers_in(body: Any) -> list[str]:
 
 
 def answer(run: DagRun, task_id: str, option: str, **fields: str) -> None:
-    """Answer as a person does under "Required actions", and like a person not within the same second."""
+    """Answer as a person does under "Required actions"."""
     run.airflow.wait_for_task(run.dag_id, run.run_id, task_id, {"awaiting_input"})
-    end = time.monotonic() + SECONDS_OF_THOUGHT
-    run.airflow.wait_until("the person has thought", lambda: time.monotonic() > end)
     path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/-1/hitlDetails"
     body = {"chosen_options": [option], "params_input": fields}
     run.airflow.rest.call("PATCH", path, body=body)

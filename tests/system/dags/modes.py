@@ -11,9 +11,7 @@ from airflow.sdk import DAG, Param
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 
 OFTEN = {"poll_interval": 1, "max_poll_interval": 1}
-# A task that is queued again before the scheduler has heard that it left its worker counts as one that was
-# killed from outside; on a busy machine that takes seconds.
-SELDOM = {"poll_interval": 15, "max_poll_interval": 15}
+SELDOM = {"poll_interval": 5, "max_poll_interval": 5}
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke", "deferrable": False, **OFTEN},
     "reschedule": {"mode": "reschedule", "deferrable": False, **SELDOM},
