@@ -18,6 +18,7 @@ The errors of this provider.
     ├── AnswerFormatError             the answer is not what the model was asked to keep to
     └── RunRequestError               the API could not be asked, or did not answer as it should
         ├── RunAuthenticationError    401, 403: the connection's credentials are refused
+        │   └── InvalidConnectionError   the connection itself is wrong: nothing was sent
         ├── RunNotFoundError          404
         └── AssistantsApiEndedError   a thread was asked for at api.openai.com, which ended them on 2026-08-26
 
@@ -142,6 +143,10 @@ class RunAuthenticationError(RunRequestError):
     """The API refused the connection's credentials (401) or their rights (403)."""
 
 
+class InvalidConnectionError(RunAuthenticationError):
+    """The Airflow connection is missing a field or contradicts itself; nothing was sent."""
+
+
 class RunNotFoundError(RunRequestError):
     """The API knows no such run (404)."""
 
@@ -170,6 +175,7 @@ _ALL: tuple[type[OpenAIRunError], ...] = (
     AnswerFormatError,
     RunRequestError,
     RunAuthenticationError,
+    InvalidConnectionError,
     RunNotFoundError,
     AssistantsApiEndedError,
 )

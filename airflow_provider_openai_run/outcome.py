@@ -40,6 +40,7 @@ class Outcome:
     :param request_id: of the answer that said so.
     :param error: why the wait ended although the run did not; None if it ended, or was to be returned as it
         is.
+    :param run: the run as it was seen last, where that is known; it does not cross to the worker.
     """
 
     ref: RunRef
@@ -49,6 +50,7 @@ class Outcome:
     request_id: str | None = None
     error: OpenAIRunError | None = None
     notes: tuple[Note, ...] = field(default=(), compare=False)
+    run: Run | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, run: Run, ref: RunRef, request_id: str | None = None) -> Self:
@@ -65,6 +67,7 @@ class Outcome:
             reason=None if run.reason is None else without_secrets(run.reason),
             code=without_secrets(run.last_error.code) if run.last_error and run.last_error.code else None,
             request_id=request_id,
+            run=run,
         )
 
     def raise_unless(self, accepted_statuses: Collection[str]) -> None:

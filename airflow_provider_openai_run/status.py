@@ -62,18 +62,19 @@ def meaning_of(status: str | None) -> Meaning:
     return STATUSES.get(status, Meaning.UNKNOWN) if status is not None else Meaning.UNKNOWN
 
 
-def check_accepted_statuses(statuses: Collection[str]) -> tuple[str, ...]:
+def check_accepted_statuses(statuses: Collection[str], name: str = "accepted_statuses") -> tuple[str, ...]:
     """
     Give the statuses as a tuple.
 
     :param statuses: terminal statuses that count as success.
+    :param name: what the user calls them.
     :raises ValueError: for a bare string, an empty collection, or a status in which no run ends.
     """
     if isinstance(statuses, str):
-        msg = f"accepted_statuses must be a collection of statuses, such as ({statuses!r},), not a string"
+        msg = f"{name} must be a collection of statuses, such as ({statuses!r},), not a string"
         raise ValueError(msg)  # noqa: TRY004 - a wrong value like the others, named in one way
     unknown = sorted(set(map(str, statuses)) - TERMINAL_STATUSES)
     if unknown or not statuses:
-        msg = f"accepted_statuses must be some of {sorted(TERMINAL_STATUSES)}, not {list(statuses)!r}"
+        msg = f"{name} must be some of {sorted(TERMINAL_STATUSES)}, not {list(statuses)!r}"
         raise ValueError(msg)
     return tuple(statuses)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_openai_run.apis import api_for
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.run_ref import RunRef
     from airflow_provider_openai_run.wait_options import WaitOptions
 
+# Thousands of waits have these in common.
+_NOTHING_SAID: frozenset[str] = frozenset()
+_shared_pace = lru_cache(maxsize=64)(Pace.between)
+
 #: How long after the start of the wait a 404 may be the API's own delay, in seconds.
 NOT_FOUND_GRACE = 30.0
 
@@ -44,10 +51,12 @@ class AskAgain:
 
     :param at: when to ask next, in epoch seconds.
     :param notes: what to log now.
+    :param run: the run, if its status is another one than before.
     """
 
     at: float
     notes: tuple[Note, ...] = ()
+    run: Run | None = None
 
 
 Decision: TypeAlias = AskAgain | Outcome
@@ -70,6 +79,7 @@ class Wait:
         "_pace",
         "_request_id",
         "_said",
+        "_seen",
         "not_before",
         "options",
         "ref",
@@ -89,11 +99,12 @@ class Wait:
         self.status = so_far.status
         self.not_before = so_far.not_before
         self._draw = draw
-        self._pace = Pace.between(options.poll_interval, options.max_poll_interval)
+        self._pace = _shared_pace(options.poll_interval, options.max_poll_interval)
         self._failures = so_far.failures
         self._request_id: str | None = None
         self._last_error: RunRequestError | None = None
-        self._said: frozenset[str] = frozenset()
+        self._said = _NOTHING_SAID
+        self._seen: int | None = None
 
     @property
     def so_far(self) -> SoFar:
@@ -117,12 +128,26 @@ class Wait:
         :param now: epoch seconds.
         :param base_url: where it was asked.
         """
+        after = poll_after(answer.headers, now)
+        # A run that has not moved is most often described by the very same bytes: no need to read them again.
+        seen = hash(answer.body) if answer.http_status == HTTPStatus.OK else None
+        if seen is not None and seen == self._seen:
+            return self._saw_the_same(now, after, answer.request_id)
         try:
             body = object_of(answer, self.ref, now=now, base_url=base_url)
         except RunRequestError as error:
             return self.failed(error, now)
         run = api_for(self.ref.thread_id).read_run(body)
-        return self.saw(run, now, poll_after=poll_after(answer.headers, now), request_id=answer.request_id)
+        decision = self.saw(run, now, poll_after=after, request_id=answer.request_id)
+        self._seen = seen if isinstance(decision, AskAgain) else None
+        return decision
+
+    def _saw_the_same(self, now: float, poll_after: float | None, request_id: str | None) -> Decision:
+        self._request_id = request_id
+        notes = self._note_recovery()
+        if self.is_late(now):
+            return replace(self.expire(now), notes=tuple(notes))
+        return self._ask_on(now, poll_after, notes)
 
     def saw(
         self, run: Run, now: float, *, poll_after: float | None = None, request_id: str | None = None
@@ -136,7 +161,8 @@ class Wait:
         :param request_id: of the answer.
         """
         notes = [*self._note_recovery(), *self._note_status(run.status, now)]
-        self.status = run.status if run.status is None else run.status[:200]
+        has_changed = run.status != self.status
+        self.status = run.status if run.status is None else sys.intern(run.status[:200])
         self._request_id = request_id
         outcome = self._end(run, request_id)
         if outcome is None and self.is_late(now):
@@ -149,8 +175,8 @@ class Wait:
         elif run.meaning is Meaning.UNKNOWN:
             said = f"{self.ref} has the unknown status {run.status!r}; waiting for one that is documented"
             notes += self._note_once(said)
-        interval = self._pace.interval(now - self.options.started_at, self._draw())
-        return self._ask_in(max(interval, poll_after or 0.0), now, notes)
+        decision = self._ask_on(now, poll_after, notes)
+        return replace(decision, run=run) if has_changed else decision
 
     def failed(self, error: RunRequestError, now: float) -> Decision:
         """
@@ -227,6 +253,10 @@ class Wait:
     def _facts(self, error: OpenAIRunError | None) -> dict[str, Json]:
         answer = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
         return {"run_id": self.ref.run_id, "thread_id": self.ref.thread_id, "status": self.status, **answer}
+
+    def _ask_on(self, now: float, poll_after: float | None, notes: list[Note]) -> AskAgain:
+        interval = self._pace.interval(now - self.options.started_at, self._draw())
+        return self._ask_in(max(interval, poll_after or 0.0), now, notes)
 
     def _ask_in(self, delay: float, now: float, notes: list[Note]) -> AskAgain:
         at = now + delay

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
+from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
 from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.wait_options import WaitOptions
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from airflow_provider_openai_run.exceptions import OpenAIRunError
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.outcome import Outcome
-    from airflow_provider_openai_run.waiting import Wait
+    from airflow_provider_openai_run.waiting import Decision, Wait
 
 #: How much later than the trigger's own deadline Airflow ends a deferral, so that the trigger's message comes
 #: first.
@@ -36,6 +39,10 @@ class WaitingTask(BaseOperator):
     thread_id: str | None
     #: The polling options of :class:`~airflow_provider_openai_run.waiting.WaitOptions`.
     wait_options: dict[str, Any]
+    #: The run's page in the vendor's console; empty where there is none, None before that is known.
+    link: str | None = None
+
+    operator_extra_links = (OpenAIRunLink(),)
 
     def check_arguments(self) -> None:
         """
@@ -66,6 +73,17 @@ class WaitingTask(BaseOperator):
         # What a template makes of None: a DAG whose thread_id is a parameter serves both APIs.
         return RunRef(self.run_id, None if self.thread_id == "None" else self.thread_id)
 
+    def show_link(self, context: Context) -> None:
+        """
+        Leave the run's page in XCom, so that the link shows while the task waits.
+
+        :param context: of the running task.
+        :raises InvalidConnectionError: for a connection that is wrong.
+        """
+        self.link = self.hook.run_link(self.ref) or ""
+        if self.link and self.do_xcom_push:
+            context["ti"].xcom_push(key=LINK_KEY, value=self.link)
+
     def new_wait(self, timeout: float | None, started_at: float | None = None) -> Wait:
         """
         Begin to wait for the run.
@@ -79,12 +97,26 @@ class WaitingTask(BaseOperator):
         deadline = None if timeout is None else began + timeout
         return Wait(self.ref, WaitOptions(started_at=began, deadline=deadline, **self.wait_options))
 
-    def look(self, wait: Wait) -> Outcome | None:
-        """Look at the run once; give None if the wait is not over."""
+    def look(self, wait: Wait, context: Context) -> Outcome | None:
+        """Look at the task's run once; give None if the wait is not over."""
         from airflow_provider_openai_run.outcome import Outcome
 
         decision = self.hook.poll(wait)
+        self.publish(decision, context)
         return decision if isinstance(decision, Outcome) else None
+
+    def wait_here(self, wait: Wait, context: Context) -> Outcome:
+        """Look at the run until the wait is over."""
+        while (outcome := self.look(wait, context)) is None:
+            time.sleep(max(0.0, wait.not_before - time.time()))
+        return outcome
+
+    def publish(self, decision: Decision, context: Context) -> None:
+        """Leave in XCom what the run's page shows while the task waits, if there is news."""
+        if self.do_xcom_push:
+            from airflow_provider_openai_run.publishing import publish
+
+            publish(decision, context["ti"])
 
     def outcome_of(self, event: dict[str, Any]) -> Outcome:
         """Read what the trigger sent."""
@@ -117,7 +149,7 @@ class WaitingTask(BaseOperator):
         left = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()))
         self.log.info("Deferring until %s has ended", wait.ref)
         self.defer(
-            trigger=OpenAIRunTrigger.for_wait(self.conn_id, wait),
+            trigger=OpenAIRunTrigger.for_wait(self.conn_id, wait, publish=self.do_xcom_push),
             method_name="execute_complete",
             kwargs={"run_id": wait.ref.run_id},
             timeout=None if left is None else left + _DEFER_MARGIN,

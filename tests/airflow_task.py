@@ -65,15 +65,20 @@ class Try:
 
 @dataclass
 class Supervisor:
-    """Takes the messages of a task, and answers the one question that a sensor has."""
+    """Takes the messages of a task, and answers what it asks: about XComs, and the one question of a sensor."""
 
     first_start: dt.datetime
+    kept: dict[str, Any]
     messages: list[Any] = field(default_factory=list)
 
     def send(self, msg: Any) -> Any:
         self.messages.append(msg)
         if isinstance(msg, comms.GetTaskRescheduleStartDate):
             return comms.TaskRescheduleStartDate(start_date=self.first_start)
+        if isinstance(msg, comms.GetXCom):
+            return comms.XComResult(key=msg.key, value=self.kept.get(msg.key))
+        if isinstance(msg, comms.SetXCom):
+            self.kept[msg.key] = msg.value
         return None
 
     async def asend(self, msg: Any) -> Any:
@@ -108,6 +113,7 @@ class AirflowTask:
         self._map_index = map_index
         self._reschedules = 0
         self._first_start = stopped.utcnow()
+        self._xcoms: dict[str, Any] = {}
 
     def begin(self) -> Try:
         """Let a worker execute the task."""
@@ -147,7 +153,7 @@ class AirflowTask:
         return attempt.told.next_method, {**attempt.told.next_kwargs, "event": event}
 
     def _work(self, next_method: str | None, next_kwargs: dict[str, Any] | None) -> Try:
-        supervisor = Supervisor(self._first_start)
+        supervisor = Supervisor(self._first_start, self._xcoms)
         ti = self._task_instance(next_method, next_kwargs)
         with _in_the_place_of_a_worker(supervisor):
             state, told, error = task_runner.run(ti, ti.get_template_context(), structlog.get_logger("task"))

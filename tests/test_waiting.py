@@ -242,6 +242,20 @@ def test_an_answer_is_read_and_decided_on() -> None:
     assert (outcome.status, outcome.request_id) == ("completed", "req_2")
 
 
+def test_the_same_bytes_again_are_a_look_like_any_other() -> None:
+    waiting = wait(deadline=100)
+    body = json.dumps({"id": "run_1", "status": "in_progress"}).encode()
+    assert texts(waiting.answered(Answer(200, {}, body), START)) != []
+    assert texts(waiting.answered(Answer(200, {}, body), START + 5)) == []
+    waiting.failed(passing(), START + 10)
+    again = goes_on(waiting.answered(Answer(200, {"retry-after": "50"}, body), START + 15))
+    assert again.at == START + 65
+    assert "answers again" in " ".join(texts(again))
+    error = fails(waiting.answered(Answer(200, {"x-request-id": "req_1"}, body), START + 100))
+    assert isinstance(error, RunWaitTimeoutError)
+    assert error.request_id == "req_1"
+
+
 @pytest.mark.parametrize(
     ("answer", "is_borne"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from random import Random
@@ -9,6 +10,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_openai_run.apis.answers import Answer
 from airflow_provider_openai_run.exceptions import (
     RunAuthenticationError,
     RunNotFoundError,
@@ -17,7 +19,6 @@ from airflow_provider_openai_run.exceptions import (
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.outcome import Outcome
-from airflow_provider_openai_run.run import Run
 from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.wait_options import OnRequiresAction, WaitOptions
 from airflow_provider_openai_run.waiting import AskAgain, Decision, Wait
@@ -116,8 +117,10 @@ def told(waiting: Wait, happening: Sighting | Failure, now: float) -> Decision:
         error = happening.error("It failed.", may_pass=happening.may_pass, retry_after=happening.retry_after)
         return waiting.failed(error, now)
     action = CALL if happening.status == "requires_action" else None
-    run = Run(id="r", status=happening.status, required_action=action)
-    return waiting.saw(run, now, poll_after=happening.poll_after)
+    body = json.dumps({"id": "r", "status": happening.status, "required_action": action}).encode()
+    after = happening.poll_after
+    headers = {} if after is None else {"openai-poll-after-ms": f"{1000 * after:.6f}"}
+    return waiting.answered(Answer(200, headers, body), now)
 
 
 def ended_with(outcome: Outcome) -> str | type[Exception] | None:

@@ -14,8 +14,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from airflow_provider_openai_run.endpoint import is_openai
 from airflow_provider_openai_run.exceptions import (
     AssistantsApiEndedError,
     RunAuthenticationError,
@@ -37,7 +37,6 @@ _LONGEST_MESSAGE = 500
 #: Longer than "Bearer".
 _SHORTEST_SECRET = 7
 _LONGEST_PAUSE = 3600.0
-_OPENAI_HOST = "api.openai.com"
 _ASSISTANTS_ENDED = (
     "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs any more. "
     "Use the Responses API: give the id of a response as run_id, without a thread_id; or point the "
@@ -156,18 +155,9 @@ def _refusal(answer: Answer, ref: RunRef | None, now: float, base_url: str) -> R
         return RunAuthenticationError(f"{told}. {way_out}", **facts)
     if status != HTTPStatus.NOT_FOUND:
         return RunRequestError(told, **facts)
-    if (ref is None or ref.thread_id) and _is_openai(base_url):
+    if (ref is None or ref.thread_id) and is_openai(base_url):
         return AssistantsApiEndedError(f"{_ASSISTANTS_ENDED} {told}", **facts)
     return RunNotFoundError(f"{told}. Check run_id, thread_id and the connection's host.", **facts)
-
-
-def _is_openai(base_url: str) -> bool:
-    """Tell OpenAI's own hosts: api.openai.com and those of its regions."""
-    try:
-        host = urlsplit(base_url).hostname or ""
-    except ValueError:
-        return False
-    return f".{host}".endswith(f".{_OPENAI_HOST}")
 
 
 def _malformed(answer: Answer, ref: RunRef | None, what: str) -> RunRequestError:

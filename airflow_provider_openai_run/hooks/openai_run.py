@@ -6,15 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import openai
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.openai.hooks.openai import OpenAIHook
-from openai import AsyncOpenAI
 
 from airflow_provider_openai_run.apis import Request, api_for, operations
 from airflow_provider_openai_run.apis.answers import Answer, object_of
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.hooks.sdk import asend, no_client_error, send
+from airflow_provider_openai_run.hooks import clients, served
+from airflow_provider_openai_run.hooks.sdk import asend, send
+from airflow_provider_openai_run.links.console import run_link
 from airflow_provider_openai_run.outcome import Outcome
 from airflow_provider_openai_run.run import Json, Run, RunStep
 from airflow_provider_openai_run.run_ref import RunRef
@@ -25,7 +24,9 @@ from airflow_provider_openai_run.waiting import Decision, Wait
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from openai import OpenAI
+    from openai import AsyncOpenAI, OpenAI
+
+    from airflow_provider_openai_run.hooks.connection import ConnectionSettings
 
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ class OpenAIRunHook(OpenAIHook):
     """
     Retrieves OpenAI runs, waits for them, makes them and ends them.
 
-    It uses the official ``openai`` connection, its authentication and its client. A run is named by its
+    It uses the official ``openai`` connection, its authentication and its client; for what it reads there
+    beside, see :mod:`airflow_provider_openai_run.hooks.connection`. A run is named by its
     ``thread_id`` and ``run_id`` (Assistants API) or by its ``run_id`` alone, which is then the id of a
     response (Responses API). Every method has an async twin whose name starts with ``a``; each call of a twin
     makes and closes a client of its own.
@@ -42,21 +44,25 @@ class OpenAIRunHook(OpenAIHook):
     :param conn_id: the OpenAI connection.
     """
 
+    #: What the connection says, once a client has been made of it.
+    settings: ConnectionSettings | None = None
+
+    def get_conn(self) -> OpenAI:
+        """Give a client; an ``InvalidConnectionError`` names the field that is wrong."""
+        return clients.connect(self)
+
     async def aget_conn(self) -> AsyncOpenAI:
-        """
-        Give an async client; the caller closes it.
+        """Give an async client, which the caller closes; see :meth:`get_conn`."""
+        return await clients.aconnect(self)
 
-        As the official hook does, but the client is made in a thread: its TLS context takes 20 ms, which
-        would hold up every other trigger of a triggerer.
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell which APIs the connection's endpoint serves, and whether its credentials may use them."""
+        return served.told(self)
 
-        :raises RunAuthenticationError: for a connection of which no client can be made.
-        """
-        connection = await get_async_connection(self.conn_id, hook=self)
-        extra = await get_async_extra_dejson(connection)
-        try:
-            return await asyncio.to_thread(lambda: AsyncOpenAI(**self._client_kwargs(connection, extra)))
-        except openai.OpenAIError as error:
-            raise no_client_error(error, self.conn_id) from error
+    def run_link(self, ref: RunRef) -> str | None:
+        """Give the page of a run; see :mod:`airflow_provider_openai_run.links.console`."""
+        base_url = str(self.conn.base_url)
+        return run_link(ref, base_url, self.settings.run_link_template if self.settings else None)
 
     def get_run(
         self,
@@ -257,36 +263,32 @@ class OpenAIRunHook(OpenAIHook):
         Ask once about the run of a wait, log what is worth it, and give what to do next.
 
         :param wait: the wait; it is told what the API said.
+        :raises InvalidConnectionError: for a connection that is wrong, at the first look.
         """
         request = api_for(wait.ref.thread_id).retrieve(wait.ref)
+        client = self.conn
         try:
-            answer = send(self._client(), request, wait.ref, once=True)
+            came: Answer | RunRequestError = send(client, request, wait.ref, once=True)
         except RunRequestError as error:
-            decision = wait.failed(error, time.time())
-        else:
-            decision = wait.answered(answer, time.time(), base_url=str(self.conn.base_url))
-        return self._log_notes(decision)
+            came = error
+        return self._decide(wait, came, client)
 
     async def _apoll(self, wait: Wait, client: AsyncOpenAI) -> Decision:
         request = api_for(wait.ref.thread_id).retrieve(wait.ref)
         try:
-            answer = await asend(client, request, wait.ref, once=True)
+            came: Answer | RunRequestError = await asend(client, request, wait.ref, once=True)
         except RunRequestError as error:
-            decision = wait.failed(error, time.time())
-        else:
-            decision = wait.answered(answer, time.time(), base_url=str(client.base_url))
-        return self._log_notes(decision)
+            came = error
+        return self._decide(wait, came, client)
 
-    def _log_notes(self, decision: Decision) -> Decision:
+    def _decide(self, wait: Wait, came: Answer | RunRequestError, client: OpenAI | AsyncOpenAI) -> Decision:
+        if isinstance(came, RunRequestError):
+            decision = wait.failed(came, time.time())
+        else:
+            decision = wait.answered(came, time.time(), base_url=str(client.base_url))
         for note in decision.notes:
             self.log.log(note.level, note.text)
         return decision
-
-    def _client(self) -> OpenAI:
-        try:
-            return self.conn
-        except openai.OpenAIError as error:
-            raise no_client_error(error, self.conn_id) from error
 
     def do(self, operation: operations.Operation[T], ref: RunRef | None = None, *, once: bool = False) -> T:
         """
@@ -298,8 +300,7 @@ class OpenAIRunHook(OpenAIHook):
             answer was lost.
         :raises RunRequestError: if the API refuses, or gives no valid answer.
         """
-        client = self._client()
-        return self._do(operation, ref, client.with_options(max_retries=0) if once else client)
+        return self._do(operation, ref, self.conn.with_options(max_retries=0) if once else None)
 
     def cancel_run_at_once(self, ref: RunRef, *, seconds: float) -> None:
         """
@@ -309,14 +310,13 @@ class OpenAIRunHook(OpenAIHook):
         :param seconds: how long that may take.
         :raises RunRequestError: if the API refuses, or gives no answer in time.
         """
-        with openai.DefaultHttpxClient() as http_client:
-            client = self._client().copy(http_client=http_client, max_retries=0, timeout=seconds)
+        with clients.another(self.conn, self.settings, seconds=seconds) as client:
             self._do(operations.cancel_run(ref), ref, client)
 
     def _do(
         self, operation: operations.Operation[T], ref: RunRef | None = None, client: OpenAI | None = None
     ) -> T:
-        client = client or self._client()
+        client = client or self.conn
         try:
             request = next(operation)
             while True:

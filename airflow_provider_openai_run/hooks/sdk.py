@@ -16,6 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from airflow_provider_openai_run.apis.answers import Answer, Sent, without_secrets
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
+from airflow_provider_openai_run.hooks.azure import EntraTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HTTP = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
 _HTTP_LOG = logging.getLogger(_HTTP.__name__)
 Response: Any = _HTTP.Response
+InvalidURL: Any = _HTTP.InvalidURL
 _polling = ContextVar("polling", default=False)
 
 #: Seconds that a question may take, where the connection does not set a ``timeout`` of its own.
@@ -51,6 +53,8 @@ def send(client: OpenAI, request: Request, ref: RunRef | None, *, once: bool = F
             if request.method == "GET":
                 return _answer(client.get(request.path, cast_to=Response, options=options))
             return _answer(client.post(request.path, cast_to=Response, body=request.body, options=options))
+    except openai.OAuthError as error:
+        _raise_no_token(error, ref)
     except openai.APIStatusError as error:
         return _answer(error.response)
     except openai.OpenAIError as error:
@@ -77,6 +81,8 @@ async def asend(client: AsyncOpenAI, request: Request, ref: RunRef | None, *, on
             return _answer(
                 await client.post(request.path, cast_to=Response, body=request.body, options=options)
             )
+    except openai.OAuthError as error:
+        _raise_no_token(error, ref)
     except openai.APIStatusError as error:
         return _answer(error.response)
     except openai.OpenAIError as error:
@@ -100,17 +106,6 @@ def _poll() -> Iterator[None]:
         _polling.reset(token)
 
 
-def no_client_error(error: openai.OpenAIError, conn_id: str) -> RunAuthenticationError:
-    """
-    Give the error for a connection of which no client can be made.
-
-    :param error: what the SDK said.
-    :param conn_id: the connection.
-    """
-    way_out = "Fill in the connection's password (the API key), or its extra (workload identity)."
-    return RunAuthenticationError(f"Connection {conn_id!r}: {without_secrets(str(error))} {way_out}")
-
-
 def _options(client: OpenAI | AsyncOpenAI, request: Request, *, once: bool) -> Any:
     options: dict[str, Any] = {"headers": request.headers, "params": request.query}
     if request.method == "GET" and not isinstance(client.timeout, int | float):
@@ -125,9 +120,20 @@ def _answer(response: Any) -> Answer:
     return Answer(response.status_code, response.headers, response.content, sent)
 
 
+def _raise_no_token(error: openai.OpenAIError, ref: RunRef | None, *, may_pass: bool = False) -> NoReturn:
+    said = without_secrets(str(error)).rstrip(".")
+    told = f"The API could not be asked for {ref or 'a run'}, as its credentials got no token: {said}"
+    raise RunAuthenticationError(told, may_pass=may_pass, **_about(ref)) from None
+
+
 def _raise_unanswered(error: openai.OpenAIError, ref: RunRef | None) -> NoReturn:
-    about: dict[str, Any] = {"run_id": ref.run_id, "thread_id": ref.thread_id} if ref else {}
+    if isinstance(error, EntraTokenError):
+        _raise_no_token(error, ref, may_pass=error.may_pass)
     cause = f": {without_secrets(str(error.__cause__))}" if error.__cause__ else ""
     told = f"The API could not be asked for {ref or 'a run'}: {without_secrets(str(error))}"
     passing = isinstance(error, openai.APIConnectionError)
-    raise RunRequestError(told.rstrip(".") + cause, may_pass=passing, **about) from error
+    raise RunRequestError(told.rstrip(".") + cause, may_pass=passing, **_about(ref)) from error
+
+
+def _about(ref: RunRef | None) -> dict[str, Any]:
+    return {"run_id": ref.run_id, "thread_id": ref.thread_id} if ref else {}

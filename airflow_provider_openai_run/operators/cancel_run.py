@@ -79,13 +79,14 @@ class OpenAICancelRunOperator(WaitingTask):
         }
         self.check_arguments()
 
-    def execute(self, context: Context) -> dict[str, Json]:  # noqa: ARG002 - Airflow's own signature
+    def execute(self, context: Context) -> dict[str, Json]:
         """Cancel the run; wait for its end if asked to."""
+        self.show_link(context)
         status = self._cancel()
         if not self.wait_for_completion:
             return self._result(status)
         wait = self.new_wait(self.timeout)
-        outcome = self.look(wait) if self.deferrable else self.hook.wait(wait)
+        outcome = self.look(wait, context) if self.deferrable else self.wait_here(wait, context)
         if outcome is None:
             self.defer_until_ended(wait)
         return self._conclude(outcome)

@@ -78,20 +78,30 @@ class Following:
         self._task.followed = progress
         if self._task.was_killed and progress.owned and self._task.cancel_on_kill:
             cancel(self._hook, progress.ref, "its task was killed when it could not cancel")
-        self._task.link = report.console_link(progress.ref, str(self._hook.conn.base_url))
+        self._task.link = self._hook.run_link(progress.ref) or ""
 
     def until_the_end(self, progress: Progress) -> dict[str, Json]:
         """Wait for the run, answer what it asks for, and give its attributes and its answer at the end."""
         while True:
             self._follow(progress)
             wait = self._wait(progress)
-            outcome = self._task.look(wait) if self._task.deferrable else self._hook.wait(wait)
+            task, context = self._task, self._context
+            outcome = task.look(wait, context) if task.deferrable else task.wait_here(wait, context)
             if outcome is None:
                 self._defer(wait, progress)
             came_to = self.after(outcome, progress)
             if isinstance(came_to, dict):
                 return came_to
             progress = came_to
+
+    def from_the_start(self, run: Run, progress: Progress) -> dict[str, Json]:
+        """Do the same with a run as it was made: what has ended by then may not be stored to be looked at."""
+        if run.thread_id is None and run.is_terminal and run.steps is not None:
+            came_to = self._come_to(run, Outcome.of(run, progress.ref), progress)
+            if isinstance(came_to, dict):
+                return came_to
+            progress = came_to
+        return self.until_the_end(progress)
 
     def after(self, outcome: Outcome, progress: Progress) -> dict[str, Json] | Progress:
         """Give the attributes if the run has ended, or the progress with which to wait again."""
@@ -101,6 +111,9 @@ class Following:
         run = self._retrieve(progress.ref)
         if run.status == outcome.status or (run.is_terminal and not meaning_of(outcome.status).is_terminal):
             outcome = Outcome.of(run, progress.ref, outcome.request_id)
+        return self._come_to(run, outcome, progress)
+
+    def _come_to(self, run: Run, outcome: Outcome, progress: Progress) -> dict[str, Json] | Progress:
         asks = self._asks(run, outcome)
         if asks and self._task.on_requires_action in ("answer", "fail"):
             return self._answer(run, progress)
@@ -128,7 +141,7 @@ class Following:
         kind = OpenAIOwnedRunTrigger if may_cancel else OpenAIRunTrigger
         task.log.info("Deferring until %s has ended or asks for something", wait.ref)
         task.defer(
-            trigger=kind.for_wait(task.conn_id, wait),
+            trigger=kind.for_wait(task.conn_id, wait, publish=task.do_xcom_push),
             method_name="execute_complete",
             kwargs={"progress": progress.to_json()},
             timeout=self.left(progress.started_at),
@@ -256,7 +269,8 @@ class Following:
         return {**run.to_xcom(), "answer": answer}
 
     def _count(self, run: Run, progress: Progress) -> dict[str, Json]:
-        usage = report.token_usage(self._context, run, progress, self.runs.name)
+        spent = self.runs.spent(run)
+        usage = report.token_usage(self._context, run, progress, self.runs.name, spent)
         report.count(usage, run)
         return usage
 

@@ -142,9 +142,10 @@ class OpenAIGetRunOperator(WaitingTask):
 
     def execute(self, context: Context) -> dict[str, Json]:
         """Wait if asked to, retrieve the run, and give its attributes."""
+        self.show_link(context)
         if self.wait_for_completion:
             wait = self.new_wait(self.timeout)
-            outcome = self.look(wait) if self.deferrable else self.hook.wait(wait)
+            outcome = self.look(wait, context) if self.deferrable else self.wait_here(wait, context)
             if outcome is None:
                 self.defer_until_ended(wait)
             self._check(outcome)

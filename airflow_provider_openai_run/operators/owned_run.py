@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, conf
 
 from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
-from airflow_provider_openai_run.links.openai_run import OpenAIRunLink
 from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, WaitOptions
 from airflow_provider_openai_run.waiting_task import WaitingTask, check_positive
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.operators.runs_of_api import RunsOfApi
     from airflow_provider_openai_run.operators.tool_calls import OnToolError
     from airflow_provider_openai_run.run import Json
+    from airflow_provider_openai_run.run_ref import RunRef
 
 #: What to do when a run asks for tool outputs or an approval.
 OnAction: TypeAlias = Literal["answer", "fail", "wait", "return"]
@@ -95,7 +95,6 @@ class OwnedRunTask(WaitingTask):
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
-    operator_extra_links = (OpenAIRunLink(),)
     ui_color = "#d5e3f0"
 
     #: The definitions of tools that the API gets.
@@ -146,8 +145,6 @@ class OwnedRunTask(WaitingTask):
         }
         self.followed: Progress | None = None
         self.was_killed = False
-        #: The run's page in the vendor's console, once there is a run.
-        self.link: str | None = None
 
     def runs(self) -> RunsOfApi:
         """Give what the API offers; called when the templates are rendered."""
@@ -270,7 +267,7 @@ class OwnedRunTask(WaitingTask):
             following.begin(progress)
             if not self.wait_for_completion:
                 return {**run.to_xcom(), "answer": None}
-            return following.until_the_end(progress)
+            return following.from_the_start(run, progress)
 
     def _go_on(self, context: Context, progress: Progress, event: dict[str, Any]) -> dict[str, Json]:
         # Before the imports, which take longest: a kill may come meanwhile.
@@ -298,13 +295,13 @@ class OwnedRunTask(WaitingTask):
 
         return Following(self, context)
 
-    def _cancel_own(self, context: Context, why: str) -> None:
-        """Cancel the run of this task, whichever try has made it."""
+    def _cancel_own(self, context: Context, why: str, followed: RunRef | None = None) -> None:
+        """Cancel the run of this task, whichever try has made it; else the one that it follows."""
         from airflow_provider_openai_run.exceptions import RunRequestError
         from airflow_provider_openai_run.operators.starting import Starting
 
         try:
-            Starting(self, self._following(context), time.time()).cancel_own(why)
+            Starting(self, self._following(context), time.time()).cancel_own(why, followed)
         except RunRequestError as error:
             self.log.warning("Could not look for a run to cancel (%s): %s", why, error.message)
 
@@ -316,5 +313,5 @@ class OwnedRunTask(WaitingTask):
         except AirflowTaskTimeout:
             progress, self.followed = self.followed, None
             if self.cancel_on_timeout and (progress is None or progress.owned):
-                self._cancel_own(context, "execution_timeout")
+                self._cancel_own(context, "execution_timeout", progress.ref if progress else None)
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow_provider_openai_run.exceptions import AnswerFormatError
 
@@ -14,36 +13,24 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.operators.progress import Progress
     from airflow_provider_openai_run.run import Json, Run
-    from airflow_provider_openai_run.run_ref import RunRef
-
-_OPENAI_HOST = "api.openai.com"
 
 
-def console_link(ref: RunRef, base_url: str) -> str | None:
-    """
-    Give the page of a run in the vendor's console; None for servers that have none we know.
-
-    :param ref: the run.
-    :param base_url: where the API is.
-    """
-    if urlsplit(base_url).hostname != _OPENAI_HOST:
-        return None
-    if ref.thread_id is not None:
-        return f"https://platform.openai.com/threads/{ref.thread_id}"
-    return f"https://platform.openai.com/logs/{ref.run_id}"
-
-
-def token_usage(context: Context, run: Run, progress: Progress, api: str) -> dict[str, Json]:
+def token_usage(
+    context: Context, run: Run, progress: Progress, api: str, spent: int | None
+) -> dict[str, Json]:
     """
     Give what this try has used, for the XCom ``token_usage``.
+
+    A run that has not ended has no ``usage`` yet; its steps may tell what all rounds have used all the same.
 
     :param context: of the running task.
     :param run: the run as it is at the end.
     :param progress: how far the task has come.
     :param api: the API's name.
+    :param spent: tokens the run has used so far, as far as the API tells.
     """
     usage = run.usage
-    total = usage.total_tokens if usage else None
+    is_known = spent is not None or progress.spent
     return {
         "try_number": context["ti"].try_number,
         "api": api,
@@ -51,8 +38,8 @@ def token_usage(context: Context, run: Run, progress: Progress, api: str) -> dic
         "status": run.status,
         "prompt_tokens": usage.prompt_tokens if usage else None,
         "completion_tokens": usage.completion_tokens if usage else None,
-        "total_tokens": total,
-        "total_tokens_of_all_rounds": None if total is None else total + progress.spent,
+        "total_tokens": usage.total_tokens if usage else None,
+        "total_tokens_of_all_rounds": (spent or 0) + progress.spent if is_known else None,
         "rounds": progress.round,
         "run_ids": list(progress.made),
     }
@@ -72,7 +59,8 @@ def count(usage: dict[str, Json], run: Run) -> None:
     if usage["total_tokens_of_all_rounds"]:
         Stats.incr("openai_run.tokens", count=usage["total_tokens_of_all_rounds"], tags=tags)
     if run.created_at is not None:
-        seconds = (run.completed_at or time.time()) - run.created_at
+        ended_at = run.completed_at or run.failed_at or run.cancelled_at or time.time()
+        seconds = ended_at - run.created_at
         Stats.timing("openai_run.duration", seconds * 1000, tags=tags)
 
 

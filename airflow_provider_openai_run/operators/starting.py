@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_openai_run.exceptions import RunRequestError, ThreadBusyError
 from airflow_provider_openai_run.operators.cancelling import cancel
 from airflow_provider_openai_run.operators.making import Making
+from airflow_provider_openai_run.outcome import Outcome
 from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from airflow_provider_openai_run.wait_options import WaitOptions
@@ -56,14 +57,17 @@ class Starting:
                 return other, False
             self._wait_for_the_end_of(other)
 
-    def cancel_own(self, why: str) -> None:
+    def cancel_own(self, why: str, followed: RunRef | None = None) -> None:
         """
         Cancel the run that the task has made, if it is still active.
 
         :param why: for the log.
+        :param followed: the run that the task is known to have made, for where nothing is remembered.
         """
         run = self._making.own()
-        if run is not None and not run.is_terminal:
+        if run is None and followed is not None:
+            cancel(self._task.hook, followed, why)
+        elif run is not None and not run.is_terminal:
             cancel(self._task.hook, RunRef(run.id, run.thread_id), why)
 
     def _make(self) -> Run:
@@ -91,13 +95,14 @@ class Starting:
         options = {**task.wait_options, "on_requires_action": "wait"}
         deadline = task.deadline(self._started_at)
         wait = Wait(ref, WaitOptions(started_at=time.time(), deadline=deadline, **options))
-        outcome = task.look(wait) if task.deferrable else task.hook.wait(wait)
-        if outcome is None:
+        decision = task.hook.poll(wait) if task.deferrable else task.hook.wait(wait)
+        if not isinstance(decision, Outcome):
             task.defer(
-                trigger=OpenAIRunTrigger.for_wait(task.conn_id, wait),
+                # The page shows the task's own run, not this one.
+                trigger=OpenAIRunTrigger.for_wait(task.conn_id, wait, publish=False),
                 method_name="execute_on_free_thread",
                 kwargs={"started_at": self._started_at},
                 timeout=self._following.left(self._started_at),
             )
-        if outcome.error is not None:
-            raise outcome.error
+        if decision.error is not None:
+            raise decision.error

@@ -112,7 +112,8 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             return super().execute(context)
         try:
             wait = self.new_wait(self.timeout)
-            outcome = self.look(wait)
+            self.show_link(context)
+            outcome = self.look(wait, context)
         except OpenAIRunError as error:
             self._raise(error)
         return self.defer_until_ended(wait) if outcome is None else self._conclude(outcome)
@@ -136,6 +137,8 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
         """Look at the run once; again and again while the API fails, if another process would look next."""
         from airflow_provider_openai_run.outcome import Outcome
 
+        if self._wait is None:
+            self.show_link(context)
         wait = self._wait = self._wait or self.new_wait(self.timeout, self._started_at(context))
         decision = self.hook.poll(wait)
         while self.reschedule and wait.is_failing and not isinstance(decision, Outcome):
@@ -145,6 +148,7 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
         if wait.is_late(time.time()) and not isinstance(decision, Outcome):
             # Airflow would say so next, but not of which run.
             decision = wait.expire(time.time())
+        self.publish(decision, context)
         if isinstance(decision, Outcome):
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(decision))
         self._next_look_at = decision.at

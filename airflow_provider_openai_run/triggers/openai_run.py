@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_openai_run.run_ref import RunRef
+from airflow_provider_openai_run.triggers.off_loop import watcher_module
 from airflow_provider_openai_run.wait_options import SoFar, WaitOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_openai_run.outcome import Outcome
     from airflow_provider_openai_run.waiting import Decision, Wait
     from airflow_provider_openai_run.watcher import Watch
 
-_WATCHER = "airflow_provider_openai_run.watcher"
 _CANCELLING = "airflow_provider_openai_run.operators.cancelling"
 
 
@@ -35,6 +36,7 @@ class OpenAIRunTrigger(BaseTrigger):
     :param thread_id: the thread of the run; None for a response.
     :param so_far: what the worker has learned before it deferred:
         :class:`~airflow_provider_openai_run.wait_options.SoFar` as plain JSON.
+    :param publish: whether to leave changes of the run's status in XCom, for the run's page.
     :param options: ``started_at``, ``deadline``, ``poll_interval``, ``max_poll_interval``,
         ``on_requires_action`` and ``max_consecutive_failures`` of
         :class:`~airflow_provider_openai_run.wait_options.WaitOptions`.
@@ -47,53 +49,70 @@ class OpenAIRunTrigger(BaseTrigger):
         run_id: str,
         thread_id: str | None = None,
         so_far: dict[str, Any] | None = None,
+        publish: bool = True,
         **options: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
-        self.conn_id = conn_id
+        self.conn_id = sys.intern(conn_id)
         self.ref = RunRef(run_id, thread_id)
         self.options = WaitOptions(**options)
         self.so_far = SoFar(**so_far or {})
+        self.publish = publish
 
     @classmethod
-    def for_wait(cls, conn_id: str, wait: Wait) -> Self:
+    def for_wait(cls, conn_id: str, wait: Wait, *, publish: bool = True) -> Self:
         """
         Give the trigger that goes on with a wait.
 
         :param conn_id: the OpenAI connection.
         :param wait: what was waited for so far.
+        :param publish: whether to leave changes of the run's status in XCom.
         """
         ref = wait.ref
         options = dataclasses.asdict(wait.options)
         so_far = dataclasses.asdict(wait.so_far)
-        return cls(conn_id=conn_id, run_id=ref.run_id, thread_id=ref.thread_id, so_far=so_far, **options)
+        about: dict[str, Any] = {"conn_id": conn_id, "run_id": ref.run_id, "thread_id": ref.thread_id}
+        return cls(**about, so_far=so_far, publish=publish, **options)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what the trigger is built anew from: ids, times and options; no secret."""
         about = {"conn_id": self.conn_id, "run_id": self.ref.run_id, "thread_id": self.ref.thread_id}
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {**about, **dataclasses.asdict(self.options), "so_far": dataclasses.asdict(self.so_far)},
+            {
+                **about,
+                **dataclasses.asdict(self.options),
+                "so_far": dataclasses.asdict(self.so_far),
+                "publish": self.publish,
+            },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, tell the task's log about changes and troubles, and send the outcome."""
-        watcher = await _watcher()
-        from airflow_provider_openai_run.outcome import Outcome
+        watcher = await watcher_module()
         from airflow_provider_openai_run.waiting import Wait
 
         watch: Watch = watcher.watch(self.conn_id, Wait(self.ref, self.options, so_far=self.so_far))
+        outcome: Outcome | None = None
         try:
-            while not isinstance(decision := await watch.news(), Outcome):
-                self._log_notes(decision)
+            while outcome is None:
+                outcome = await self._told(await watch.news())
         finally:
             watch.leave()
-        self._log_notes(decision)
-        yield TriggerEvent(decision.to_event())
+        yield TriggerEvent(outcome.to_event())
 
-    def _log_notes(self, decision: Decision) -> None:
+    async def _told(self, decision: Decision) -> Outcome | None:
+        """Log and publish what is new; give the outcome, if it is one."""
+        from airflow_provider_openai_run.outcome import Outcome
+
+        # The class's logger: Airflow would make one of a kilobyte for each trigger.
         for note in decision.notes:
-            self.log.log(note.level, note.text)
+            self.logger().log(note.level, note.text)
+        if self.publish and self.task_instance is not None:
+            from airflow_provider_openai_run.publishing import apublish
+
+            self.publish = await apublish(decision, self.task_instance)
+        return decision if isinstance(decision, Outcome) else None
 
 
 class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
@@ -109,12 +128,3 @@ class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
         """Cancel the run; a failure is logged with the run's id."""
         cancelling: Any = await asyncio.to_thread(import_module, _CANCELLING)
         await cancelling.acancel_when_killed(self.conn_id, self.ref, self.log)
-
-
-async def _watcher() -> Any:
-    """Give the watcher's module, imported off the event loop: the SDK it brings takes half a second."""
-    module = sys.modules.get(_WATCHER)
-    if hasattr(module, "watch"):
-        return module
-    # Not there, or another thread is importing it.
-    return await asyncio.to_thread(import_module, _WATCHER)

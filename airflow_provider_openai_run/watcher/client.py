@@ -55,6 +55,8 @@ class Client:
         self._refused_anew_at = -math.inf
         self._look_up: asyncio.Task[AsyncOpenAI] | None = None
         self._closed = False
+        #: The proxy that the connection names; None leaves it to the environment.
+        self.proxy: str | None = None
 
     @property
     def base_url(self) -> str:
@@ -133,8 +135,9 @@ class Client:
             raise RunRequestError(message, may_pass=True) from error
 
     async def _make(self) -> AsyncOpenAI:
+        hook = OpenAIRunHook(self._conn_id)
         try:
-            client = await OpenAIRunHook(self._conn_id).aget_conn()
+            client = await hook.aget_conn()
         except _CONNECTION_ERRORS as error:
             message = f"Connection {self._conn_id!r} cannot be used: {without_secrets(str(error))}"
             raise RunAuthenticationError(message) from error
@@ -143,6 +146,7 @@ class Client:
             return client
         # The one before stays open for those who are still asking with it; the one before that has nobody.
         unused, self._before, self._client = self._before, self._client, client
+        self.proxy = hook.settings.proxy if hook.settings else None
         self._good_until = time.monotonic() + _KEPT_FOR
         if unused is not None:
             await unused.close()

@@ -25,7 +25,7 @@ from airflow_provider_openai_run.operators.openai_run import (
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
 from tests.operators.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
-from tests.operators.task_context import Tries, bodies, watched
+from tests.operators.task_context import StateStore, Tries, bodies, watched
 from tests.task_log import TaskLog
 
 
@@ -210,17 +210,22 @@ def test_a_trigger_that_broke_cancels_nothing(endless: Sandbox) -> None:
     assert statuses(endless) == {"queued"}
 
 
+@pytest.mark.parametrize("remembers", [True, False])
 @pytest.mark.parametrize(("cancel_on_timeout", "status"), [(True, "cancelled"), (False, "queued")])
 def test_the_execution_timeout_on_a_worker_is_a_time_out_and_no_kill(
-    endless: Sandbox, monkeypatch: pytest.MonkeyPatch, cancel_on_timeout: bool, status: str
+    endless: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    remembers: bool,
+    cancel_on_timeout: bool,
+    status: str,
 ) -> None:
     def over(*_: object) -> None:
         raise AirflowTaskTimeout
 
     task = response_task(deferrable=False, cancel_on_timeout=cancel_on_timeout)
-    monkeypatch.setattr(task.hook, "wait", over)
+    monkeypatch.setattr(task.hook, "poll", over)
     with pytest.raises(AirflowTaskTimeout):
-        Tries(task).begin()
+        Tries(task, store=StateStore() if remembers else None).begin()
     task.on_kill()
     assert statuses(endless) == {status}
 

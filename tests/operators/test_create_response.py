@@ -55,6 +55,24 @@ def test_the_answer_is_the_object_the_model_was_asked_for(sandbox: Sandbox) -> N
     assert text["format"]["schema"]["required"] == ["name"]
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_response_that_is_not_stored_is_taken_as_it_was_made(sandbox: Sandbox, deferrable: bool) -> None:
+    tries = Tries(operator(background=False, store=False, deferrable=deferrable))
+    result = tries.begin()
+    assert (result["status"], result["answer"]) == ("completed", "The answer is 42.")
+    assert tries.pushed["run_id"] == result["id"]
+    assert tries.pushed["token_usage"]["total_tokens"] == 150
+    assert sandbox.count("GET") == 0
+
+
+def test_a_response_that_had_failed_when_it_was_made_fails_the_task(sandbox: Sandbox) -> None:
+    sandbox.set_default_script("failed_at_once")
+    tries = Tries(operator(background=False, store=False))
+    with pytest.raises(RunFailedError, match="quota"):
+        tries.begin()
+    assert tries.pushed["status"] == "failed"
+
+
 def test_a_retry_goes_on_with_the_response_it_remembers(sandbox: Sandbox) -> None:
     sandbox.set_default_script("completed")
     tries = Tries(operator(deferrable=True))

@@ -1,4 +1,4 @@
-"""What is told of a run: metrics, the link, the parsed answer."""
+"""What is told of a run: metrics, the parsed answer."""
 
 from __future__ import annotations
 
@@ -9,36 +9,16 @@ from airflow.providers.common.compat.sdk import Stats
 from pydantic import BaseModel
 
 from airflow_provider_openai_run.exceptions import AnswerFormatError
-from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
 from airflow_provider_openai_run.operators import report
 from airflow_provider_openai_run.operators.openai_run import OpenAICreateResponseOperator
 from airflow_provider_openai_run.run import Run
-from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.operators.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
 from tests.operators.task_context import Tries
 
-OPENAI = "https://api.openai.com/v1/"
-
 
 class Colour(BaseModel):
     name: str
-
-
-@pytest.mark.parametrize(
-    ("ref", "base_url", "link"),
-    [
-        (RunRef("resp_1"), OPENAI, "https://platform.openai.com/logs/resp_1"),
-        (RunRef("run_1", "thread_1"), OPENAI, "https://platform.openai.com/threads/thread_1"),
-        (RunRef("resp_1"), "http://127.0.0.1:8085/v1", None),
-    ],
-)
-def test_only_openai_has_a_console_we_know(ref: RunRef, base_url: str, link: str | None) -> None:
-    assert report.console_link(ref, base_url) == link
-
-
-def test_the_link_is_read_from_where_it_is_left() -> None:
-    assert OpenAIRunLink().xcom_key == LINK_KEY
 
 
 @pytest.mark.parametrize("text", [None, "", "no JSON", "{}"])
@@ -56,3 +36,14 @@ def test_metrics_are_sent_by_api_model_and_status(sandbox: Sandbox, monkeypatch:
     assert sent["openai_run.ended"] == (1, tags)
     assert sent["openai_run.tokens"] == (150, tags)
     assert sent["openai_run.duration"] == (0, tags)
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_a_run_is_timed_to_its_end_not_to_when_it_was_seen(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    timed: list[float] = []
+    monkeypatch.setattr(Stats, "timing", lambda name, ms, tags=None: timed.append(ms))
+    run = Run(id="run_1", status=status, created_at=100, **{f"{status}_at": 103})
+    report.count({"api": "Assistants", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, run)
+    assert timed == [3000]

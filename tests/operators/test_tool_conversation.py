@@ -221,6 +221,7 @@ def test_a_spent_budget_ends_the_conversation_without_retries(sandbox: Sandbox, 
         tries.resume(deferred, asked(deferred))
     assert isinstance(caught.value, AirflowFailException)
     assert tries.pushed["token_usage"]["try_number"] == 1
+    assert tries.pushed["token_usage"]["total_tokens_of_all_rounds"] == 120
 
 
 def thought(tokens: int) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_a_connection_that_is_no_good_is_an_event_that_names_it(
 ) -> None:
     connect(**fields)
     event = stopped_time.run(event_of(trigger_for({"id": "resp_1"}, stopped_time)))
-    assert event["error"]["type"] == "RunAuthenticationError"
+    assert event["error"]["type"] == "InvalidConnectionError"
     assert "openai_default" in event["error"]["message"]
 
 

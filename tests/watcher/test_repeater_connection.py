@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
-from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.hooks import clients
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.watcher.repeater import Repeater
 from tests.watcher.asking import CONN_ID, VARIABLE, Spy, ask, ask_well, connect, response
@@ -61,9 +61,7 @@ async def test_a_token_that_is_renewed_is_picked_up(
     async def token() -> str:
         return next(tokens)
 
-    monkeypatch.setattr(
-        OpenAIRunHook, "_client_kwargs", lambda *_: {"api_key": token, "base_url": sandbox.base_url}
-    )
+    monkeypatch.setattr(clients, "_arguments", lambda *_: {"api_key": token, "base_url": sandbox.base_url})
     ref = response(sandbox)
     monkeypatch.setattr(sandbox._door, "api_key", "token 1")
     await ask_well(repeater, ref)

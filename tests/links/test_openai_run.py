@@ -1,0 +1,154 @@
+"""The link shows while the task waits, and still when it has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator
+
+from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
+from airflow_provider_openai_run.operators.openai_run import (
+    OpenAICancelRunOperator,
+    OpenAICreateResponseOperator,
+    OpenAICreateRunOperator,
+    OpenAIGetRunOperator,
+    OpenAISubmitToolOutputsOperator,
+)
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
+from tests.airflow_task import AirflowTask
+from tests.sandboxed import Connect, connect, running_sandbox, sandbox, stopped_time
+from tests.stopped_time import StoppedTime
+
+__all__ = ["connect", "running_sandbox", "sandbox", "stopped_time"]
+
+TEMPLATE = {"run_link_template": "https://console.example/{run_id}"}
+
+
+def test_the_link_is_read_from_where_it_is_left() -> None:
+    assert OpenAIRunLink().xcom_key == LINK_KEY
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        OpenAIRunSensor,
+        OpenAIGetRunOperator,
+        OpenAICancelRunOperator,
+        OpenAICreateRunOperator,
+        OpenAICreateResponseOperator,
+        OpenAISubmitToolOutputsOperator,
+    ],
+)
+def test_every_operator_and_sensor_has_it(kind: type[BaseOperator]) -> None:
+    assert [type(link) for link in kind.operator_extra_links] == [OpenAIRunLink]
+
+
+def sensor(run_id: str, **options: Any) -> Any:
+    return lambda: OpenAIRunSensor(task_id="wait", run_id=run_id, retries=1, **options)
+
+
+def getting(run_id: str, **options: Any) -> Any:
+    def make() -> OpenAIGetRunOperator:
+        return OpenAIGetRunOperator(
+            task_id="facts", run_id=run_id, wait_for_completion=True, deferrable=True, **options
+        )
+
+    return make
+
+
+def cancelling(run_id: str, **options: Any) -> Any:
+    def make() -> OpenAICancelRunOperator:
+        return OpenAICancelRunOperator(
+            task_id="cancel", run_id=run_id, wait_for_completion=True, deferrable=True, **options
+        )
+
+    return make
+
+
+def creating(_: str, **options: Any) -> Any:
+    def make() -> OpenAICreateResponseOperator:
+        return OpenAICreateResponseOperator(
+            task_id="ask", model="gpt-5.2", input="Hi", deferrable=True, **options
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("make", [sensor, getting, creating])
+def test_it_is_there_while_the_task_is_deferred_and_when_it_has_ended(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, make: Any
+) -> None:
+    connect(extra=TEMPLATE)
+    run_id = sandbox.create_response(script="completed")["id"]
+    options = {"deferrable": True} if make is sensor else {}
+    task = AirflowTask(make(run_id, **options), stopped_time)
+    deferred = task.begin()
+    assert deferred.state == "deferred"
+    link = deferred.xcoms[LINK_KEY]
+    assert link.startswith("https://console.example/resp_")
+    end = deferred
+    while end.state == "deferred":
+        end = task.go_on(end)
+    assert end.state == "success"
+    assert end.xcoms.get(LINK_KEY, link) in (link, "")
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_it_is_there_from_the_first_look_of_a_sensor_on(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, mode: str
+) -> None:
+    connect(extra=TEMPLATE)
+    run_id = sandbox.create_response(script="completed")["id"]
+    end = AirflowTask(sensor(run_id, mode=mode, deferrable=False), stopped_time).to_its_end()
+    assert end.xcoms[LINK_KEY] == f"https://console.example/{run_id}"
+
+
+def test_a_task_that_ends_in_one_go_has_it_too(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
+) -> None:
+    connect(extra=TEMPLATE)
+    run_id = sandbox.create_response(script="in_progress")["id"]
+    task = AirflowTask(lambda: OpenAICancelRunOperator(task_id="cancel", run_id=run_id), stopped_time)
+    assert task.to_its_end().xcoms[LINK_KEY] == f"https://console.example/{run_id}"
+
+
+def test_a_self_hosted_server_without_a_template_has_none(
+    sandbox: Sandbox, stopped_time: StoppedTime
+) -> None:
+    run_id = sandbox.create_response(script="completed")["id"]
+    deferred = AirflowTask(sensor(run_id, deferrable=True), stopped_time).begin()
+    assert not deferred.xcoms.get(LINK_KEY)
+
+
+class Running:
+    """The running task instance, which Airflow gives in place of a key."""
+
+    task_id = "wait"
+    map_index = 3
+
+    def __init__(self, left: str | None) -> None:
+        self.left = left
+        self.asked: dict[str, Any] = {}
+
+    def xcom_pull(self, **asked: Any) -> str | None:
+        self.asked = asked
+        return self.left
+
+
+@pytest.mark.parametrize("left", ["https://console.example/resp_1", None])
+def test_a_task_that_goes_on_gives_what_it_left_before(left: str | None) -> None:
+    running: Any = Running(left)
+    task = OpenAIRunSensor(task_id="wait", run_id="resp_1")
+    assert OpenAIRunLink().get_link(task, ti_key=running) == (left or "")
+    assert running.asked == {"key": LINK_KEY, "task_ids": "wait", "map_indexes": 3}
+
+
+def test_a_task_that_knows_its_link_asks_nobody() -> None:
+    running: Any = Running("https://console.example/old")
+    task = OpenAIRunSensor(task_id="wait", run_id="resp_1")
+    for link in ("https://console.example/new", ""):
+        task.link = link
+        assert OpenAIRunLink().get_link(task, ti_key=running) == link
+    assert running.asked == {}

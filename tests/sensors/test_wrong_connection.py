@@ -1,0 +1,71 @@
+"""A connection that is wrong is named by the worker, in every mode, before anything waits or is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.exceptions import InvalidConnectionError
+from airflow_provider_openai_run.operators.openai_run import (
+    OpenAICancelRunOperator,
+    OpenAICreateResponseOperator,
+    OpenAIGetRunOperator,
+)
+from airflow_provider_openai_run.sandbox import Sandbox
+from tests.airflow_task import AirflowTask
+from tests.sandboxed import Connect
+from tests.sensors.conftest import Waiting
+from tests.stopped_time import StoppedTime
+
+SENTENCE = (
+    "Connection 'openai_default': host has no scheme; write https://runs.example.com/v1.",
+    {"host": "runs.example.com/v1"},
+)
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    SENTENCE,
+    (
+        "Connection 'openai_default': password (the API key) begins with 'Bearer'; write the key alone.",
+        {"password": "Bearer correct-horse"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("sentence", "fields"), WRONG)
+def test_the_first_look_of_a_sensor_says_what_is_wrong(
+    sandbox: Sandbox, connect: Connect, waiting: Waiting, mode: str, sentence: str, fields: dict[str, Any]
+) -> None:
+    run = sandbox.create_run()
+    connect(**fields)
+    end = waiting(run, mode).begin()
+    assert end.state == "up_for_retry"
+    assert isinstance(end.error, InvalidConnectionError)
+    assert str(end.error) == sentence
+    assert sandbox.requests == []
+
+
+def test_never_fail_skips_it(sandbox: Sandbox, connect: Connect, waiting: Waiting, mode: str) -> None:
+    run = sandbox.create_run()
+    connect(password=None)
+    assert waiting(run, mode, never_fail=True).begin().state == "skipped"
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    "kind", [OpenAIGetRunOperator, OpenAICancelRunOperator, OpenAICreateResponseOperator]
+)
+def test_an_operator_says_it_too(
+    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, kind: Any, deferrable: bool
+) -> None:
+    sentence, fields = SENTENCE
+    connect(**fields)
+    about = (
+        {"model": "gpt-5.2", "input": "Hi"} if kind is OpenAICreateResponseOperator else {"run_id": "resp_1"}
+    )
+
+    def make() -> Any:
+        return kind(task_id="task", wait_for_completion=True, deferrable=deferrable, **about)
+
+    end = AirflowTask(make, stopped_time).begin()
+    assert isinstance(end.error, InvalidConnectionError)
+    assert str(end.error) == sentence
