@@ -56,7 +56,10 @@ def get_provider_info() -> dict[str, object]:
         "triggers": [
             {
                 "integration-name": integration,
-                "python-modules": ["airflow_provider_openai_run.triggers.openai_run"],
+                "python-modules": [
+                    "airflow_provider_openai_run.triggers.openai_run",
+                    "airflow_provider_openai_run.triggers.openai_run_event",
+                ],
             }
         ],
     }

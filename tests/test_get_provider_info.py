@@ -20,6 +20,7 @@ from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_openai_run
 from airflow_provider_openai_run.get_provider_info import get_provider_info
+from airflow_provider_openai_run.links.openai_run import OpenAIRunLink
 
 KINDS: dict[str, type] = {
     "hooks": BaseHook,
@@ -111,6 +112,15 @@ def test_airflow_lists_the_triggers(providers_manager: ProvidersManager) -> None
         if trigger.package_name == "airflow-provider-openai-run"
     }
     assert ours == set(named_modules("triggers"))
+
+
+def test_airflow_lists_the_link_which_can_be_imported(providers_manager: ProvidersManager) -> None:
+    ours = {
+        name
+        for name in providers_manager.extra_links_class_names
+        if name.startswith(airflow_provider_openai_run.__name__)
+    }
+    assert ours == {f"{OpenAIRunLink.__module__}.{OpenAIRunLink.__name__}"}
 
 
 def test_the_official_hook_stays_behind_the_openai_connection() -> None:

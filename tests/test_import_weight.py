@@ -23,6 +23,7 @@ before, began = set(sys.modules), time.process_time()
 import airflow_provider_openai_run.sensors.openai_run
 import airflow_provider_openai_run.operators.openai_run
 import airflow_provider_openai_run.triggers.openai_run
+import airflow_provider_openai_run.triggers.openai_run_event
 seconds = time.process_time() - began
 print(json.dumps({"seconds": seconds, "imported": sorted(set(sys.modules) - before)}))
 """

@@ -42,7 +42,7 @@ _OF_THE_TRANSPORT = frozenset({"host", "connection", "accept-encoding", "content
 _PLAIN_IN_PATHS = "/!$&'()*+,;=:@"
 
 _Kind: TypeAlias = tuple[tuple[str, str], ...]
-"""The headers that an API asks for: requests that differ in them are prepared apart."""
+"""The headers and the query that an API asks for: requests that differ in them are prepared apart."""
 
 
 class Repeater:
@@ -76,9 +76,10 @@ class Repeater:
         :raises RunRequestError: with ``may_pass`` if there was no answer, without if the connection is no
             good.
         """
-        if self._misses >= _MOST_MISSES:
+        if self._misses >= _MOST_MISSES or "after" in request.query:
+            # A page further down a list is hardly asked for twice.
             return await self._client.ask(request, ref)
-        kind = tuple(request.headers.items())
+        kind = (*request.headers.items(), *request.query.items())
         prepared = self._prepared.get(kind)
         missed = False
         # While the SDK looks again, the others go on with what it prepared before.
@@ -145,7 +146,7 @@ class Repeater:
         if self._session is None:
             self._session = await _new_session()
         timeout = aiohttp.ClientTimeout(total=self._client.timeout)
-        prepared = _Prepared.of(answer.sent, request, timeout) if answer.sent else None
+        prepared = _Prepared.of(answer.sent, request, timeout, self._client.proxy) if answer.sent else None
         if prepared is None:
             self._prepared.pop(kind, None)
         else:
@@ -182,10 +183,12 @@ class _Prepared:
         self._until = time.monotonic() + _PREPARED_FOR
 
     @classmethod
-    def of(cls, sent: Sent, request: Request, timeout: aiohttp.ClientTimeout) -> _Prepared | None:
+    def of(
+        cls, sent: Sent, request: Request, timeout: aiohttp.ClientTimeout, proxy: str | None
+    ) -> _Prepared | None:
         """Cut the run's path out of a request; None for a URL or a proxy that is not as expected."""
         address, mark, query = sent.url.partition("?")
-        proxy = _proxy_for(address)
+        proxy = proxy or _proxy_for(address)
         if not unquote(address).endswith(request.path) or not _is_http(proxy):
             return None
         before = address.rsplit("/", request.path.count("/"))[0]

@@ -10,20 +10,23 @@ import itertools
 import random
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.apis import api_for
 from airflow_provider_openai_run.apis.answers import poll_after
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.outcome import Outcome
 from airflow_provider_openai_run.waiting import AskAgain
+from airflow_provider_openai_run.watcher.asker import Asker
 from airflow_provider_openai_run.watcher.repeater import Repeater
 from airflow_provider_openai_run.watcher.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_openai_run.apis import Request
     from airflow_provider_openai_run.apis.answers import Answer
+    from airflow_provider_openai_run.run_ref import RunRef
     from airflow_provider_openai_run.waiting import Decision, Wait
 
 #: First polls of runs that begin to be watched together are spread over as much, in seconds.
@@ -51,11 +54,26 @@ def watch(conn_id: str, wait: Wait) -> Watch:
     :param wait: the wait, which decides when to ask and when it is over.
     :return: where the news of it come in; leave it when they are not wanted any more.
     """
+    watcher = _watcher_of(conn_id)
+    return watcher.context.run(watcher.join, wait)
+
+
+def asker(conn_id: str) -> Asker:
+    """
+    Let somebody ask for other things than the state of a run, by the watcher of a connection.
+
+    :param conn_id: the connection.
+    :return: who asks; leave it when nothing more is to be asked.
+    """
+    return Asker(_watcher_of(conn_id))
+
+
+def _watcher_of(conn_id: str) -> _Watcher:
     key = (asyncio.get_running_loop(), conn_id)
     watcher = _watchers.get(key)
     if watcher is None:
         watcher = _watchers[key] = _Watcher(conn_id, functools.partial(_watchers.pop, key))
-    return watcher.context.run(watcher.join, wait)
+    return watcher
 
 
 class Watch:
@@ -147,10 +165,10 @@ class _Watcher:
         self._repeater = Repeater(conn_id)
         self._throttle = Throttle()
         self._trouble: RunRequestError | None = None
-        self._watches: set[Watch] = set()
+        self._watches: set[Watch | Asker] = set()
         self._schedule: list[tuple[float, int, Watch]] = []
         self._order = itertools.count()
-        self._polls: set[asyncio.Task[None]] = set()
+        self._polls: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, wait: Wait) -> Watch:
@@ -165,7 +183,16 @@ class _Watcher:
         self._put(joined, max(now + spread, self._loop_time(wait.not_before)))
         return joined
 
-    def leave(self, left: Watch) -> None:
+    @property
+    def base_url(self) -> str:
+        """Where the connection points to; empty before the first request."""
+        return self._repeater.base_url
+
+    def admit(self, asking: Asker) -> None:
+        """Stay open for somebody who asks for other things."""
+        self._watches.add(asking)
+
+    def leave(self, left: Watch | Asker) -> None:
         """Watch a run no more; without any, close."""
         if left not in self._watches:
             return
@@ -193,24 +220,53 @@ class _Watcher:
 
     def _start_due_polls(self) -> None:
         """Start what is due and may go; and see to it that this is looked at again in time."""
-        self._stop_timer()
         while self._schedule:
             due, _, watched = self._schedule[0]
             now = self._loop.time()
-            at = max(due, self._throttle.ready_at())
             if not watched.is_open:
                 heapq.heappop(self._schedule)
                 continue
-            if at <= now and len(self._polls) >= self._throttle.at_once(due, now):
-                at = now + _LOOK_AGAIN
+            at = self._goes_at(due, now)
             if at > now:
-                self._timer = self._loop.call_at(at, self._start_due_polls)
+                self._wake_at(at)
                 return
             heapq.heappop(self._schedule)
             self._throttle.sent(now)
             task = self._loop.create_task(self._poll(watched))
             self._polls.add(task)
             task.add_done_callback(functools.partial(self._polled, watched))
+        self._stop_timer()
+
+    def _wake_at(self, moment: float) -> None:
+        if self._timer is None or self._timer.when() != moment:
+            self._stop_timer()
+            self._timer = self._loop.call_at(moment, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._start_due_polls()
+
+    def _goes_at(self, due: float, now: float) -> float:
+        """Give when a request that was due may go, or when that is to be looked at again."""
+        at = max(due, self._throttle.ready_at())
+        if at <= now and len(self._polls) >= self._throttle.at_once(due, now):
+            at = now + _LOOK_AGAIN
+        return at
+
+    async def ask_in_turn(self, request: Request, ref: RunRef) -> Answer:
+        """Ask when the API bears it; the polls of runs go on meanwhile."""
+        due = self._loop.time()
+        # Slept over, that time may have become another one.
+        while (at := self._goes_at(due, now := self._loop.time())) > now:  # noqa: ASYNC110
+            await asyncio.sleep(at - now)
+        self._throttle.sent(now)
+        task = self._loop.create_task(self._ask(request, ref))
+        self._polls.add(task)
+        try:
+            return await task
+        finally:
+            self._polls.discard(task)
+            self._start_due_polls()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -218,20 +274,29 @@ class _Watcher:
             self._timer = None
 
     async def _poll(self, watched: Watch) -> None:
-        wait, asked_at = watched.wait, self._loop.time()
+        wait = watched.wait
         try:
-            answer = await self._repeater.ask(api_for(wait.ref.thread_id).retrieve(wait.ref), wait.ref)
+            answer = await self._ask(api_for(wait.ref.thread_id).retrieve(wait.ref), wait.ref)
         except RunRequestError as error:
-            self._trouble = error
-            self._throttle.failed(error.retry_after, self._loop.time(), asked_at)
             decision = wait.failed(error, time.time())
         else:
-            self._heed(answer, asked_at)
             decision = wait.answered(answer, time.time(), base_url=self._repeater.base_url)
         if watched.is_open:
             watched.hear(decision)
             if isinstance(decision, AskAgain):
                 self._put(watched, self._loop_time(decision.at))
+
+    async def _ask(self, request: Request, ref: RunRef) -> Answer:
+        """Ask, and let the mood that shows count for all runs."""
+        asked_at = self._loop.time()
+        try:
+            answer = await self._repeater.ask(request, ref)
+        except RunRequestError as error:
+            self._trouble = error
+            self._throttle.failed(error.retry_after, self._loop.time(), asked_at)
+            raise
+        self._heed(answer, asked_at)
+        return answer
 
     def _polled(self, watched: Watch, task: asyncio.Task[None]) -> None:
         self._polls.discard(task)

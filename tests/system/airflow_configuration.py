@@ -77,7 +77,6 @@ def _pace() -> Settings:
             "scheduler_idle_sleep_time": "0.2",
             "job_heartbeat_sec": "2",
             "trigger_timeout_check_interval": "2",
-            "use_job_schedule": "False",
             "parsing_cleanup_interval": "600",
         },
         # A new triggerer takes over a dead one's triggers once its heartbeat is that old.

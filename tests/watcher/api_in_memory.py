@@ -69,6 +69,8 @@ class ApiInMemory:
         api = self
 
         class Hook:
+            settings = None
+
             def __init__(self, conn_id: str) -> None:
                 self.conn_id = conn_id
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import pytest
 
+from airflow_provider_openai_run.apis.assistants import AssistantsApi
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.run_ref import RunRef
 from airflow_provider_openai_run.sandbox import Sandbox
@@ -200,3 +202,27 @@ async def test_one_cancelled_in_the_middle_of_the_sdks_request_holds_up_nobody(
 async def test_one_that_was_never_asked_has_nothing_to_close(sandbox: Sandbox, spy: Spy) -> None:
     await Repeater(CONN_ID).close()
     assert (spy.clients, spy.sessions) == ([], [])
+
+
+async def test_a_list_is_repeated_with_its_query_and_apart_from_the_runs(
+    repeater: Repeater, sandbox: Sandbox, spy: Spy
+) -> None:
+    run = assistants_run(sandbox)
+    page = AssistantsApi().list_runs(str(run.thread_id), None)
+    for _ in range(3):
+        await ask_well(repeater, run)
+        assert (await repeater.ask(page, run)).http_status == HTTPStatus.OK
+    assert len(spy.asked_by_sdk) == 2
+    asked = [(request.path.rpartition("/")[2], request.query) for request in sandbox.requests]
+    assert asked == [(run.run_id, ""), ("runs", "limit=100&order=desc")] * 3
+
+
+async def test_a_page_further_down_is_asked_for_by_the_sdk(
+    repeater: Repeater, sandbox: Sandbox, spy: Spy
+) -> None:
+    run = assistants_run(sandbox)
+    page = AssistantsApi().list_runs(str(run.thread_id), run.run_id)
+    for _ in range(2):
+        assert (await repeater.ask(page, run)).http_status == HTTPStatus.OK
+    assert len(spy.asked_by_sdk) == 2
+    assert {request.query for request in sandbox.requests} == {f"limit=100&order=desc&after={run.run_id}"}

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset, AssetWatcher
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.triggers.openai_run_event import OpenAIRunEventTrigger
+from tests.sandboxed import Connect
+from tests.stopped_time import StoppedTime
+from tests.task_log import TaskLog
+from tests.watcher.asset_stores import AssetStore
+
+THREAD_ID = "thread_watched"
+HAS_STORES = hasattr(OpenAIRunEventTrigger(thread_id=THREAD_ID), "asset_state_store")
+
+
+def trigger(store: AssetStore | None = None, **options: Any) -> OpenAIRunEventTrigger:
+    made = OpenAIRunEventTrigger(
+        **{"thread_id": THREAD_ID, "poll_interval": 5, "max_poll_interval": 5, **options}
+    )
+    vars(made)["asset_state_store"] = store
+    return made
+
+
+class Listener:
+    """Somebody who takes a trigger's events as they come, as the triggerer does."""
+
+    def __init__(self, of: OpenAIRunEventTrigger) -> None:
+        self._events: AsyncIterator[TriggerEvent] = of.run()
+        self.payloads: list[dict[str, Any]] = []
+        self._task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async for event in self._events:
+            self.payloads.append(json.loads(json.dumps(event.payload)))
+
+    @property
+    def told(self) -> list[str]:
+        return [payload["run_id"] for payload in self.payloads]
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture
+def thread(sandbox: Sandbox) -> Sandbox:
+    sandbox.create_thread(THREAD_ID)
+    return sandbox
+
+
+def end_a_run(sandbox: Sandbox, script: Any = "instant") -> str:
+    return str(sandbox.create_run(THREAD_ID, script=script)["id"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thread_id": ""}, "thread_id is empty"),
+        ({"thread_id": None}, "thread_id must be the id"),
+        ({"thread_id": "../x"}, "thread_id holds"),
+        ({"thread_id": "{{var.value.thread}}"}, "watchers render none"),
+        ({"conn_id": ""}, "conn_id must be the id of a connection"),
+        ({"conn_id": None}, "conn_id must be the id of a connection"),
+        ({"statuses": "failed"}, "statuses must be a collection"),
+        ({"statuses": []}, "statuses must be some of"),
+        ({"statuses": ["in_progress"]}, "statuses must be some of"),
+        ({"include_past": "no"}, "include_past must be True or False"),
+        ({"poll_interval": 0}, "poll_interval must be a number"),
+        ({"poll_interval": "5"}, "poll_interval must be a number"),
+        ({"poll_interval": 9, "max_poll_interval": 3}, "max_poll_interval .* is below"),
+    ],
+)
+def test_bad_arguments_are_refused_when_the_dag_is_read(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(Exception, match=message) as error:
+        OpenAIRunEventTrigger(**{"thread_id": THREAD_ID, **options})
+    assert isinstance(error.value, ValueError)
+
+
+def test_the_past_cannot_be_asked_for_where_nothing_is_remembered() -> None:
+    if HAS_STORES:
+        assert OpenAIRunEventTrigger(thread_id=THREAD_ID, include_past=True).include_past
+    else:
+        with pytest.raises(ValueError, match="include_past needs Airflow"):
+            OpenAIRunEventTrigger(thread_id=THREAD_ID, include_past=True)
+
+
+def test_it_is_built_anew_as_it_was_and_keeps_its_identity() -> None:
+    made = OpenAIRunEventTrigger(
+        thread_id=THREAD_ID, conn_id="other", statuses={"failed", "expired"}, poll_interval=2
+    )
+    path, arguments = made.serialize()
+    module, _, name = path.rpartition(".")
+    again = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+
+    assert again.serialize() == (path, arguments)
+    assert BaseEventTrigger.hash(path, arguments) == BaseEventTrigger.hash(*again.serialize())
+    assert arguments["statuses"] == ["expired", "failed"]
+
+
+def test_watchers_that_ask_for_the_same_are_one_trigger() -> None:
+    one = OpenAIRunEventTrigger(thread_id=THREAD_ID, statuses=["failed", "expired"], poll_interval=5)
+    two = OpenAIRunEventTrigger(thread_id=THREAD_ID, statuses=("expired", "failed"), poll_interval=5.0)
+    assert BaseEventTrigger.hash(*one.serialize()) == BaseEventTrigger.hash(*two.serialize())
+
+
+def test_it_is_something_for_an_asset_watcher() -> None:
+    made = OpenAIRunEventTrigger(thread_id=THREAD_ID)
+    assert Asset("runs", watchers=[AssetWatcher(name="ended", trigger=made)]).watchers[0].trigger is made
+
+
+def test_each_run_that_ends_is_told_of_once(thread: Sandbox, stopped_time: StoppedTime) -> None:
+    end_a_run(thread)
+
+    async def story() -> list[dict[str, Any]]:
+        listener = Listener(trigger())
+        await asyncio.sleep(12)
+        end_a_run(thread)
+        await asyncio.sleep(12)
+        end_a_run(thread, "failed")
+        await asyncio.sleep(60)
+        await listener.stop()
+        return listener.payloads
+
+    completed, failed = stopped_time.run(story())
+    assert completed["status"] == "completed"
+    assert completed["usage"]["total_tokens"] > 0
+    assert (failed["status"], failed["thread_id"]) == ("failed", THREAD_ID)
+    assert failed["code"]
+    assert len(json.dumps(failed)) < 600
+
+
+def test_it_goes_on_where_it_was_after_a_restart(thread: Sandbox, stopped_time: StoppedTime) -> None:
+    store = AssetStore()
+
+    async def story() -> list[list[str]]:
+        told = []
+        for _ in range(3):
+            listener = Listener(trigger(store))
+            await asyncio.sleep(30)
+            await listener.stop()
+            told.append(listener.told)
+            end_a_run(thread)
+        return told
+
+    first, second, third = stopped_time.run(story())
+    assert (len(first), len(second), len(third)) == (0, 1, 1)
+    assert second != third
+
+
+def test_without_a_store_only_what_ends_while_it_runs_is_told_of(
+    thread: Sandbox, stopped_time: StoppedTime
+) -> None:
+    async def story() -> list[str]:
+        listener = Listener(trigger())
+        await asyncio.sleep(10)
+        await listener.stop()
+        end_a_run(thread)
+        listener = Listener(trigger())
+        await asyncio.sleep(10)
+        seen = end_a_run(thread)
+        await asyncio.sleep(10)
+        await listener.stop()
+        return [seen, *listener.told]
+
+    seen, *told = stopped_time.run(story())
+    assert told == [seen]
+
+
+def test_a_thread_with_more_runs_than_a_page_is_read_to_its_end(
+    thread: Sandbox, stopped_time: StoppedTime
+) -> None:
+    if not HAS_STORES:
+        pytest.skip("include_past needs Airflow 3.3")
+    runs = [end_a_run(thread) for _ in range(230)]
+
+    async def story() -> list[str]:
+        listener = Listener(trigger(AssetStore(), include_past=True))
+        await asyncio.sleep(30)
+        await listener.stop()
+        return listener.told
+
+    assert stopped_time.run(story()) == runs
+    pages = [request for request in thread.requests if "limit=100" in request.query]
+    assert [request.query for request in pages[:1]] == ["limit=100&order=desc"]
+    assert sum("after=" in request.query for request in pages) <= 3
+
+
+def test_a_missing_thread_is_an_error_in_the_log_that_heals(
+    sandbox: Sandbox, stopped_time: StoppedTime, task_log: TaskLog
+) -> None:
+    async def story() -> list[str]:
+        listener = Listener(trigger())
+        await asyncio.sleep(1000)
+        sandbox.create_thread(THREAD_ID)
+        await asyncio.sleep(301)
+        end_a_run(sandbox)
+        await asyncio.sleep(10)
+        await listener.stop()
+        return listener.told
+
+    assert len(stopped_time.run(story())) == 1
+    errors = task_log.texts("error")
+    assert 5 <= len(errors) <= 12
+    assert "HTTP 404 when asked for the runs of thread thread_watched" in errors[0]
+    assert "can be followed again" in "".join(task_log.texts("info"))
+
+
+def test_a_key_that_is_mended_is_taken_up(
+    thread: Sandbox, connect: Connect, stopped_time: StoppedTime
+) -> None:
+    connect(password="wrong")
+
+    async def story() -> list[str]:
+        listener = Listener(trigger())
+        await asyncio.sleep(100)
+        connect()
+        await asyncio.sleep(301)
+        end_a_run(thread)
+        await asyncio.sleep(10)
+        await listener.stop()
+        return listener.told
+
+    assert len(stopped_time.run(story())) == 1
+
+
+def test_no_key_stands_in_what_is_stored_of_it(thread: Sandbox, stopped_time: StoppedTime) -> None:
+    store = AssetStore()
+
+    async def story() -> None:
+        listener = Listener(trigger(store))
+        await asyncio.sleep(30)
+        await listener.stop()
+
+    stopped_time.run(story())
+    stored = json.dumps([trigger().serialize(), store.held])
+    assert store.held
+    assert thread.api_key not in stored
