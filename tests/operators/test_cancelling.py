@@ -279,6 +279,7 @@ def test_the_cancel_operator_can_wait_for_the_end(endless: Sandbox) -> None:
         thread_id=run["thread_id"],
         wait_for_completion=True,
         deferrable=True,
+        do_xcom_push=False,
     )
     with pytest.raises(TaskDeferred):
         task.execute({})

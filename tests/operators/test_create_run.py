@@ -20,6 +20,7 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.operators.create_run import PARAMETERS
 from airflow_provider_openai_run.operators.openai_run import OpenAICreateRunOperator
+from airflow_provider_openai_run.publishing import PUBLISHED_KEY
 from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
@@ -68,7 +69,7 @@ def test_ids_are_pushed_before_it_waits_and_it_defers_to_a_trigger_that_may_canc
     assert isinstance(watched(deferred), OpenAIOwnedRunTrigger)
     run_id = next(iter(sandbox.state()["runs"]))
     assert tries.pushed["run_id"] == run_id
-    assert set(tries.pushed) == {"run_id", "thread_id"}
+    assert set(tries.pushed) == {"run_id", "thread_id", PUBLISHED_KEY}
 
 
 def test_what_is_deferred_holds_ids_and_numbers_only(sandbox: Sandbox) -> None:

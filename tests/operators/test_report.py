@@ -44,6 +44,7 @@ def test_a_run_is_timed_to_its_end_not_to_when_it_was_seen(
 ) -> None:
     timed: list[float] = []
     monkeypatch.setattr(Stats, "timing", lambda name, ms, tags=None: timed.append(ms))
-    run = Run(id="run_1", status=status, created_at=100, **{f"{status}_at": 103})
+    ended: dict[str, Any] = {f"{status}_at": 103}
+    run = Run(id="run_1", status=status, created_at=100, **ended)
     report.count({"api": "Assistants", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, run)
     assert timed == [3000]

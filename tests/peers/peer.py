@@ -27,12 +27,14 @@ class PeerError(RuntimeError):
 
 
 @contextlib.contextmanager
-def running(name: str) -> Iterator[str]:
+def running(name: str, *arguments: str, **variables: str) -> Iterator[str]:
     """
     Run the server of a folder of ``../shared/peers`` and give its URL.
 
     :param name: the folder. It is copied first, because servers install and write beside their scripts; the
         copy is kept for the next time, by its content.
+    :param arguments: of its ``run.sh``.
+    :param variables: of its environment.
     :raises PeerError: if it does not answer in time, with what it printed.
     """
     folder = _copy_of(PEERS / name)
@@ -42,8 +44,10 @@ def running(name: str) -> Iterator[str]:
     port = _free_port()
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(
-            ["bash", str(folder / "run.sh")],
-            env=_environment(PORT=str(port), VENV=str(folder / ".venv"), AGENTSERVER_STATE_ROOT=state),
+            ["bash", str(folder / "run.sh"), *arguments],
+            env=_environment(
+                PORT=str(port), VENV=str(folder / ".venv"), AGENTSERVER_STATE_ROOT=state, **variables
+            ),
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=subprocess.STDOUT,

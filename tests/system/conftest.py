@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.system.local_airflow import LocalAirflow
+from tests.system.metrics_collector import MetricsCollector
 
 SYSTEM_TESTS = Path(__file__).parent
 DAG_FOLDERS = (SYSTEM_TESTS.parents[1] / "example_dags", SYSTEM_TESTS / "dags")
@@ -28,8 +29,15 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def airflow(sandbox: Sandbox, wrong_key: str) -> Iterator[LocalAirflow]:
+def metrics() -> Iterator[MetricsCollector]:
+    with MetricsCollector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def airflow(sandbox: Sandbox, wrong_key: str, metrics: MetricsCollector) -> Iterator[LocalAirflow]:
     right = json.loads(sandbox.connection_json())
     connections = {"openai_default": right, "openai_wrong_key": right | {"password": wrong_key}}
-    with LocalAirflow(dag_folders=DAG_FOLDERS, connections=connections) as airflow:
+    config = {"metrics": metrics.airflow_options("openai_run")}
+    with LocalAirflow(dag_folders=DAG_FOLDERS, connections=connections, config=config) as airflow:
         yield airflow
