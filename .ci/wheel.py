@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 DISTRIBUTION = "airflow-provider-openai-run"
 PACKAGE = "airflow_provider_openai_run"
-TRIGGERS = f"{PACKAGE}.triggers.openai_run"
+TRIGGERS = {f"{PACKAGE}.triggers.openai_run", f"{PACKAGE}.triggers.openai_run_event"}
+LINK = f"{PACKAGE}.links.openai_run.OpenAIRunLink"
 OFFICIAL_DISTRIBUTION = "apache-airflow-providers-openai"
 OFFICIAL_HOOK = "airflow.providers.openai.hooks.openai.OpenAIHook"
 IMPORT_ALL = f"""
@@ -62,7 +63,7 @@ def check_contents(sdist: Path, wheel: Path) -> None:
     check("licenses/LICENSE" in metadata, f"The wheel has no licence: {sorted(metadata)}")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    missing = source | {"LICENSE", "README.md", "tests/conftest.py", ".ci/test"}
+    missing = source | {"LICENSE", "README.md", "docs/conf.py", "tests/conftest.py", ".ci/test"}
     check(not missing - names, f"The sdist lacks {sorted(missing - names)}")
 
 
@@ -116,10 +117,10 @@ def check_airflow(environment: Environment, version: str) -> None:
     official = (hooks["openai"]["class"], hooks["openai"]["package_name"])
     check(official == (OFFICIAL_HOOK, OFFICIAL_DISTRIBUTION), f"airflow providers hooks gives {official}")
     triggers = environment.ask("providers", "triggers")
-    check(
-        any(row["class"] == TRIGGERS and row["package_name"] == DISTRIBUTION for row in triggers),
-        f"airflow providers triggers gives {triggers}",
-    )
+    ours = {row["class"] for row in triggers if row["package_name"] == DISTRIBUTION}
+    check(ours == TRIGGERS, f"airflow providers triggers gives {triggers}")
+    links = environment.ask("providers", "links")
+    check({"extra_link_class_name": LINK} in links, f"airflow providers links gives {links}")
 
 
 def main() -> None:
@@ -130,7 +131,7 @@ def main() -> None:
         environment = Environment(install(wheel), home)
         environment.import_all()
         check_airflow(environment, version=wheel.name.split("-")[1])
-    print("airflow providers list, get, hooks and triggers show what they should")
+    print("airflow providers list, get, hooks, triggers and links show what they should")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class WaitingTask(BaseOperator):
     conn_id: str
     run_id: str
     thread_id: str | None
-    #: The polling options of :class:`~airflow_provider_openai_run.waiting.WaitOptions`.
+    #: The polling options of :class:`~airflow_provider_openai_run.wait_options.WaitOptions`.
     wait_options: dict[str, Any]
     #: The run's page in the vendor's console; empty where there is none, None before that is known.
     link: str | None = None

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 )
 def openai_response_approval() -> None:
     """Ask; wait for a person if the model wants to use a tool; report."""
+    # [START howto_openai_approval]
     ask = OpenAICreateResponseOperator(
         task_id="ask",
         model="{{ params.model }}",
@@ -49,6 +50,7 @@ def openai_response_approval() -> None:
         poll_interval=2,
         timeout=timedelta(hours=8).total_seconds(),
     )
+    # [END howto_openai_approval]
 
     @task
     def report(answer: str) -> str:

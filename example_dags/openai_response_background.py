@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 def openai_response_background() -> None:
     """Create a response, wait, get it, print its text."""
 
+    # [START howto_hook_openai_create_response]
     @task
     def ask(params: dict[str, Any] | None = None) -> str:
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
@@ -44,7 +45,10 @@ def openai_response_background() -> None:
         )
         return response.id
 
+    # [END howto_hook_openai_create_response]
+
     response_id = ask()
+    # [START howto_sensor_openai_run_response]
     wait = OpenAIRunSensor(
         task_id="wait",
         run_id=response_id,
@@ -53,6 +57,7 @@ def openai_response_background() -> None:
         timeout=timedelta(minutes=15).total_seconds(),
     )
     facts = OpenAIGetRunOperator(task_id="facts", run_id=response_id)
+    # [END howto_sensor_openai_run_response]
 
     @task
     def report(steps: list[dict[str, Any]], usage: dict[str, Any] | None) -> str:

@@ -26,6 +26,7 @@ CITY = {
 }
 
 
+# [START howto_openai_tool_functions]
 def get_weather(city: str) -> dict[str, str]:
     """What the weather is like; a warehouse or another API would be asked here."""
     return {"city": city, "weather": "rain", "temperature": "11 °C"}
@@ -34,6 +35,9 @@ def get_weather(city: str) -> dict[str, str]:
 def get_time(city: str) -> str:
     """What time it is."""
     return f"It is noon in {city}."
+
+
+# [END howto_openai_tool_functions]
 
 
 @dag(
@@ -51,6 +55,7 @@ def get_time(city: str) -> str:
 )
 def openai_response_tools() -> None:
     """Ask; answer what the model asks back; report."""
+    # [START howto_openai_tool_handlers]
     ask = OpenAICreateResponseOperator(
         task_id="ask",
         model="{{ params.model }}",
@@ -69,6 +74,7 @@ def openai_response_tools() -> None:
         retries=2,
         retry_delay=timedelta(seconds=10),
     )
+    # [END howto_openai_tool_handlers]
 
     @task
     def report(answer: str, used: dict[str, int]) -> str:

@@ -35,6 +35,7 @@ from airflow_provider_openai_run.operators.openai_run import (
 )
 def openai_run_by_hand() -> None:
     """Make a run, work out what it asks for, submit that; cancel if it went wrong."""
+    # [START howto_operator_openai_create_run_by_hand]
     run = OpenAICreateRunOperator(
         task_id="run",
         assistant_id="{{ params.assistant_id }}",
@@ -44,7 +45,9 @@ def openai_run_by_hand() -> None:
         deferrable=True,
         poll_interval=2,
     )
+    # [END howto_operator_openai_create_run_by_hand]
 
+    # [START howto_operator_openai_submit_tool_outputs]
     @task
     def work_out(required_action: dict[str, Any]) -> list[dict[str, Any]]:
         outputs = []
@@ -63,8 +66,11 @@ def openai_run_by_hand() -> None:
         timeout=timedelta(minutes=15).total_seconds(),
         **ids,
     )
+    # [END howto_operator_openai_submit_tool_outputs]
+    # [START howto_operator_openai_cancel_run]
     give_up = OpenAICancelRunOperator(task_id="give_up", trigger_rule=TriggerRule.ONE_FAILED, **ids)
     submit >> give_up
+    # [END howto_operator_openai_cancel_run]
 
 
 openai_run_by_hand()

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 def openai_run_create_and_retrieve() -> None:
     """Create a run, wait, get it, report on it."""
 
+    # [START howto_hook_openai_create_run]
     @task(multiple_outputs=True)
     def create(params: dict[str, Any] | None = None) -> dict[str, str | None]:
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
@@ -44,6 +45,8 @@ def openai_run_create_and_retrieve() -> None:
             None, asked["assistant_id"], thread=thread, metadata=asked["metadata"], **options
         )
         return {"thread_id": run.thread_id, "run_id": run.id}
+
+    # [END howto_hook_openai_create_run]
 
     run = create()
     wait = OpenAIRunSensor(

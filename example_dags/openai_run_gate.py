@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 )
 def openai_run_gate() -> None:
     """Wait for a run, then do two things at once."""
+    # [START howto_sensor_openai_run]
     gate = OpenAIRunSensor(
         task_id="gate",
         thread_id="{{ params.thread_id }}",
@@ -39,6 +40,7 @@ def openai_run_gate() -> None:
         soft_fail=True,
         timeout=timedelta(hours=2).total_seconds(),
     )
+    # [END howto_sensor_openai_run]
 
     @task
     def publish(ended: dict[str, str]) -> None:

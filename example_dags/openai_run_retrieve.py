@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 )
 def openai_run_retrieve() -> None:
     """Get a run by its ids; report on it."""
+    # [START howto_operator_openai_get_run]
     facts = OpenAIGetRunOperator(
         task_id="facts", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
     )
@@ -40,6 +41,7 @@ def openai_run_retrieve() -> None:
         return line
 
     report(facts.output["id"], facts.output["status"], facts.output["usage"], facts.output["steps"])
+    # [END howto_operator_openai_get_run]
 
 
 openai_run_retrieve()

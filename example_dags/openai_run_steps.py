@@ -33,6 +33,7 @@ def openai_run_steps() -> None:
         task_id="facts", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
     )
 
+    # [START howto_operator_openai_get_run_steps]
     @task
     def tool_calls(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         calls = []
@@ -45,6 +46,8 @@ def openai_run_steps() -> None:
         for call in calls:
             log.info("%s: %s", call["type"], json.dumps(call, ensure_ascii=False))
         return calls
+
+    # [END howto_operator_openai_get_run_steps]
 
     @task
     def unfinished(steps: list[dict[str, Any]]) -> list[str]:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 )
 def openai_run_with_resources() -> None:
     """Make a run; read it; report on it."""
+    # [START howto_operator_openai_create_run]
     example = OpenAICreateRunOperator(
         task_id="example",
         thread_id="{{ params.thread_id }}",
@@ -55,6 +56,7 @@ def openai_run_with_resources() -> None:
         return line
 
     report(details.output["status"], details.output["usage"], example.output["answer"])
+    # [END howto_operator_openai_create_run]
 
 
 openai_run_with_resources()

@@ -65,7 +65,7 @@ class Try:
 
 @dataclass
 class Supervisor:
-    """Takes the messages of a task, and answers what it asks: about XComs, and the one question of a sensor."""
+    """Takes the messages of a task, and answers it: about XComs, and the one question that a sensor has."""
 
     first_start: dt.datetime
     kept: dict[str, Any]

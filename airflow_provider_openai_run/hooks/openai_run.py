@@ -222,7 +222,7 @@ class OpenAIRunHook(OpenAIHook):
             cancelled.
         :param accepted_statuses: the terminal statuses that count as success.
         :param options: ``poll_interval``, ``max_poll_interval`` (seconds), ``on_requires_action`` and
-            ``max_consecutive_failures``, see :class:`~airflow_provider_openai_run.waiting.WaitOptions`.
+            ``max_consecutive_failures``, see :class:`~airflow_provider_openai_run.wait_options.WaitOptions`.
         :raises RunEndedError: if it ended in a status that is not accepted.
         :raises RunWaitTimeoutError: if it did not end in time.
         :raises RunRequiresActionError: if it asks for something and ``on_requires_action`` is ``"fail"``.

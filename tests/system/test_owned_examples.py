@@ -45,6 +45,15 @@ def test_a_run_is_made_and_read_back_as_by_a_resource_and_its_data_source(
     assert run.xcoms("report")["return_value"].endswith("tokens: The answer is 42.")
 
 
+def test_a_response_is_made_and_read_back_as_by_a_resource_and_its_data_source(airflow: LocalAirflow) -> None:
+    run = DagRun.start(airflow, "openai_response_with_resources", scripted("answers"))
+    assert run.wait() == "success", run.states()
+    made, read = run.xcoms("example"), run.xcoms("details")
+    assert read["id"] == made["id"] == made["run_id"]
+    assert read["thread_id"] is None
+    assert run.xcoms("report")["return_value"].endswith("tokens: The answer is 42.")
+
+
 def test_a_model_calls_functions_round_after_round(airflow: LocalAirflow) -> None:
     run = DagRun.start(airflow, "openai_response_tools", scripted("asks_twice"))
     assert run.wait() == "success", run.states()

@@ -1,0 +1,66 @@
+"""
+Make a response in the background, and read it back: as a resource does, and its data source.
+
+What ``openai_run_with_resources`` is without threads and assistants. The operator makes the response, waits
+without holding a worker, and gives its answer; ending the task ends the response. Trigger it as it is, or
+with another ``question``, ``instructions`` and ``model``; the connection ``openai_default`` says which server
+is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider_openai_run.operators.openai_run import (
+    OpenAICreateResponseOperator,
+    OpenAIGetRunOperator,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dag(
+    schedule=None,
+    params={
+        "question": Param("What is six times seven?", type="string"),
+        "instructions": Param("Answer in one sentence.", type="string", description="The assistant's part"),
+        "model": Param("gpt-5.2", type="string"),
+        "metadata": Param({}, type="object", description="Put on the response"),
+    },
+    render_template_as_native_obj=True,
+    tags=["openai", "example"],
+    doc_md=__doc__,
+)
+def openai_response_with_resources() -> None:
+    """Make a response; read it; report on it."""
+    # [START howto_operator_openai_create_response]
+    example = OpenAICreateResponseOperator(
+        task_id="example",
+        model="{{ params.model }}",
+        instructions="{{ params.instructions }}",
+        input="{{ params.question }}",
+        metadata="{{ params.metadata }}",
+        deferrable=True,
+        poll_interval=2,
+        timeout=timedelta(minutes=15).total_seconds(),
+        retries=2,
+        retry_delay=timedelta(seconds=10),
+    )
+    details = OpenAIGetRunOperator(task_id="details", run_id=example.output["id"])
+
+    @task
+    def report(run_status: str, run_usage: dict[str, Any] | None, answer: str) -> str:
+        tokens = run_usage["total_tokens"] if run_usage else "an unknown number of"
+        line = f"{run_status} with {tokens} tokens: {answer}"
+        log.info(line)
+        return line
+
+    report(details.output["status"], details.output["usage"], example.output["answer"])
+    # [END howto_operator_openai_create_response]
+
+
+openai_response_with_resources()

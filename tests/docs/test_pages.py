@@ -1,0 +1,82 @@
+"""What the pages show can be run, and what the package has stands in the reference."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.get_provider_info import get_provider_info
+from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.operators import openai_run as operators
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+CONNECTION = "howto/connection.md"
+TESTING = "howto/testing.md"
+README = "../README.md"
+KINDS = ("hooks", "operators", "sensors", "triggers")
+
+
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[Any]:
+    found = re.findall(rf"^```{language}\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
+    return [pytest.param(code, id=f"{page}:{number}") for number, code in enumerate(found, 1)]
+
+
+def modules_told() -> list[str]:
+    info: dict[str, Any] = get_provider_info()
+    return [module for kind in KINDS for entry in info[kind] for module in entry["python-modules"]]
+
+
+# Airflow 3.1 warns of an import of its own when it makes the decorator.
+@pytest.mark.filterwarnings("ignore:The `airflow.operators")
+@pytest.mark.parametrize(
+    "code", [blocks(README, "python")[0], *(block for page in PAGES for block in blocks(page, "python"))]
+)
+def test_what_a_page_shows_in_python_can_be_run(code: str) -> None:
+    from airflow.sdk import DAG, dag, task
+
+    known = {name: getattr(operators, name) for name in operators.__all__}
+    names = {"OpenAIRunSensor": OpenAIRunSensor, "dag": dag, "task": task, **known}
+
+    with DAG("shown", schedule=None):
+        exec(compile(code, "page", "exec"), names)  # noqa: S102 - our own pages
+
+
+@pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", text_of(TESTING), re.MULTILINE))
+def test_the_tests_that_a_page_shows_pass(name: str, sandbox: Sandbox) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(TESTING, "python"):
+        if f"def {name}(" in block.values[0]:
+            exec(block.values[0], names)  # noqa: S102 - our own pages
+
+    names[name](sandbox)
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("form", blocks(CONNECTION, "json"))
+def test_every_form_of_the_connection_is_one(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SHOWN", form)
+
+    OpenAIRunHook("shown").get_conn().close()
+
+
+@pytest.mark.parametrize("module", modules_told())
+def test_every_module_airflow_is_told_of_stands_in_the_reference(module: str) -> None:
+    reference = "\n".join(text_of(page) for page in PAGES)
+
+    assert re.search(rf"auto(module|class):: {re.escape(module)}\b", reference)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_is_shown_on_a_page(path: Path) -> None:
+    assert any(f"example_dags/{path.name}" in text_of(page) for page in PAGES)
