@@ -19,7 +19,7 @@ class OneAtATimeExecutor(LocalExecutor):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]  # Airflow's own
         self._at_work: set[Any] = set()
 
     def trigger_tasks(self, open_slots: int) -> None:
@@ -30,7 +30,7 @@ class OneAtATimeExecutor(LocalExecutor):
 
     def _process_workloads(self, workload_list: Any) -> None:
         queued = set(self.queued_tasks)
-        super()._process_workloads(workload_list)
+        super()._process_workloads(workload_list)  # type: ignore[no-untyped-call]  # Airflow's own
         self._at_work |= queued - self.queued_tasks.keys()
 
     def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
