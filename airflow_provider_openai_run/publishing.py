@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_openai_run.apis.answers import without_secrets
+from airflow_provider_openai_run.apis.values import dict_or_none, list_or_none
 from airflow_provider_openai_run.outcome import Outcome
 from airflow_provider_openai_run.run import Json
 from airflow_provider_openai_run.status import Meaning, meaning_of
@@ -77,12 +78,12 @@ def published(
     :param reason: why the run ended without success, in the API's words.
     :param error: why the wait ended although the run did not.
     """
-    kept = before if isinstance(before, dict) else {}
-    known = kept.get("run") if isinstance(kept.get("run"), dict) else {}
-    if run is not None and known.get("id") not in {None, run.id}:
+    kept = dict_or_none(before) or {}
+    known = dict_or_none(kept.get("run")) or {}
+    if run is not None and known.get("id") not in (None, run.id):
         kept, known = {}, {}
     attributes = _bounded(run) if run is not None else {**known, "status": status}
-    statuses = kept.get("statuses") if isinstance(kept.get("statuses"), list) else []
+    statuses = list_or_none(kept.get("statuses")) or []
     if status is not None and not (statuses and _status_of(statuses[-1]) == status):
         statuses = [*statuses, {"status": status[:200], "at": round(at, 3)}]
     value: dict[str, Json] = {
@@ -112,11 +113,17 @@ def _bounded(run: Run) -> dict[str, Json]:
     if "last_error" in attributes:
         message = attributes["last_error"].get("message")
         attributes["last_error"]["message"] = None if message is None else without_secrets(message)
-    return {name: value for name, value in attributes.items() if _is_small(value)}
+    return {name: _small(value) for name, value in attributes.items()}
 
 
-def _is_small(value: Json) -> bool:
-    return len(value if isinstance(value, str) else json.dumps(value)) <= _MOST_CHARACTERS
+def _small(value: Json) -> Json:
+    if isinstance(value, str):
+        return _cut(value)
+    size = len(json.dumps(value))
+    if size <= _MOST_CHARACTERS:
+        return value
+    kind = value.get("type") if isinstance(value, dict) else None
+    return {"type": kind, "left_out": f"{size} characters are too many to publish while the task waits"}
 
 
 def _cut(text: str) -> str:
@@ -126,8 +133,13 @@ def _cut(text: str) -> str:
 class RunningTask(Protocol):
     """The part of a running task instance that is needed to publish."""
 
-    task_id: str
-    map_index: int | None
+    @property
+    def task_id(self) -> str:
+        """The task."""
+
+    @property
+    def map_index(self) -> int | None:
+        """Which one of a mapped task's it is."""
 
     def xcom_pull(self, *, key: str, task_ids: str, map_indexes: int | None) -> Any:
         """Read an XCom."""

@@ -1,0 +1,1 @@
+"""The run's page in the Airflow UI."""

@@ -1,0 +1,74 @@
+"""A run that tries whatever text can try in a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_openai_run.sandbox import Sandbox
+
+MARK = "pwned"
+ATTACKS = (
+    f"<script>window.{MARK} = 1; alert(1)</script>",
+    f'<img src=x onerror="window.{MARK} = 1">',
+    f"</pre></details></main><script>window.{MARK} = 1</script>",
+    f'<svg onload="window.{MARK} = 1"></svg>',
+    f"javascript:window.{MARK}=1",
+    "{{ 7 * 7 }} {% raw %}",
+    "\"><iframe srcdoc='<script>parent.pwned = 1</script>'></iframe>",
+    "\u202emoc.elpmaxe\u202c \x00 \u2028",
+)
+EVERYTHING = "\n".join(ATTACKS)
+
+
+def hostile_run(sandbox: Sandbox) -> dict[str, Any]:
+    """
+    Put one there, completed.
+
+    :param sandbox: where.
+    """
+    now = int(sandbox.clock.now())
+    return sandbox.seed_run(
+        {
+            "id": "run_hostile",
+            "object": "thread.run",
+            "thread_id": "thread_hostile",
+            "assistant_id": EVERYTHING,
+            "model": ATTACKS[1],
+            "instructions": EVERYTHING,
+            "status": "failed",
+            "created_at": now - 30,
+            "started_at": now - 29,
+            "failed_at": now,
+            "tools": [{"type": ATTACKS[0]}],
+            "metadata": {ATTACKS[0]: ATTACKS[1]},
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, ATTACKS[0]: 1},
+            "last_error": {"code": ATTACKS[2], "message": EVERYTHING, "url": ATTACKS[4]},
+            "required_action": None,
+        },
+        [_step(number, attack, now) for number, attack in enumerate(ATTACKS)],
+    )
+
+
+def _step(number: int, attack: str, now: int) -> dict[str, Any]:
+    function = {"name": attack, "arguments": attack, "output": attack}
+    code = {"input": attack, "outputs": [{"type": "logs", "logs": attack}]}
+    search = {"results": [{"file_name": attack, "score": 0.5, "content": [{"type": "text", "text": attack}]}]}
+    return {
+        "id": f"step_{number}",
+        "object": "thread.run.step",
+        "type": "tool_calls",
+        "status": attack if number % 2 else "completed",
+        "created_at": now - 29 + number,
+        "completed_at": now - 28 + number,
+        "step_details": {
+            "type": "tool_calls",
+            "tool_calls": [
+                {"id": attack, "type": "function", "function": function},
+                {"id": attack, "type": "code_interpreter", "code_interpreter": code},
+                {"id": attack, "type": "file_search", "file_search": search},
+                {"id": attack, "type": attack, attack: {attack: attack}},
+            ],
+        },
+        "usage": None,
+        "last_error": {"code": attack, "message": attack},
+    }

@@ -1,0 +1,69 @@
+"""What the trigger leaves in XCom while it waits: changes of status, and nothing for a poll."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.publishing import PUBLISHED_KEY
+from airflow_provider_openai_run.sandbox import Sandbox
+from tests.airflow_task import event_of
+from tests.stopped_time import StoppedTime
+from tests.test_publishing import Task, xcom
+from tests.triggers.conftest import trigger_for
+
+__all__ = ["xcom"]
+
+
+def of(task: Task, run: dict[str, Any], stopped_time: StoppedTime, **options: Any) -> Any:
+    trigger = trigger_for(run, stopped_time, **options)
+    # Airflow's own setter, from 3.2 on, looks for the templates of the task, too.
+    is_property = isinstance(getattr(type(trigger), "task_instance", None), property)
+    setattr(trigger, "_task_instance" if is_property else "task_instance", task)
+    return trigger
+
+
+@pytest.mark.parametrize(
+    ("script", "statuses"),
+    [
+        ("completed", ["queued", "in_progress"]),
+        ("failed", ["queued", "in_progress", "failed"]),
+        ("requires_action", ["queued", "in_progress", "requires_action"]),
+    ],
+)
+def test_each_change_of_status_is_published_once(
+    sandbox: Sandbox, stopped_time: StoppedTime, xcom: Task, script: str, statuses: list[str]
+) -> None:
+    run = sandbox.create_run(script={"base": script, "seconds": 60})
+    options = {"poll_interval": 1.0, "max_poll_interval": 1.0}
+    stopped_time.run(event_of(of(xcom, run, stopped_time, **options)))
+    seen = [entry["status"] for entry in xcom.xcoms[PUBLISHED_KEY]["statuses"]]
+    assert seen == statuses
+    assert xcom.xcoms[PUBLISHED_KEY]["run"]["model"] == run["model"]
+
+
+def test_what_the_run_waits_for_is_published(sandbox: Sandbox, stopped_time: StoppedTime, xcom: Task) -> None:
+    run = sandbox.create_run(script="requires_action")
+    stopped_time.run(event_of(of(xcom, run, stopped_time)))
+    action = xcom.xcoms[PUBLISHED_KEY]["run"]["required_action"]
+    assert action["submit_tool_outputs"]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+def test_a_failure_to_publish_is_logged_once_and_the_wait_goes_on(
+    sandbox: Sandbox, stopped_time: StoppedTime, xcom: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    xcom.error = OSError("the bucket is gone")
+    run = sandbox.create_run(script={"base": "failed", "seconds": 60})
+    event = stopped_time.run(event_of(of(xcom, run, stopped_time)))
+    assert event["status"] == "failed"
+    said = [record for record in caplog.records if "the bucket is gone" in record.getMessage()]
+    assert len(said) == 1
+
+
+def test_nothing_is_published_by_a_task_that_pushes_nothing(
+    sandbox: Sandbox, stopped_time: StoppedTime, xcom: Task
+) -> None:
+    run = sandbox.create_run(script="failed")
+    stopped_time.run(event_of(of(xcom, run, stopped_time, publish=False)))
+    assert xcom.xcoms == {}
