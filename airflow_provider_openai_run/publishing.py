@@ -11,6 +11,7 @@ import logging
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from airflow_provider_openai_run.apis.answers import without_secrets
 from airflow_provider_openai_run.apis.values import dict_or_none, list_or_none
@@ -55,6 +56,7 @@ _MOST_STATUSES = 50
 _PATIENCE = 10.0
 
 _under_way: set[asyncio.Task[None]] = set()
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 def published(
@@ -204,6 +206,10 @@ async def apublish(decision: Decision, ti: TaskInstanceKey) -> bool:
     """
     Publish in the triggerer what a decision brings; with a warning in place of an error.
 
+    Airflow sets the XComs of all triggers one after the other, and answers their other questions in between:
+    so all triggers of an event loop take turns. An outcome does not wait for its turn; it is not published
+    then, since an end must not be late for a page.
+
     :param decision: what came of a look at the run.
     :param ti: the task instance that is deferred.
     :return: whether it is worth trying again: Airflow offers it (from 3.3 on), and it did not fail.
@@ -213,11 +219,15 @@ async def apublish(decision: Decision, ti: TaskInstanceKey) -> bool:
     xcom: Any = (await asyncio.to_thread(import_module, "airflow.sdk.execution_time.xcom")).XCom
     if not hasattr(xcom, "aset"):
         return False
-    # Apart, so that neither an answer that does not come nor an error can hold up or end the wait.
-    task = asyncio.create_task(_set(xcom, decision, ti))
-    _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
-    await asyncio.wait({task}, timeout=_PATIENCE)
+    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    if turn.locked() and isinstance(decision, Outcome):
+        return True
+    async with turn:
+        # Apart, so that neither an answer that does not come nor an error can hold up or end the wait.
+        task = asyncio.create_task(_set(xcom, decision, ti))
+        _under_way.add(task)
+        task.add_done_callback(_under_way.discard)
+        await asyncio.wait({task}, timeout=_PATIENCE)
     error = task.exception() if task.done() and not task.cancelled() else None
     if task.done() and error is None:
         return True

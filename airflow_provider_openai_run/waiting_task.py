@@ -81,8 +81,9 @@ class WaitingTask(BaseOperator):
         :raises InvalidConnectionError: for a connection that is wrong.
         """
         self.link = self.hook.run_link(self.ref) or ""
-        if self.link and self.do_xcom_push:
-            context["ti"].xcom_push(key=LINK_KEY, value=self.link)
+        ti = context.get("ti")
+        if self.link and ti and self.do_xcom_push:
+            ti.xcom_push(key=LINK_KEY, value=self.link)
 
     def new_wait(self, timeout: float | None, started_at: float | None = None) -> Wait:
         """
@@ -113,10 +114,12 @@ class WaitingTask(BaseOperator):
 
     def publish(self, decision: Decision, context: Context) -> None:
         """Leave in XCom what the run's page shows while the task waits, if there is news."""
-        if self.do_xcom_push:
+        # There is none where somebody tries out a task of theirs with `execute({})`.
+        ti = context.get("ti")
+        if ti and self.do_xcom_push:
             from airflow_provider_openai_run.publishing import publish
 
-            publish(decision, context["ti"])
+            publish(decision, ti)
 
     def outcome_of(self, event: dict[str, Any]) -> Outcome:
         """Read what the trigger sent."""

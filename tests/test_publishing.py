@@ -187,6 +187,30 @@ async def test_an_answer_that_does_not_come_holds_nothing_up(
     await asyncio.sleep(0)
 
 
+async def test_triggers_take_turns_and_an_outcome_does_not_queue(
+    xcom: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = asyncio.Event()
+    begun: list[str | None] = []
+
+    async def slow(_: Any, decision: Any, __: Any) -> None:
+        begun.append(decision.run.status)
+        await answered.wait()
+
+    monkeypatch.setattr(publishing, "_set", slow)
+    first = asyncio.create_task(apublish(changed(QUEUED), xcom))
+    second = asyncio.create_task(apublish(changed(RUNNING), xcom))
+    while not begun:  # noqa: ASYNC110 - it begins in a thread
+        await asyncio.sleep(0.01)
+    failed = Outcome(ref=REF, status="failed", run=RUNNING)
+    assert await apublish(failed, xcom)
+    assert begun == ["queued"]
+    answered.set()
+    assert await first
+    assert await second
+    assert begun == ["queued", "in_progress"]
+
+
 async def test_an_airflow_that_offers_no_way_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.execution_time import xcom
 

@@ -122,7 +122,9 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
         """Conclude from what the trigger sent."""
         if self.is_about_another(event, run_id):
             return self.execute(context)
-        return self._conclude(self.outcome_of(event))
+        outcome = self.outcome_of(event)
+        self.publish(outcome, context)
+        return self._conclude(outcome)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on; skip where Airflow 3.1.0 forgets to, when it has ended the deferral itself."""

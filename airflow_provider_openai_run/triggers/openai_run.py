@@ -58,6 +58,7 @@ class OpenAIRunTrigger(BaseTrigger):
         self.options = WaitOptions(**options)
         self.so_far = SoFar(**so_far or {})
         self.publish = publish
+        self._publishing: asyncio.Task[None] | None = None
 
     @classmethod
     def for_wait(cls, conn_id: str, wait: Wait, *, publish: bool = True) -> Self:
@@ -99,6 +100,8 @@ class OpenAIRunTrigger(BaseTrigger):
                 outcome = await self._told(await watch.news())
         finally:
             watch.leave()
+            if self._publishing is not None:
+                self._publishing.cancel()
         yield TriggerEvent(outcome.to_event())
 
     async def _told(self, decision: Decision) -> Outcome | None:
@@ -108,11 +111,25 @@ class OpenAIRunTrigger(BaseTrigger):
         # The class's logger: Airflow would make one of a kilobyte for each trigger.
         for note in decision.notes:
             self.logger().log(note.level, note.text)
-        if self.publish and self.task_instance is not None:
-            from airflow_provider_openai_run.publishing import apublish
+        earlier = self._publishing
+        if not isinstance(decision, Outcome):
+            if decision.run is not None and self.publish and self.task_instance is not None:
+                # Beside the wait: the end is not to wait for what is only for show.
+                self._publishing = asyncio.create_task(self._publish(decision, earlier))
+            return None
+        if earlier is None:
+            await self._publish(decision, None)
+        return decision
 
+    async def _publish(self, decision: Decision, earlier: asyncio.Task[None] | None) -> None:
+        from airflow_provider_openai_run.publishing import apublish
+
+        if earlier is not None:
+            await earlier
+        if self.publish and self.task_instance is not None:
             self.publish = await apublish(decision, self.task_instance)
-        return decision if isinstance(decision, Outcome) else None
+        if self._publishing is asyncio.current_task():
+            self._publishing = None
 
 
 class OpenAIOwnedRunTrigger(OpenAIRunTrigger):

@@ -85,6 +85,12 @@ def test_ids_and_connection_are_templates_that_are_left_alone_when_the_dag_is_pa
     assert {name: getattr(sensor, name) for name in templates} == templates
 
 
+def test_it_can_be_tried_out_without_a_task_instance(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+    run = sandbox.create_run(script={"base": "completed", "seconds": 60})
+    found = OpenAIRunSensor(task_id="wait", deferrable=False, **ids_of(run)).execute({})
+    assert found["status"] == "completed"
+
+
 def test_templates_are_rendered_when_the_task_runs(sandbox: Sandbox, waiting: Waiting, mode: str) -> None:
     run = sandbox.create_run(script="completed")
     params = {"run": ids_of(run), "connection": "openai_default"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from airflow_provider_openai_run import publishing
 from airflow_provider_openai_run.publishing import PUBLISHED_KEY
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.airflow_task import event_of
@@ -59,6 +61,21 @@ def test_a_failure_to_publish_is_logged_once_and_the_wait_goes_on(
     assert event["status"] == "failed"
     said = [record for record in caplog.records if "the bucket is gone" in record.getMessage()]
     assert len(said) == 1
+
+
+def test_an_end_does_not_wait_for_what_is_only_for_show(
+    sandbox: Sandbox, stopped_time: StoppedTime, xcom: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(publishing, "apublish", never)
+    run = sandbox.create_run(script={"base": "failed", "seconds": 60})
+    began = stopped_time.time()
+    event = stopped_time.run(event_of(of(xcom, run, stopped_time, poll_interval=1.0, max_poll_interval=1.0)))
+    assert event["status"] == "failed"
+    assert stopped_time.time() - began < 65
 
 
 def test_nothing_is_published_by_a_task_that_pushes_nothing(
