@@ -20,6 +20,7 @@ DISTRIBUTION = "airflow-provider-openai-run"
 PACKAGE = "airflow_provider_openai_run"
 TRIGGERS = {f"{PACKAGE}.triggers.openai_run", f"{PACKAGE}.triggers.openai_run_event"}
 LINK = f"{PACKAGE}.links.openai_run.OpenAIRunLink"
+PLUGIN = "openai_run_page"
 OFFICIAL_DISTRIBUTION = "apache-airflow-providers-openai"
 OFFICIAL_HOOK = "airflow.providers.openai.hooks.openai.OpenAIHook"
 IMPORT_ALL = f"""
@@ -121,6 +122,8 @@ def check_airflow(environment: Environment, version: str) -> None:
     check(ours == TRIGGERS, f"airflow providers triggers gives {triggers}")
     links = environment.ask("providers", "links")
     check({"extra_link_class_name": LINK} in links, f"airflow providers links gives {links}")
+    plugins = [plugin["name"] for plugin in environment.ask("plugins")]
+    check(PLUGIN in plugins, f"airflow plugins gives {plugins}")
 
 
 def main() -> None:
@@ -131,7 +134,7 @@ def main() -> None:
         environment = Environment(install(wheel), home)
         environment.import_all()
         check_airflow(environment, version=wheel.name.split("-")[1])
-    print("airflow providers list, get, hooks, triggers and links show what they should")
+    print("airflow providers list, get, hooks, triggers, links and airflow plugins show what they should")
 
 
 if __name__ == "__main__":

@@ -163,14 +163,15 @@ def news(decision: Decision, before: Json, at: float) -> dict[str, Json] | None:
     """
     Give what is to be published because of a decision; None for nothing.
 
-    The end of a run that succeeded is not published: the task tells it itself.
+    An outcome without the run is published only if it tells why the wait ended badly.
 
     :param decision: what came of a look at the run.
     :param before: what was published before.
     :param at: when, in epoch seconds.
     """
     if isinstance(decision, Outcome):
-        if decision.error is None and meaning_of(decision.status) is Meaning.SUCCEEDED:
+        is_good = decision.error is None and meaning_of(decision.status) is Meaning.SUCCEEDED
+        if decision.run is None and is_good:
             return None
         return published(
             before,

@@ -60,7 +60,8 @@ def count(usage: dict[str, Json], run: Run) -> None:
         Stats.incr("openai_run.tokens", count=usage["total_tokens_of_all_rounds"], tags=tags)
     if run.created_at is not None:
         ended_at = run.completed_at or run.failed_at or run.cancelled_at or time.time()
-        seconds = ended_at - run.created_at
+        # The API's clock and ours may differ.
+        seconds = max(ended_at - run.created_at, 0)
         Stats.timing("openai_run.duration", seconds * 1000, tags=tags)
 
 

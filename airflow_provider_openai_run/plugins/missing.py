@@ -43,9 +43,8 @@ def _of_the_end(told: Told, task: TaskFacts, steps: tuple[StepView, ...] | None)
     if steps is None and run.get("steps") is not None:
         sentences.append("The steps in XCom have a shape that is not known here; the raw JSON has them.")
     elif steps is None and task.operator == _SENSOR:
-        sentences.append(
-            "A sensor looks at the status only; OpenAIGetRunOperator retrieves steps, usage and the answer."
-        )
+        way_out = "OpenAIGetRunOperator retrieves them"
+        sentences.append(f"A sensor leaves the steps and the answer alone; {way_out}.")
     elif steps is None:
         sentences.append("The steps were not retrieved (include_steps=False), or are not in XCom.")
     elif not steps:

@@ -104,11 +104,14 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
         }
         self.check_arguments()
         self._wait: Wait | None = None
+        self._began: float | None = None
         self._next_look_at = 0.0
 
     def execute(self, context: Context) -> Any:
         """Look at the run, and wait as the mode says if it has not ended."""
         if not self.deferrable:
+            # From here on Airflow counts, too; ours is to be the timeout that comes first.
+            self._began = time.time()
             return super().execute(context)
         try:
             wait = self.new_wait(self.timeout)
@@ -147,10 +150,11 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             # The count of failures does not outlive this process, and it is to end the wait in every mode.
             time.sleep(max(0.0, decision.at - time.time()))
             decision = self.hook.poll(wait)
+        self.publish(decision, context)
         if wait.is_late(time.time()) and not isinstance(decision, Outcome):
             # Airflow would say so next, but not of which run.
             decision = wait.expire(time.time())
-        self.publish(decision, context)
+            self.publish(decision, context)
         if isinstance(decision, Outcome):
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(decision))
         self._next_look_at = decision.at
@@ -162,7 +166,7 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
 
     def _started_at(self, context: Context) -> float | None:
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
-        return first.timestamp() if first else None
+        return first.timestamp() if first else self._began
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         try:

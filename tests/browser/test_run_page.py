@@ -29,7 +29,7 @@ LEFT_BY_SCRIPTS = (
     ("name", "task_id", "status", "says"),
     [
         ("completed", "facts", "completed", ["8 steps", "Code interpreter", "1,200", "Timeline"]),
-        ("completed", "wait", "completed", ["A sensor looks at the status only"]),
+        ("completed", "wait", "completed", ["gpt-4o", "A sensor leaves the steps and the answer alone"]),
         ("failed", "facts", "failed", ["server_error", "Sorry, something went wrong."]),
         ("failed", "wait", "failed", ["server_error", "Sorry, something went wrong.", "Request id"]),
         ("incomplete", "facts", "incomplete", ["Incomplete", "max_completion_tokens"]),

@@ -48,3 +48,11 @@ def test_a_run_is_timed_to_its_end_not_to_when_it_was_seen(
     run = Run(id="run_1", status=status, created_at=100, **ended)
     report.count({"api": "Assistants", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, run)
     assert timed == [3000]
+
+
+def test_no_run_is_timed_to_have_taken_less_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[float] = []
+    monkeypatch.setattr(Stats, "timing", lambda name, ms, tags=None: timed.append(ms))
+    ahead = Run(id="resp_1", status="failed", created_at=9_999_999_999)
+    report.count({"api": "Responses", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, ahead)
+    assert timed == [0]

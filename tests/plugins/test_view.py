@@ -49,7 +49,7 @@ def test_what_a_sensor_returned_counts_for_more_than_what_it_published() -> None
     returned = {"run_id": "run_1", "thread_id": "thread_1", "status": "completed"}
     shown = view({**published(("in_progress", NOW - 60)), "return_value": returned}, facts=SENSOR)
     assert (shown.status, shown.tone) == ("completed", "good")
-    assert "A sensor looks at the status only" in shown.missing[0]
+    assert "A sensor leaves the steps and the answer alone" in shown.missing[0]
 
 
 def test_what_was_published_of_another_run_is_not_taken_for_this_one() -> None:

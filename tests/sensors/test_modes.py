@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_openai_run.exceptions import (
@@ -15,7 +17,6 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox, Script
-from airflow_provider_openai_run.waiting import Decision, Wait
 from tests.sensors.conftest import TIMEOUT, Waiting
 from tests.sensors.ends import assert_end
 from tests.stopped_time import StoppedTime
@@ -145,21 +146,23 @@ def test_a_timeout_names_the_run_its_last_status_and_the_budget(
 
 
 @pytest.mark.parametrize("own_mode", ["poke", "reschedule"])
-def test_a_timeout_during_a_look_names_the_run_too(
+@pytest.mark.parametrize("slow", ["run_link", "poll"])
+def test_a_timeout_names_the_run_whatever_took_so_long(
     sandbox: Sandbox,
     waiting: Waiting,
     stopped_time: StoppedTime,
     monkeypatch: pytest.MonkeyPatch,
     own_mode: str,
+    slow: str,
 ) -> None:
-    poll = OpenAIRunHook.poll
+    quick = getattr(OpenAIRunHook, slow)
 
-    def slow_poll(hook: OpenAIRunHook, wait: Wait) -> Decision:
-        decision = poll(hook, wait)
+    def slowly(hook: OpenAIRunHook, about: Any) -> Any:
+        result = quick(hook, about)
         stopped_time.sleep(TIMEOUT)
-        return decision
+        return result
 
-    monkeypatch.setattr(OpenAIRunHook, "poll", slow_poll)
+    monkeypatch.setattr(OpenAIRunHook, slow, slowly)
     run = sandbox.create_run(script="in_progress")
     end = waiting(run, own_mode).to_its_end()
     assert run["id"] in str(end.error)

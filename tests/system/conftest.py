@@ -13,6 +13,8 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.system.local_airflow import LocalAirflow
 from tests.system.metrics_collector import MetricsCollector
 
+#: Where the connection ``openai_with_console`` says that a run's page is.
+CONSOLE = "https://console.example/runs/{run_id}?thread={thread_id}"
 SYSTEM_TESTS = Path(__file__).parent
 DAG_FOLDERS = (SYSTEM_TESTS.parents[1] / "example_dags", SYSTEM_TESTS / "dags")
 
@@ -37,7 +39,11 @@ def metrics() -> Iterator[MetricsCollector]:
 @pytest.fixture(scope="session")
 def airflow(sandbox: Sandbox, wrong_key: str, metrics: MetricsCollector) -> Iterator[LocalAirflow]:
     right = json.loads(sandbox.connection_json())
-    connections = {"openai_default": right, "openai_wrong_key": right | {"password": wrong_key}}
+    connections = {
+        "openai_default": right,
+        "openai_wrong_key": right | {"password": wrong_key},
+        "openai_with_console": right | {"extra": {"run_link_template": CONSOLE}},
+    }
     config = {"metrics": metrics.airflow_options("openai_run")}
     with LocalAirflow(dag_folders=DAG_FOLDERS, connections=connections, config=config) as airflow:
         yield airflow

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from airflow_provider_openai_run.sandbox import Sandbox, Script
+from tests.system.conftest import CONSOLE
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.system
 
-CONN_ID = "openai_with_console"
-CONSOLE = "https://console.example/runs/{run_id}?thread={thread_id}"
 LINKED = ("run", "response", "sensor", "facts")
 
 
@@ -27,12 +25,8 @@ def test_a_link_shows_while_the_task_is_deferred_and_afterwards(
     airflow: LocalAirflow, sandbox: Sandbox
 ) -> None:
     sandbox.add_script("half_a_minute", Script(phases=((0, "queued"), (1, "in_progress"), (30, "completed"))))
-    connection = json.loads(sandbox.connection_json())
-    extra = json.dumps({"run_link_template": CONSOLE})
-    airflow.rest.call("POST", "/connections", body={"connection_id": CONN_ID, "extra": extra, **connection})
-    airflow.wait_for_dags(["linked_runs"])
     followed = sandbox.create_response(script="half_a_minute")["id"]
-    run = DagRun.start(airflow, "linked_runs", {"run_id": followed, "conn_id": CONN_ID})
+    run = DagRun.start(airflow, "linked_runs", {"run_id": followed})
     for task_id in LINKED:
         run.wait_until(task_id, "deferred")
     shown = {task_id: links(run, task_id) for task_id in LINKED}

@@ -90,7 +90,9 @@ def test_the_end_of_a_run_is_counted_and_timed_by_api_model_and_status(
     assert ended.count == 1
     assert duration.count == 1
     assert duration.total is not None
-    assert 5_000 <= duration.total <= 60_000
+    # A response that failed does not say when; and the sandbox's clock may run ahead.
+    least = 0 if (kind, status) == ("response", "failed") else 5_000
+    assert least <= duration.total <= 60_000
     used = outcomes.xcoms(task_id)["token_usage"]
     assert (used["api"], used["status"]) == (APIS[kind], status)
     tokens = used["total_tokens_of_all_rounds"]

@@ -224,6 +224,7 @@ def test_three_rounds_go_through_on_one_try_and_hold_no_worker_in_between(
     airflow: LocalAirflow, sandbox: Sandbox
 ) -> None:
     sandbox.add_script("three_rounds", rounds(3))
+    asked_before = sandbox.count()
     run = start(airflow, "talks_to_functions", {"script": "three_rounds"})
     held: list[int] = []
     deferred = 0
@@ -248,7 +249,7 @@ def test_three_rounds_go_through_on_one_try_and_hold_no_worker_in_between(
         assert usage["rounds"] == 3
     assert len(run.xcoms("run")["token_usage"]["run_ids"]) == 1
     assert len(run.xcoms("response")["token_usage"]["run_ids"]) == 4
-    outputs = [call for request in sandbox.requests for call in answers_in(request.body)]
+    outputs = [call for request in sandbox.requests[asked_before:] for call in answers_in(request.body)]
     assert [output for output in outputs if output == "noon in Oslo"] == ["noon in Oslo"] * 6
 
 

@@ -29,7 +29,7 @@ def of(task: Task, run: dict[str, Any], stopped_time: StoppedTime, **options: An
 @pytest.mark.parametrize(
     ("script", "statuses"),
     [
-        ("completed", ["queued", "in_progress"]),
+        ("completed", ["queued", "in_progress", "completed"]),
         ("failed", ["queued", "in_progress", "failed"]),
         ("requires_action", ["queued", "in_progress", "requires_action"]),
     ],

@@ -15,10 +15,8 @@ from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 
 PACE: dict[str, Any] = {"deferrable": True, "poll_interval": 0.5, "max_poll_interval": 0.5}
 
-with DAG(
-    "linked_runs", schedule=None, params={"run_id": Param(type="string"), "conn_id": Param(type="string")}
-):
-    with_console: dict[str, Any] = {"conn_id": "{{ params.conn_id }}", **PACE}
+with DAG("linked_runs", schedule=None, params={"run_id": Param(type="string")}):
+    with_console: dict[str, Any] = {"conn_id": "openai_with_console", **PACE}
     made: dict[str, Any] = {"metadata": {"sandbox_script": "half_a_minute"}, **with_console}
     OpenAICreateRunOperator(
         task_id="run",
