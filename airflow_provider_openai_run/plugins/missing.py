@@ -9,6 +9,7 @@ from airflow_provider_openai_run.plugins.wording import first_line
 from airflow_provider_openai_run.status import meaning_of
 
 _SENSOR = "OpenAIRunSensor"
+_LEFT_ALONE = "A sensor leaves the steps and the answer alone; OpenAIGetRunOperator retrieves them."
 
 
 def missing_of(
@@ -43,8 +44,7 @@ def _of_the_end(told: Told, task: TaskFacts, steps: tuple[StepView, ...] | None)
     if steps is None and run.get("steps") is not None:
         sentences.append("The steps in XCom have a shape that is not known here; the raw JSON has them.")
     elif steps is None and task.operator == _SENSOR:
-        way_out = "OpenAIGetRunOperator retrieves them"
-        sentences.append(f"A sensor leaves the steps and the answer alone; {way_out}.")
+        sentences.append(_LEFT_ALONE)
     elif steps is None:
         sentences.append("The steps were not retrieved (include_steps=False), or are not in XCom.")
     elif not steps:
