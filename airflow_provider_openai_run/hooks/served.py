@@ -59,7 +59,8 @@ def told(hook: OpenAIRunHook) -> tuple[bool, str]:
         client = hook.conn.with_options(timeout=_PATIENCE)
         return _told(hook, client)
     except _TROUBLES as error:
-        return False, without_secrets(str(error))
+        why = without_secrets(str(error))
+        return False, why if hook.conn_id in why else f"Connection {hook.conn_id!r} cannot be used: {why}"
 
 
 def _told(hook: OpenAIRunHook, client: OpenAI) -> tuple[bool, str]:

@@ -15,7 +15,7 @@ from airflow.models.dag import DagModel
 from sqlalchemy.orm import Session
 
 from airflow_provider_openai_run.plugins.page import build_app
-from tests.plugins.asked_pages import LOGGED_IN, AuthManager, add_task, add_xcoms, database, get
+from tests.plugins.asked_pages import LOGGED_IN, AuthManager, add_task, add_xcoms, database, get, login
 from tests.plugins.pages import RUN
 
 HERE = "/dag/manual__1+1/task/-1"
@@ -55,7 +55,7 @@ def shown(app: Any, session: Session) -> Any:
 @pytest.mark.parametrize("path", PATHS)
 def test_without_a_login_nothing_is_told(shown: Any, path: str) -> None:
     assert get(shown, path).status == 401
-    assert get(shown, path, {"cookie": "_token=bad"}).status == 403
+    assert get(shown, path, login("bad")).status == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
