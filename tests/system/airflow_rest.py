@@ -10,6 +10,7 @@ from urllib.parse import quote
 import requests
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+MOST_TRIES = 5
 PAGE_SIZE = 100
 
 Json = dict[str, Any]
@@ -62,14 +63,19 @@ class AirflowRest:
         :param body: JSON body.
         :return: the decoded answer, ``None`` when it is empty.
         """
-        answer = self._session.request(
-            method,
-            f"{self.base_url}/api/v2{path}",
-            params=params,
-            json=body,
-            headers={"Accept": "application/json"},
-            timeout=REQUEST_TIMEOUT_SECONDS,
-        )
+        for _ in range(MOST_TRIES):
+            answer = self._session.request(
+                method,
+                f"{self.base_url}/api/v2{path}",
+                params=params,
+                json=body,
+                headers={"Accept": "application/json"},
+                timeout=REQUEST_TIMEOUT_SECONDS,
+            )
+            # SQLite is locked by one writer at a time; nothing was done then.
+            if answer.ok or "Database error" not in answer.text:
+                break
+            time.sleep(1)
         if not answer.ok:
             raise AirflowRestError(method, path, answer)
         return answer.json() if answer.content else None
