@@ -148,15 +148,22 @@ class WaitingTask(BaseOperator):
         """Hand a wait to the triggerer; the task goes on in ``execute_complete``."""
         from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 
-        deadline = wait.options.deadline
-        left = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()))
         self.log.info("Deferring until %s has ended", wait.ref)
         self.defer(
             trigger=OpenAIRunTrigger.for_wait(self.conn_id, wait, publish=self.do_xcom_push),
             method_name="execute_complete",
             kwargs={"run_id": wait.ref.run_id},
-            timeout=None if left is None else left + _DEFER_MARGIN,
+            timeout=deferral_until(wait.options.deadline),
         )
+
+
+def deferral_until(deadline: float | None) -> timedelta | None:
+    """
+    Give how long Airflow may let a task be deferred: longer than its trigger waits.
+
+    :param deadline: the trigger's, in epoch seconds; None waits as long as it takes.
+    """
+    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time())) + _DEFER_MARGIN
 
 
 def also(error: OpenAIRunError, airflow_kind: type[AirflowException]) -> AirflowException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
@@ -29,7 +28,7 @@ from airflow_provider_openai_run.status import Meaning, meaning_of
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
 from airflow_provider_openai_run.wait_options import WaitOptions
 from airflow_provider_openai_run.waiting import Wait
-from airflow_provider_openai_run.waiting_task import unretried
+from airflow_provider_openai_run.waiting_task import deferral_until, unretried
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.operators.tool_calls import Call
     from airflow_provider_openai_run.run import Json, Run
     from airflow_provider_openai_run.run_ref import RunRef
-
-#: How much later than the trigger's own deadline Airflow ends a deferral.
-_DEFER_MARGIN = timedelta(minutes=2)
 
 
 class Following:
@@ -149,10 +145,7 @@ class Following:
 
     def left(self, started_at: float) -> timedelta | None:
         """Give how long Airflow may let the task be deferred: longer than the trigger will."""
-        deadline = self._task.deadline(started_at)
-        return (
-            None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time())) + _DEFER_MARGIN
-        )
+        return deferral_until(self._task.deadline(started_at))
 
     def _answer(self, run: Run, progress: Progress) -> Progress:
         calls = pending_calls(run)

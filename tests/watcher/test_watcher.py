@@ -5,33 +5,21 @@ import contextvars
 import itertools
 import threading
 import tracemalloc
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from airflow_provider_openai_run.outcome import Outcome
-from airflow_provider_openai_run.watcher import Watch
 from airflow_provider_openai_run.watcher import watcher as watcher_module
 from tests.watcher import virtual_time
-from tests.watcher.api_in_memory import ApiInMemory, Reply
-from tests.watcher.watching import assert_nothing_left, outcome_of, watch_run
-
-TOO_MANY: Reply = (429, {"retry-after": "3600"}, b"{}")
-FAILING: Reply = (503, {}, b"")
-OVERDUE = 10.0
-
-Story = Callable[[], Coroutine[Any, Any, None]]
-
-
-def loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
-async def leave_all(watches: list[Watch]) -> None:
-    for watched in watches:
-        watched.leave()
-    await asyncio.sleep(0.1)
+from tests.watcher.api_in_memory import ApiInMemory
+from tests.watcher.watching import (
+    assert_nothing_left,
+    leave_all,
+    loop_time,
+    outcome_of,
+    watch_run,
+)
 
 
 def test_the_end_of_a_run_is_delivered_once_and_then_all_is_closed(api: ApiInMemory) -> None:

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
@@ -11,26 +9,18 @@ from airflow_provider_openai_run.apis.answers import Answer
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunWaitTimeoutError
 from airflow_provider_openai_run.outcome import Outcome
 from airflow_provider_openai_run.waiting import Decision, Wait
-from airflow_provider_openai_run.watcher import Watch
 from tests.watcher import virtual_time
 from tests.watcher.api_in_memory import ApiInMemory, Reply
-from tests.watcher.watching import assert_nothing_left, outcome_of, watch_run
-
-TOO_MANY: Reply = (429, {"retry-after": "3600"}, b"{}")
-FAILING: Reply = (503, {}, b"")
-OVERDUE = 10.0
-
-Story = Callable[[], Coroutine[Any, Any, None]]
-
-
-def loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
-async def leave_all(watches: list[Watch]) -> None:
-    for watched in watches:
-        watched.leave()
-    await asyncio.sleep(0.1)
+from tests.watcher.watching import (
+    FAILING,
+    OVERDUE,
+    TOO_MANY,
+    assert_nothing_left,
+    leave_all,
+    loop_time,
+    outcome_of,
+    watch_run,
+)
 
 
 def test_some_requests_that_stall_do_not_hold_up_the_others(api: ApiInMemory) -> None:

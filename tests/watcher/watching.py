@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from airflow_provider_openai_run.outcome import Outcome
@@ -11,8 +12,28 @@ from airflow_provider_openai_run.wait_options import WaitOptions
 from airflow_provider_openai_run.waiting import Wait
 from airflow_provider_openai_run.watcher import Watch, watch
 from airflow_provider_openai_run.watcher import watcher as watcher_module
-from tests.watcher.api_in_memory import ApiInMemory
+from tests.watcher.api_in_memory import ApiInMemory, Reply
 from tests.watcher.virtual_time import EPOCH, VirtualLoop
+
+#: What the API answers when it is asked too often, and when it fails.
+TOO_MANY: Reply = (429, {"retry-after": "3600"}, b"{}")
+FAILING: Reply = (503, {}, b"")
+#: How long after its deadline a wait is ended by force, in seconds.
+OVERDUE = 10.0
+
+Story = Callable[[], Coroutine[Any, Any, None]]
+
+
+def loop_time() -> float:
+    """Seconds of the virtual loop."""
+    return asyncio.get_running_loop().time()
+
+
+async def leave_all(watches: list[Watch]) -> None:
+    """Leave them, and give what that starts a moment."""
+    for watched in watches:
+        watched.leave()
+    await asyncio.sleep(0.1)
 
 
 def now() -> float:
