@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_openai_run.status import Meaning, meaning_of
+from airflow_provider_openai_run.types.status import RunState, classify_status
 
 _FACTS = ("run_id", "thread_id", "status", "code", "request_id", "http_status")
 
@@ -127,15 +127,15 @@ class RunRequestError(OpenAIRunError):
     """
     The API could not be asked about the run, or its answer was an error or no valid JSON.
 
-    :param may_pass: whether asking again later may help.
+    :param is_retryable: whether asking again later may help.
     :param retry_after: how long the API asks to be left alone, in seconds; None if it does not say.
     """
 
     def __init__(
-        self, message: str, *, may_pass: bool = False, retry_after: float | None = None, **facts: Any
+        self, message: str, *, is_retryable: bool = False, retry_after: float | None = None, **facts: Any
     ) -> None:
         super().__init__(message, **facts)
-        self.may_pass = may_pass
+        self.is_retryable = is_retryable
         self.retry_after = retry_after
 
 
@@ -155,11 +155,11 @@ class AssistantsApiEndedError(RunRequestError):
     """A thread was asked for at api.openai.com, where the Assistants API ended on 2026-08-26."""
 
 
-_ENDED_ERRORS: dict[Meaning, type[RunEndedError]] = {
-    Meaning.FAILED: RunFailedError,
-    Meaning.CANCELLED: RunCancelledError,
-    Meaning.EXPIRED: RunExpiredError,
-    Meaning.INCOMPLETE: RunIncompleteError,
+_ENDED_ERRORS: dict[RunState, type[RunEndedError]] = {
+    RunState.FAILED: RunFailedError,
+    RunState.CANCELLED: RunCancelledError,
+    RunState.EXPIRED: RunExpiredError,
+    RunState.INCOMPLETE: RunIncompleteError,
 }
 
 _ALL: tuple[type[OpenAIRunError], ...] = (
@@ -184,7 +184,7 @@ _BY_NAME = {error.__name__: error for error in _ALL}
 
 def ended_error_for(status: str | None) -> type[RunEndedError]:
     """Give the error class for a run that ended as ``status``."""
-    return _ENDED_ERRORS.get(meaning_of(status), RunEndedError)
+    return _ENDED_ERRORS.get(classify_status(status), RunEndedError)
 
 
 def error_from_event(event: dict[str, Any]) -> OpenAIRunError:

@@ -41,7 +41,6 @@ def get_provider_info() -> dict[str, object]:
                     "airflow_provider_openai_run.operators.cancel_run",
                     "airflow_provider_openai_run.operators.create_response",
                     "airflow_provider_openai_run.operators.create_run",
-                    "airflow_provider_openai_run.operators.owned_run",
                     "airflow_provider_openai_run.operators.submit_tool_outputs",
                 ],
             }

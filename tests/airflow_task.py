@@ -27,7 +27,7 @@ from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger
 
-from tests.stopped_time import StoppedTime
+from tests.fake_clock import FakeClock
 
 with warnings.catch_warnings():
     # In Airflow 3.1 these modules use what its own providers have deprecated.
@@ -102,7 +102,7 @@ class AirflowTask:
     def __init__(
         self,
         make_task: MakeTask,
-        stopped: StoppedTime,
+        stopped: FakeClock,
         *,
         params: dict[str, Any] | None = None,
         map_index: int = -1,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.sandbox import Clock, Sandbox
-from tests.stopped_time import StoppedTime
+from tests.fake_clock import FakeClock
 from tests.task_log import TaskLog, listening
 
 with warnings.catch_warnings():
@@ -67,9 +67,9 @@ def connect(running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connec
 
 
 @pytest.fixture
-def stopped_time(running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> StoppedTime:
+def fake_clock(running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The sandbox's time is everybody's, and sleeping is what moves it."""
-    stopped = StoppedTime(running_sandbox.clock)
+    stopped = FakeClock(running_sandbox.clock)
     stopped.install(monkeypatch)
     return stopped
 

@@ -22,7 +22,7 @@ from airflow_provider_openai_run.exceptions import (
     ended_error_for,
     error_from_event,
 )
-from tests.any_json import json_values, quick
+from tests.json_strategies import json_values, quick
 
 FACTS: dict[str, Any] = {
     "run_id": "run_1",
@@ -92,9 +92,9 @@ def test_an_error_survives_a_copy_and_another_process(error: type[OpenAIRunError
 
 
 def test_a_failed_request_says_whether_and_when_to_ask_again() -> None:
-    assert (RunRequestError("x").may_pass, RunRequestError("x").retry_after) == (False, None)
-    error = RunRequestError("x", may_pass=True, retry_after=2.5, run_id="r")
-    assert (error.may_pass, error.retry_after, error.run_id) == (True, 2.5, "r")
+    assert (RunRequestError("x").is_retryable, RunRequestError("x").retry_after) == (False, None)
+    error = RunRequestError("x", is_retryable=True, retry_after=2.5, run_id="r")
+    assert (error.is_retryable, error.retry_after, error.run_id) == (True, 2.5, "r")
 
 
 @quick

@@ -37,7 +37,11 @@ def named_modules(kind: str) -> list[str]:
 
 def modules_in(package: str) -> set[str]:
     room = importlib.import_module(f"{airflow_provider_openai_run.__name__}.{package}")
-    return {module.name for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")}
+    return {
+        f"{room.__name__}.{module.name}"
+        for module in pkgutil.iter_modules(room.__path__)
+        if not module.name.startswith("_")
+    }
 
 
 def public_classes(module_name: str, kind: type) -> set[str]:

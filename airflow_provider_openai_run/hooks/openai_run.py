@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.openai.hooks.openai import OpenAIHook
 
-from airflow_provider_openai_run.apis import Request, api_for, operations
-from airflow_provider_openai_run.apis.answers import Answer, object_of
+from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.base import Request
+from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise
+from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.connection import check
+from airflow_provider_openai_run.connection.client import aconnect, another, connect
+from airflow_provider_openai_run.connection.run_url import run_link
+from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.hooks import clients, served
-from airflow_provider_openai_run.hooks.sdk import asend, send
-from airflow_provider_openai_run.links.console import run_link
-from airflow_provider_openai_run.outcome import Outcome
-from airflow_provider_openai_run.run import Json, Run, RunStep
-from airflow_provider_openai_run.run_ref import RunRef
-from airflow_provider_openai_run.status import check_accepted_statuses
-from airflow_provider_openai_run.wait_options import WaitOptions
-from airflow_provider_openai_run.waiting import Decision, Wait
+from airflow_provider_openai_run.polling.options import PollOptions
+from airflow_provider_openai_run.polling.policy import Decision, RunPoller
+from airflow_provider_openai_run.types.outcome import Outcome
+from airflow_provider_openai_run.types.run import Json, Run, RunStep
+from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.status import check_accepted_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from openai import AsyncOpenAI, OpenAI
 
-    from airflow_provider_openai_run.hooks.connection import ConnectionSettings
+    from airflow_provider_openai_run.connection.settings import ConnectionSettings
 
 T = TypeVar("T")
 
@@ -36,7 +39,7 @@ class OpenAIRunHook(OpenAIHook):
     Retrieves OpenAI runs, waits for them, makes them and ends them.
 
     It uses the official ``openai`` connection, its authentication and its client; for what it reads there
-    beside, see :mod:`airflow_provider_openai_run.hooks.connection`. A run is named by its
+    beside, see :mod:`airflow_provider_openai_run.connection.settings`. A run is named by its
     ``thread_id`` and ``run_id`` (Assistants API) or by its ``run_id`` alone, which is then the id of a
     response (Responses API). Every method has an async twin whose name starts with ``a``; each call of a twin
     makes and closes a client of its own.
@@ -49,18 +52,18 @@ class OpenAIRunHook(OpenAIHook):
 
     def get_conn(self) -> OpenAI:
         """Give a client; an ``InvalidConnectionError`` names the field that is wrong."""
-        return clients.connect(self)
+        return connect(self)
 
     async def aget_conn(self) -> AsyncOpenAI:
         """Give an async client, which the caller closes; see :meth:`get_conn`."""
-        return await clients.aconnect(self)
+        return await aconnect(self)
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell which APIs the connection's endpoint serves, and whether its credentials may use them."""
-        return served.told(self)
+        return check.told(self)
 
     def run_link(self, ref: RunRef) -> str | None:
-        """Give the page of a run; see :mod:`airflow_provider_openai_run.links.console`."""
+        """Give the page of a run; see :mod:`airflow_provider_openai_run.connection.run_url`."""
         base_url = str(self.conn.base_url)
         return run_link(ref, base_url, self.settings.run_link_template if self.settings else None)
 
@@ -87,7 +90,7 @@ class OpenAIRunHook(OpenAIHook):
         :raises RunRequestError: if the API refuses, or gives no valid answer.
         """
         ref = RunRef(run_id, thread_id)
-        return self._do(operations.get_run(ref, include_steps=include_steps, include_raw=include_raw), ref)
+        return self._do(calls.get_run(ref, include_steps=include_steps, include_raw=include_raw), ref)
 
     async def aget_run(
         self,
@@ -99,9 +102,7 @@ class OpenAIRunHook(OpenAIHook):
     ) -> Run:
         """Retrieve a run; see :meth:`get_run`."""
         ref = RunRef(run_id, thread_id)
-        return await self._ado(
-            operations.get_run(ref, include_steps=include_steps, include_raw=include_raw), ref
-        )
+        return await self._ado(calls.get_run(ref, include_steps=include_steps, include_raw=include_raw), ref)
 
     def list_steps(self, thread_id: str | None = None, run_id: str = "") -> tuple[RunStep, ...]:
         """
@@ -116,12 +117,12 @@ class OpenAIRunHook(OpenAIHook):
         :raises RunRequestError: if the API refuses, or gives no valid answer.
         """
         ref = RunRef(run_id, thread_id)
-        return self._do(operations.list_steps(ref), ref)
+        return self._do(calls.list_steps(ref), ref)
 
     async def alist_steps(self, thread_id: str | None = None, run_id: str = "") -> tuple[RunStep, ...]:
         """List the steps of a run; see :meth:`list_steps`."""
         ref = RunRef(run_id, thread_id)
-        return await self._ado(operations.list_steps(ref), ref)
+        return await self._ado(calls.list_steps(ref), ref)
 
     def create_run(self, thread_id: str | None, assistant_id: str, **params: Json) -> Run:
         """
@@ -135,11 +136,11 @@ class OpenAIRunHook(OpenAIHook):
         :param params: any further parameter of the API, by its own name.
         :raises RunRequestError: if the API refuses, or gives no valid answer.
         """
-        return self._do(operations.create_run(thread_id, {"assistant_id": assistant_id, **params}))
+        return self._do(calls.create_run(thread_id, {"assistant_id": assistant_id, **params}))
 
     async def acreate_run(self, thread_id: str | None, assistant_id: str, **params: Json) -> Run:
         """Create a run; see :meth:`create_run`."""
-        return await self._ado(operations.create_run(thread_id, {"assistant_id": assistant_id, **params}))
+        return await self._ado(calls.create_run(thread_id, {"assistant_id": assistant_id, **params}))
 
     def create_response(self, **params: Json) -> Run:  # type: ignore[override]  # ours gives a Run of ours
         """
@@ -150,11 +151,11 @@ class OpenAIRunHook(OpenAIHook):
         :param params: the parameters of the API, by their own names, such as ``model`` and ``input``.
         :raises RunRequestError: if the API refuses, or gives no valid answer.
         """
-        return self._do(operations.create_response(params))
+        return self._do(calls.create_response(params))
 
     async def acreate_response(self, **params: Json) -> Run:
         """Create a response; see :meth:`create_response`."""
-        return await self._ado(operations.create_response(params))
+        return await self._ado(calls.create_response(params))
 
     def submit_tool_outputs(
         self, thread_id: str | None = None, run_id: str = "", *, tool_outputs: list[Json], **params: Json
@@ -174,14 +175,14 @@ class OpenAIRunHook(OpenAIHook):
         :raises RunRequestError: if the API refuses, or gives no valid answer.
         """
         ref = RunRef(run_id, thread_id)
-        return self._do(operations.submit_tool_outputs(ref, tool_outputs, params), ref)
+        return self._do(calls.submit_tool_outputs(ref, tool_outputs, params), ref)
 
     async def asubmit_tool_outputs(
         self, thread_id: str | None = None, run_id: str = "", *, tool_outputs: list[Json], **params: Json
     ) -> Run:
         """Hand a run its outputs; see :meth:`submit_tool_outputs`."""
         ref = RunRef(run_id, thread_id)
-        return await self._ado(operations.submit_tool_outputs(ref, tool_outputs, params), ref)
+        return await self._ado(calls.submit_tool_outputs(ref, tool_outputs, params), ref)
 
     def cancel_run(self, thread_id: str | None = None, run_id: str = "") -> Run:
         """
@@ -197,12 +198,12 @@ class OpenAIRunHook(OpenAIHook):
         :raises RunRequestError: if the API refuses, as some servers do for a run that has ended (400, 409).
         """
         ref = RunRef(run_id, thread_id)
-        return self._do(operations.cancel_run(ref), ref)
+        return self._do(calls.cancel_run(ref), ref)
 
     async def acancel_run(self, thread_id: str | None = None, run_id: str = "") -> Run:
         """Ask for the end of a run; see :meth:`cancel_run`."""
         ref = RunRef(run_id, thread_id)
-        return await self._ado(operations.cancel_run(ref), ref)
+        return await self._ado(calls.cancel_run(ref), ref)
 
     def wait_for_run(
         self,
@@ -222,7 +223,7 @@ class OpenAIRunHook(OpenAIHook):
             cancelled.
         :param accepted_statuses: the terminal statuses that count as success.
         :param options: ``poll_interval``, ``max_poll_interval`` (seconds), ``on_requires_action`` and
-            ``max_consecutive_failures``, see :class:`~airflow_provider_openai_run.wait_options.WaitOptions`.
+            ``max_consecutive_failures``, see :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
         :raises RunEndedError: if it ended in a status that is not accepted.
         :raises RunWaitTimeoutError: if it did not end in time.
         :raises RunRequiresActionError: if it asks for something and ``on_requires_action`` is ``"fail"``.
@@ -252,13 +253,13 @@ class OpenAIRunHook(OpenAIHook):
         decision.raise_unless(accepted)
         return await self.aget_run(thread_id, run_id)
 
-    def wait(self, wait: Wait) -> Outcome:
+    def wait(self, wait: RunPoller) -> Outcome:
         """Ask about the run of a wait until the wait is over."""
         while not isinstance(decision := self.poll(wait), Outcome):
             time.sleep(max(0.0, decision.at - time.time()))
         return decision
 
-    def poll(self, wait: Wait) -> Decision:
+    def poll(self, wait: RunPoller) -> Decision:
         """
         Ask once about the run of a wait, log what is worth it, and give what to do next.
 
@@ -268,20 +269,22 @@ class OpenAIRunHook(OpenAIHook):
         request = api_for(wait.ref.thread_id).retrieve(wait.ref)
         client = self.conn
         try:
-            came: Answer | RunRequestError = send(client, request, wait.ref, once=True)
+            came: ApiResponse | RunRequestError = send(client, request, wait.ref, once=True)
         except RunRequestError as error:
             came = error
         return self._decide(wait, came, client)
 
-    async def _apoll(self, wait: Wait, client: AsyncOpenAI) -> Decision:
+    async def _apoll(self, wait: RunPoller, client: AsyncOpenAI) -> Decision:
         request = api_for(wait.ref.thread_id).retrieve(wait.ref)
         try:
-            came: Answer | RunRequestError = await asend(client, request, wait.ref, once=True)
+            came: ApiResponse | RunRequestError = await asend(client, request, wait.ref, once=True)
         except RunRequestError as error:
             came = error
         return self._decide(wait, came, client)
 
-    def _decide(self, wait: Wait, came: Answer | RunRequestError, client: OpenAI | AsyncOpenAI) -> Decision:
+    def _decide(
+        self, wait: RunPoller, came: ApiResponse | RunRequestError, client: OpenAI | AsyncOpenAI
+    ) -> Decision:
         if isinstance(came, RunRequestError):
             decision = wait.failed(came, time.time())
         else:
@@ -290,9 +293,9 @@ class OpenAIRunHook(OpenAIHook):
             self.log.log(note.level, note.text)
         return decision
 
-    def do(self, operation: operations.Operation[T], ref: RunRef | None = None, *, once: bool = False) -> T:
+    def do(self, operation: calls.ApiCall[T], ref: RunRef | None = None, *, once: bool = False) -> T:
         """
-        Do an operation of :mod:`airflow_provider_openai_run.apis.operations`.
+        Do an operation of :mod:`airflow_provider_openai_run.api.calls`.
 
         :param operation: the operation.
         :param ref: the run it is about, for the errors.
@@ -302,7 +305,7 @@ class OpenAIRunHook(OpenAIHook):
         """
         return self._do(operation, ref, self.conn.with_options(max_retries=0) if once else None)
 
-    def cancel_run_at_once(self, ref: RunRef, *, seconds: float) -> None:
+    def cancel_run_from_signal_handler(self, ref: RunRef, *, seconds: float) -> None:
         """
         Ask for the end of a run from a signal handler, over a client that no interrupted call has locked.
 
@@ -310,12 +313,10 @@ class OpenAIRunHook(OpenAIHook):
         :param seconds: how long that may take.
         :raises RunRequestError: if the API refuses, or gives no answer in time.
         """
-        with clients.another(self.conn, self.settings, seconds=seconds) as client:
-            self._do(operations.cancel_run(ref), ref, client)
+        with another(self.conn, self.settings, seconds=seconds) as client:
+            self._do(calls.cancel_run(ref), ref, client)
 
-    def _do(
-        self, operation: operations.Operation[T], ref: RunRef | None = None, client: OpenAI | None = None
-    ) -> T:
+    def _do(self, operation: calls.ApiCall[T], ref: RunRef | None = None, client: OpenAI | None = None) -> T:
         client = client or self.conn
         try:
             request = next(operation)
@@ -326,7 +327,7 @@ class OpenAIRunHook(OpenAIHook):
             result: T = done.value
             return result
 
-    async def _ado(self, operation: operations.Operation[T], ref: RunRef | None = None) -> T:
+    async def _ado(self, operation: calls.ApiCall[T], ref: RunRef | None = None) -> T:
         async with await self.aget_conn() as client:
             try:
                 request = next(operation)
@@ -338,13 +339,13 @@ class OpenAIRunHook(OpenAIHook):
                 return result
 
 
-def _new_wait(ref: RunRef, timeout: float | None, options: dict[str, Any]) -> Wait:
+def _new_wait(ref: RunRef, timeout: float | None, options: dict[str, Any]) -> RunPoller:
     now = time.time()
     deadline = None if timeout is None else now + timeout
-    return Wait(ref, WaitOptions(started_at=now, deadline=deadline, **options))
+    return RunPoller(ref, PollOptions(started_at=now, deadline=deadline, **options))
 
 
 def _object_of(
-    answer: Answer, request: Request, ref: RunRef | None, client: OpenAI | AsyncOpenAI
+    answer: ApiResponse, request: Request, ref: RunRef | None, client: OpenAI | AsyncOpenAI
 ) -> dict[str, Json]:
-    return object_of(answer, ref, key=request.answer_key, now=time.time(), base_url=str(client.base_url))
+    return parse_or_raise(answer, ref, key=request.answer_key, now=time.time(), base_url=str(client.base_url))

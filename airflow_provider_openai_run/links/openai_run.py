@@ -15,7 +15,7 @@ LINK_KEY = "_link_OpenAIRunLink"
 
 
 class OpenAIRunLink(BaseOperatorLink):
-    """Leads to the run's page; where there is one, :mod:`airflow_provider_openai_run.links.console` says."""
+    """Leads to the run's page; where there is one, :mod:`airflow_provider_openai_run.connection.run_url` says."""
 
     name = "OpenAI run"
 

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
-from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES
-from airflow_provider_openai_run.waiting_task import WaitingTask
+from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
+from airflow_provider_openai_run.operators._base import BaseRunOperator
+from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
+from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_openai_run.outcome import Outcome
-    from airflow_provider_openai_run.run import Json
+    from airflow_provider_openai_run.types.outcome import Outcome
+    from airflow_provider_openai_run.types.run import Json
 
 #: What servers answer when a run that has ended is cancelled.
 _HAD_ENDED = frozenset({400, 409})
 
 
-class OpenAICancelRunOperator(WaitingTask):
+class OpenAICancelRunOperator(BaseRunOperator):
     """
     Cancels a run, and succeeds too if it had ended before.
 
@@ -72,7 +72,7 @@ class OpenAICancelRunOperator(WaitingTask):
         self.wait_for_completion = wait_for_completion
         self.timeout = timeout
         self.deferrable = deferrable
-        self.wait_options = {
+        self.poll_options = {
             "poll_interval": poll_interval,
             "max_poll_interval": max_poll_interval,
             "max_consecutive_failures": max_consecutive_failures,
@@ -88,14 +88,14 @@ class OpenAICancelRunOperator(WaitingTask):
         wait = self.new_wait(self.timeout)
         outcome = self.look(wait, context) if self.deferrable else self.wait_here(wait, context)
         if outcome is None:
-            self.defer_until_ended(wait)
+            self.defer_until_complete(wait)
         return self._conclude(outcome)
 
     def execute_complete(
         self, context: Context, event: dict[str, Any], run_id: str | None = None
     ) -> dict[str, Json]:
         """Give how the run ended."""
-        if self.is_about_another(event, run_id):
+        if self.is_for_another_run(event, run_id):
             return self.execute(context)
         return self._conclude(self.outcome_of(event))
 

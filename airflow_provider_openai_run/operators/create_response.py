@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openai_run.operators.api_parameters import answer_model_of, api_parameters
-from airflow_provider_openai_run.operators.owned_run import OwnedRunTask
+from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
+from airflow_provider_openai_run.operators._parameters import request_parameters, split_answer_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import BaseModel
 
-    from airflow_provider_openai_run.operators.runs_of_api import RunsOfApi
-    from airflow_provider_openai_run.run import Json
+    from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.types.run import Json
 
 #: The parameters of the API, each under its own name.
 PARAMETERS = (
@@ -52,12 +52,12 @@ PARAMETERS = (
 )
 
 
-class OpenAICreateResponseOperator(OwnedRunTask):
+class OpenAICreateResponseOperator(OwnedRunOperator):
     """
     Makes a response in the background; waits for it; gives its output text, or the object parsed from it.
 
     What is promised about retries, cancelling and tool calls, and all further parameters, stand at
-    :class:`~airflow_provider_openai_run.operators.owned_run.OwnedRunTask`. The rounds of a tool conversation
+    :class:`~airflow_provider_openai_run.operators._owned_run.OwnedRunOperator`. The rounds of a tool conversation
     are one response each: the XComs are those of the last, ``token_usage`` counts them all.
 
     https://platform.openai.com/docs/api-reference/responses/create. All API parameters are templated and have
@@ -149,7 +149,7 @@ class OpenAICreateResponseOperator(OwnedRunTask):
         self.instructions = instructions
         self.background = background
         self.store = store
-        self.answer_model, _ = answer_model_of(text_format)
+        self.answer_model, _ = split_answer_model(text_format)
         self.conversation = conversation
         self.previous_response_id = previous_response_id
         self.prompt = prompt
@@ -192,19 +192,19 @@ class OpenAICreateResponseOperator(OwnedRunTask):
         given = (self.input, self.prompt, self.previous_response_id, self.conversation)
         if all(value is None for value in given):
             raise ValueError("a response needs an input, a prompt, a previous response or a conversation")
-        if not self.store and (self.tool_handlers or self.ask_person):
+        if not self.store and (self.tool_handlers or self.human_tools):
             raise ValueError(
-                "tool_handlers and ask_person need store=True: each round goes on from a stored response"
+                "tool_handlers and human_tools need store=True: each round goes on from a stored response"
             )
-        self.check_making(self.tools)
+        self.check_arguments_for_create(self.tools)
 
-    def runs(self) -> RunsOfApi:
+    def runs(self) -> ApiAdapter:
         """Give the responses."""
-        from airflow_provider_openai_run.operators.report import response_format
-        from airflow_provider_openai_run.operators.runs_of_api import RunsOfResponses
+        from airflow_provider_openai_run.owned_runs.adapters import ResponsesAdapter
+        from airflow_provider_openai_run.owned_runs.results import response_format
 
-        body = api_parameters(self, PARAMETERS)
+        body = request_parameters(self, PARAMETERS)
         if self.answer_model is not None:
             schema = {"type": "json_schema", **response_format(self.answer_model)}
             body["text"] = {**(self.text or {}), "format": schema}
-        return RunsOfResponses(self.hook, body)
+        return ResponsesAdapter(self.hook, body)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_openai_run.operators.api_parameters import answer_model_of, api_parameters
-from airflow_provider_openai_run.operators.owned_run import OnExisting, OwnedRunTask
-from airflow_provider_openai_run.run_ref import RunRef
-from airflow_provider_openai_run.waiting_task import is_filled_in_later
+from airflow_provider_openai_run.operators._base import is_known_at_runtime
+from airflow_provider_openai_run.operators._owned_run import ActiveRunPolicy, OwnedRunOperator
+from airflow_provider_openai_run.operators._parameters import request_parameters, split_answer_model
+from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_openai_run.operators.runs_of_api import RunsOfApi
-    from airflow_provider_openai_run.run import Json
+    from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.types.run import Json
 
 #: The parameters of the API, each under its own name.
 PARAMETERS = (
@@ -39,13 +39,13 @@ PARAMETERS = (
 )
 
 
-class OpenAICreateRunOperator(OwnedRunTask):
+class OpenAICreateRunOperator(OwnedRunOperator):
     """
     Makes a run on a thread with an assistant, or a thread and a run at once; waits for it; gives its answer.
 
     The answer is the text of the run's own messages, whatever else is on the thread. What is promised about
     retries, cancelling and tool calls, and all further parameters, stand at
-    :class:`~airflow_provider_openai_run.operators.owned_run.OwnedRunTask`. OpenAI ended the Assistants API on
+    :class:`~airflow_provider_openai_run.operators._owned_run.OwnedRunOperator`. OpenAI ended the Assistants API on
     2026-08-26; Azure AI Foundry and self-hosted servers speak it.
 
     https://platform.openai.com/docs/api-reference/runs/createRun and
@@ -74,7 +74,7 @@ class OpenAICreateRunOperator(OwnedRunTask):
     :param reasoning_effort: of reasoning models.
     :param include: what to send along beside the run.
     :param extra_params: parameters of the API this version does not know, by their names.
-    :param on_existing: what to do if somebody else's run is active on the thread: ``"fail"`` before anything
+    :param on_active_run: what to do if somebody else's run is active on the thread: ``"fail"`` before anything
         is spent, ``"wait"`` for its end, or ``"attach"``: follow that run instead, and never cancel it. A
         run that this task made before it was cleared is cancelled, if ``cancel_on_kill`` says so, and
         waited for in any case.
@@ -107,7 +107,7 @@ class OpenAICreateRunOperator(OwnedRunTask):
         reasoning_effort: str | None = None,
         include: list[str] | None = None,
         extra_params: dict[str, Json] | None = None,
-        on_existing: OnExisting = "fail",
+        on_active_run: ActiveRunPolicy = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -128,30 +128,32 @@ class OpenAICreateRunOperator(OwnedRunTask):
         self.truncation_strategy = truncation_strategy
         self.tool_choice = tool_choice
         self.parallel_tool_calls = parallel_tool_calls
-        self.answer_model, self.response_format = answer_model_of(response_format)
+        self.answer_model, self.response_format = split_answer_model(response_format)
         self.reasoning_effort = reasoning_effort
         self.include = include
         self.extra_params = extra_params
-        self.on_existing = on_existing
+        self.on_active_run = on_active_run
         self._check()
 
     def _check(self) -> None:
-        if self.on_existing not in get_args(OnExisting):
-            raise ValueError(f"on_existing must be one of {get_args(OnExisting)}, not {self.on_existing!r}")
+        if self.on_active_run not in get_args(ActiveRunPolicy):
+            raise ValueError(
+                f"on_active_run must be one of {get_args(ActiveRunPolicy)}, not {self.on_active_run!r}"
+            )
         if self.thread_id is not None and (self.thread is not None or self.tool_resources is not None):
             raise ValueError("thread and tool_resources are for a new thread; leave out thread_id or them")
-        if not is_filled_in_later(self.thread_id):
+        if not is_known_at_runtime(self.thread_id):
             RunRef("-", self.thread_id)
-        if not is_filled_in_later(self.assistant_id) and not self.assistant_id:
+        if not is_known_at_runtime(self.assistant_id) and not self.assistant_id:
             raise ValueError("assistant_id is empty")
-        self.check_making(self.tools)
+        self.check_arguments_for_create(self.tools)
 
-    def runs(self) -> RunsOfApi:
+    def runs(self) -> ApiAdapter:
         """Give the runs of the thread."""
-        from airflow_provider_openai_run.operators.report import response_format
-        from airflow_provider_openai_run.operators.runs_of_api import RunsOfAssistants
+        from airflow_provider_openai_run.owned_runs.adapters import AssistantsAdapter
+        from airflow_provider_openai_run.owned_runs.results import response_format
 
-        body = api_parameters(self, PARAMETERS)
+        body = request_parameters(self, PARAMETERS)
         if self.answer_model is not None:
             body["response_format"] = {
                 "type": "json_schema",
@@ -159,4 +161,4 @@ class OpenAICreateRunOperator(OwnedRunTask):
             }
         thread_id = None if self.thread_id in (None, "None") else self.thread_id
         RunRef("-", thread_id)
-        return RunsOfAssistants(self.hook, thread_id, body)
+        return AssistantsAdapter(self.hook, thread_id, body)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.exceptions import OpenAIRunError
-from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
-from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction
-from airflow_provider_openai_run.waiting_task import WaitingTask, check_positive, unretried
+from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive, fail_without_retry
+from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
+from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES, RequiresActionPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.operators.create_response import OpenAICreateResponseOperator
     from airflow_provider_openai_run.operators.create_run import OpenAICreateRunOperator
     from airflow_provider_openai_run.operators.submit_tool_outputs import OpenAISubmitToolOutputsOperator
-    from airflow_provider_openai_run.outcome import Outcome
-    from airflow_provider_openai_run.run import Json, Run
+    from airflow_provider_openai_run.types.outcome import Outcome
+    from airflow_provider_openai_run.types.run import Json, Run
 
 __all__ = [
     "OpenAICancelRunOperator",
@@ -61,7 +61,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__package__}.{_ELSEWHERE[name]}"), name)
 
 
-class OpenAIGetRunOperator(WaitingTask):
+class OpenAIGetRunOperator(BaseRunOperator):
     """
     Retrieves a run and pushes its attributes to XCom.
 
@@ -113,7 +113,7 @@ class OpenAIGetRunOperator(WaitingTask):
         timeout: timedelta | float | None = None,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         max_poll_interval: float | None = None,
-        on_requires_action: OnRequiresAction = "wait",
+        on_requires_action: RequiresActionPolicy = "wait",
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         multiple_outputs: bool = True,
@@ -132,7 +132,7 @@ class OpenAIGetRunOperator(WaitingTask):
         self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         check_positive("timeout", self.timeout)
         self.deferrable = deferrable
-        self.wait_options = {
+        self.poll_options = {
             "poll_interval": poll_interval,
             "max_poll_interval": max_poll_interval,
             "on_requires_action": on_requires_action,
@@ -147,7 +147,7 @@ class OpenAIGetRunOperator(WaitingTask):
             wait = self.new_wait(self.timeout)
             outcome = self.look(wait, context) if self.deferrable else self.wait_here(wait, context)
             if outcome is None:
-                self.defer_until_ended(wait)
+                self.defer_until_complete(wait)
             self._check(outcome)
         return self._retrieve(context)
 
@@ -155,7 +155,7 @@ class OpenAIGetRunOperator(WaitingTask):
         self, context: Context, event: dict[str, Any], run_id: str | None = None
     ) -> dict[str, Json]:
         """Retrieve the run that the trigger waited for, and give its attributes."""
-        if self.is_about_another(event, run_id):
+        if self.is_for_another_run(event, run_id):
             return self.execute(context)
         self._check(self.outcome_of(event))
         return self._retrieve(context)
@@ -194,9 +194,9 @@ class OpenAIGetRunOperator(WaitingTask):
         step = run.failing_step
         what = f"Its failing step is {step.id} ({step.type}, {step.status})" if step else ""
         why = f": {step.last_error}." if step and step.last_error else "."
-        from airflow_provider_openai_run.outcome import Outcome
+        from airflow_provider_openai_run.types.outcome import Outcome
 
-        return unretried(Outcome.of(run, self.ref).ended_error(what and what + why))
+        return fail_without_retry(Outcome.of(run, self.ref).ended_error(what and what + why))
 
     def _advise_on_size(self, attributes: dict[str, Json]) -> None:
         size = len(json.dumps(attributes))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openai_run.operators.owned_run import OwnedRunTask
-from airflow_provider_openai_run.run_ref import RunRef
-from airflow_provider_openai_run.waiting_task import is_filled_in_later
+from airflow_provider_openai_run.operators._base import is_known_at_runtime
+from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
+from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_openai_run.operators.runs_of_api import RunsOfApi
-    from airflow_provider_openai_run.run import Json
+    from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.types.run import Json
 
 
-class OpenAISubmitToolOutputsOperator(OwnedRunTask):
+class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
     """
     Hands a run the outputs of the tools it waits for, and waits for what comes of it if asked to.
 
@@ -24,7 +24,7 @@ class OpenAISubmitToolOutputsOperator(OwnedRunTask):
     make a new response that follows it, which this task owns, with the model, the tools and the instructions
     of the one before unless ``response_params`` say otherwise. A retry does not submit twice: a run that does
     not ask any more has been answered, and a response is remembered as
-    :class:`~airflow_provider_openai_run.operators.owned_run.OwnedRunTask` says, where all further parameters
+    :class:`~airflow_provider_openai_run.operators._owned_run.OwnedRunOperator` says, where all further parameters
     stand too.
 
     https://platform.openai.com/docs/api-reference/runs/submitToolOutputs and
@@ -76,13 +76,13 @@ class OpenAISubmitToolOutputsOperator(OwnedRunTask):
         if not self.tool_outputs and not self.approvals:
             raise ValueError("tool_outputs and approvals are both empty: there is nothing to submit")
         for run, thread in ((self.run_id, None), ("-", self.thread_id)):
-            if not is_filled_in_later(run) and not is_filled_in_later(thread):
+            if not is_known_at_runtime(run) and not is_known_at_runtime(thread):
                 RunRef(run, thread)
-        self.check_making(None)
+        self.check_arguments_for_create(None)
 
-    def runs(self) -> RunsOfApi:
+    def runs(self) -> ApiAdapter:
         """Give what making comes to here: submitting."""
-        from airflow_provider_openai_run.operators.submitting import Submission
+        from airflow_provider_openai_run.owned_runs.submission import Submission
 
         return Submission(
             self.hook,

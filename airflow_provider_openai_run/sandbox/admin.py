@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from airflow_provider_openai_run.sandbox import assistants, responses, threads
 from airflow_provider_openai_run.sandbox.errors import APIError
-from airflow_provider_openai_run.sandbox.gate import Door, describe
+from airflow_provider_openai_run.sandbox.fault_middleware import ServerControls, describe
 from airflow_provider_openai_run.sandbox.response_json import response_json
 from airflow_provider_openai_run.sandbox.routes import json_body
 from airflow_provider_openai_run.sandbox.run_json import run_json
@@ -20,7 +20,7 @@ from airflow_provider_openai_run.sandbox.scripts import Json, read_script
 from airflow_provider_openai_run.sandbox.store import Store
 
 
-def admin_routes(store: Store, door: Door) -> APIRouter:
+def admin_routes(store: Store, door: ServerControls) -> APIRouter:
     """
     Give all addresses under ``/_sandbox``.
 
@@ -35,7 +35,7 @@ def admin_routes(store: Store, door: Door) -> APIRouter:
     return router
 
 
-def state(store: Store, door: Door) -> Json:
+def state(store: Store, door: ServerControls) -> Json:
     """
     Tell how things stand.
 
@@ -59,7 +59,7 @@ def state(store: Store, door: Door) -> Json:
         }
 
 
-def _add_state(router: APIRouter, store: Store, door: Door) -> None:
+def _add_state(router: APIRouter, store: Store, door: ServerControls) -> None:
     @router.get("/health")
     async def health() -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -133,7 +133,7 @@ def _add_seeds(router: APIRouter, store: Store) -> None:
             return JSONResponse(responses.seed_response(store, body.get("response") or {}, items))
 
 
-def _add_faults(router: APIRouter, door: Door) -> None:
+def _add_faults(router: APIRouter, door: ServerControls) -> None:
     @router.get("/faults")
     async def list_faults() -> JSONResponse:
         return JSONResponse([fault.describe() for fault in door.faults.active()])

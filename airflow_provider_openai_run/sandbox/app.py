@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 
 from airflow_provider_openai_run.sandbox.admin import admin_routes
 from airflow_provider_openai_run.sandbox.errors import APIError
-from airflow_provider_openai_run.sandbox.gate import Door, Gate
+from airflow_provider_openai_run.sandbox.fault_middleware import FaultMiddleware, ServerControls
 from airflow_provider_openai_run.sandbox.routes import api_routes
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.sandbox.store import Store
 
 
-def build_app(store: Store, door: Door) -> Gate:
+def build_app(store: Store, door: ServerControls) -> FaultMiddleware:
     """
     Put the application together.
 
@@ -44,4 +44,4 @@ def build_app(store: Store, door: Door) -> Gate:
         del request
         return JSONResponse(APIError(400, str(error)).body(), status_code=400)
 
-    return Gate(app, door)
+    return FaultMiddleware(app, door)

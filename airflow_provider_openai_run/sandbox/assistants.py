@@ -13,7 +13,7 @@ from airflow_provider_openai_run.sandbox.run_json import run_json, steps_json
 from airflow_provider_openai_run.sandbox.scripts import Json, Script
 from airflow_provider_openai_run.sandbox.store import Store, StoredRun, read_metadata
 from airflow_provider_openai_run.sandbox.threads import active_run, add_messages, create_thread, find_thread
-from airflow_provider_openai_run.sandbox.timeline import Life
+from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
 #: What a run takes over from its assistant unless told otherwise, and what from one that nobody created here.
 _FROM_ASSISTANT: Json = {
@@ -57,7 +57,7 @@ def create_run(store: Store, thread_id: str, body: Json, *, script: Script | Non
     add_messages(store, thread_id, body.get("additional_messages") or [])
     run_id = store.new_id("run")
     now = store.now()
-    life = Life(run_id, created_at=now, script=script, expires=True)
+    life = RunTimeline(run_id, created_at=now, script=script, expires=True)
     settings = _settings(store, body)
     kept = {"assistant_id": body["assistant_id"], "thread_id": thread_id, "metadata": metadata, **settings}
     store.runs[run_id] = StoredRun(life=life, body=kept)
@@ -199,7 +199,9 @@ def seed_run(store: Store, body: Json, steps: list[Json]) -> Json:
             raise missing(name)
     if body["thread_id"] not in store.threads:
         create_thread(store, {}, thread_id=body["thread_id"])
-    life = Life(body["id"], created_at=store.now(), script=Script(phases=((0, "completed"),)), expires=False)
+    life = RunTimeline(
+        body["id"], created_at=store.now(), script=Script(phases=((0, "completed"),)), expires=False
+    )
     kept = {"thread_id": body["thread_id"], "assistant_id": body.get("assistant_id"), "metadata": {}}
     store.runs[body["id"]] = StoredRun(life=life, body=kept, seeded=body, seeded_steps=steps)
     return body

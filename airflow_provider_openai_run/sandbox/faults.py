@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_openai_run.sandbox.effects import EFFECTS, Effect, Question, rate_limited
+from airflow_provider_openai_run.sandbox.fault_effects import EFFECTS, Effect, IncomingRequest, rate_limited
 
 
 @dataclass(kw_only=True)
@@ -46,7 +46,7 @@ class Fault:
         """How many requests it has befallen."""
         return self._hits.total()
 
-    def befalls(self, question: Question) -> bool:
+    def matches(self, question: IncomingRequest) -> bool:
         """
         Tell whether it befalls a request, and count it.
 
@@ -146,14 +146,14 @@ class Faults:
         with self._lock:
             return list(self._faults.values())
 
-    def befalling(self, question: Question) -> list[Effect]:
+    def effects_for(self, question: IncomingRequest) -> list[Effect]:
         """
         Tell what befalls a request, and count it.
 
         :param question: the request.
         """
         with self._lock:
-            return [fault.effect for fault in self._faults.values() if fault.befalls(question)]
+            return [fault.effect for fault in self._faults.values() if fault.matches(question)]
 
 
 #: The names of all faults.

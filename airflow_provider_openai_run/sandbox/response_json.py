@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Step
 from airflow_provider_openai_run.sandbox.store import StoredResponse
-from airflow_provider_openai_run.sandbox.timeline import Moment, PlayedStep, opaque_id
+from airflow_provider_openai_run.sandbox.timeline import Snapshot, StepSnapshot, opaque_id
 
 #: What a response calls the statuses that only a run has: it ends when it asks for something; none expires.
 _TRANSLATED = {"requires_action": "completed", "cancelling": "in_progress", "expired": "failed"}
@@ -13,7 +13,7 @@ _ERROR = {"code": "server_error", "message": "An error occurred while processing
 _REASONS = {"max_completion_tokens": "max_output_tokens", "max_prompt_tokens": "max_output_tokens"}
 
 
-def response_status(moment: Moment) -> str:
+def response_status(moment: Snapshot) -> str:
     """
     Tell the status of a response.
 
@@ -51,7 +51,7 @@ def response_json(response: StoredResponse, now: float) -> Json:
     return {**body, **{name: value for name, value in response.body.items() if name not in body}}
 
 
-def output_items(moment: Moment) -> list[Json]:
+def output_items(moment: Snapshot) -> list[Json]:
     """
     Give what a response put out: the steps of its script, as items.
 
@@ -89,7 +89,7 @@ def _input_item(item: Json, response_id: str, number: int) -> Json:
     }
 
 
-def _items(played: PlayedStep, run_status: str) -> list[Json]:
+def _items(played: StepSnapshot, run_status: str) -> list[Json]:
     step = played.step
     if step.type == "message_creation":
         return [_message(played, "incomplete" if run_status == "incomplete" else "completed")]
@@ -98,7 +98,7 @@ def _items(played: PlayedStep, run_status: str) -> list[Json]:
     return [{"id": opaque_id(_prefix(step), played.id), "type": step.type, **step.details}]
 
 
-def _message(played: PlayedStep, status: str) -> Json:
+def _message(played: StepSnapshot, status: str) -> Json:
     text = {"type": "output_text", "annotations": [], "logprobs": [], "text": played.step.text}
     return {
         "id": opaque_id("msg", played.id),
@@ -109,7 +109,7 @@ def _message(played: PlayedStep, status: str) -> Json:
     }
 
 
-def _call_item(played: PlayedStep, call: Json, number: int) -> Json:
+def _call_item(played: StepSnapshot, call: Json, number: int) -> Json:
     kind = call["type"]
     if kind == "function":
         return {
@@ -149,18 +149,18 @@ def _prefix(step: Step) -> str:
     return {"mcp_approval_request": "mcpr", "mcp_call": "mcp", "reasoning": "rs"}.get(step.type, "item")
 
 
-def _error(moment: Moment, status: str) -> Json | None:
+def _error(moment: Snapshot, status: str) -> Json | None:
     if status != "failed":
         return None
     return _EXPIRED if moment.status == "expired" else moment.script.last_error or _ERROR
 
 
-def _incomplete_details(moment: Moment) -> Json:
+def _incomplete_details(moment: Snapshot) -> Json:
     reason = (moment.script.incomplete_details or {}).get("reason", "max_output_tokens")
     return {"reason": _REASONS.get(reason, reason)}
 
 
-def _usage(moment: Moment, status: str) -> Json | None:
+def _usage(moment: Snapshot, status: str) -> Json | None:
     if status not in {"completed", "incomplete"}:
         return None
     usage = moment.usage() if moment.status in TERMINAL else moment.summed_usage()

@@ -16,7 +16,7 @@ from airflow_provider_openai_run.sandbox.response_json import (
 )
 from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Script
 from airflow_provider_openai_run.sandbox.store import Store, StoredResponse, read_metadata
-from airflow_provider_openai_run.sandbox.timeline import Life
+from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
 #: How long a background response that is not stored can still be had after its end.
 _UNSTORED_SECONDS = 600.0
@@ -66,7 +66,7 @@ def create_response(store: Store, body: Json, *, script: Script | None = None) -
                 choosing = {}
     chosen = store.script_for(choosing, default)
     background = bool(body.get("background"))
-    life = Life(
+    life = RunTimeline(
         response_id,
         created_at=store.now(),
         script=chosen if background else chosen.lasting(0),
@@ -169,7 +169,9 @@ def seed_response(store: Store, body: Json, items: list[Json]) -> Json:
     """
     if not body.get("id"):
         raise missing("id")
-    life = Life(body["id"], created_at=store.now(), script=Script(phases=((0, "completed"),)), expires=False)
+    life = RunTimeline(
+        body["id"], created_at=store.now(), script=Script(phases=((0, "completed"),)), expires=False
+    )
     kept = {"background": bool(body.get("background")), "store": True}
     store.responses[body["id"]] = StoredResponse(life=life, body=kept, input_items=items, seeded=body)
     return body

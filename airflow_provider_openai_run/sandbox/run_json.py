@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_openai_run.sandbox.scripts import Json
 from airflow_provider_openai_run.sandbox.store import Store, StoredRun
 from airflow_provider_openai_run.sandbox.threads import message_id_of
-from airflow_provider_openai_run.sandbox.timeline import USAGE_DETAILS, Moment, PlayedStep
+from airflow_provider_openai_run.sandbox.timeline import USAGE_DETAILS, Snapshot, StepSnapshot
 
 _ENDED_AT = ("completed", "expired", "incomplete")
 _DEFAULT_ERROR = {"code": "server_error", "message": "Sorry, something went wrong."}
@@ -62,7 +62,7 @@ def _taken(run: StoredRun, *names: str) -> Json:
     return {name: run.body[name] for name in names}
 
 
-def _step_json(run: StoredRun, moment: Moment, played: PlayedStep) -> Json:
+def _step_json(run: StoredRun, moment: Snapshot, played: StepSnapshot) -> Json:
     step = played.step
     error = step.last_error
     if played.status == "failed" and error is None:
@@ -87,7 +87,7 @@ def _step_json(run: StoredRun, moment: Moment, played: PlayedStep) -> Json:
     }
 
 
-def _step_details(played: PlayedStep) -> Json:
+def _step_details(played: StepSnapshot) -> Json:
     step = played.step
     if step.type == "message_creation":
         return {"type": step.type, "message_creation": {"message_id": message_id_of(played.id)}}
@@ -96,13 +96,13 @@ def _step_details(played: PlayedStep) -> Json:
     return {"type": step.type, **step.details}
 
 
-def _step_usage(played: PlayedStep) -> Json | None:
+def _step_usage(played: StepSnapshot) -> Json | None:
     if played.usage is None:
         return None
     return played.usage | USAGE_DETAILS
 
 
-def _required_action(moment: Moment) -> Json | None:
+def _required_action(moment: Snapshot) -> Json | None:
     if moment.status != "requires_action":
         return None
     if moment.script.required_action != "calls":

@@ -11,7 +11,7 @@ from airflow_provider_openai_run.sandbox import assistants, responses, threads
 from airflow_provider_openai_run.sandbox.admin import state
 from airflow_provider_openai_run.sandbox.app import build_app
 from airflow_provider_openai_run.sandbox.clock import Clock
-from airflow_provider_openai_run.sandbox.gate import Door, LoggedRequest
+from airflow_provider_openai_run.sandbox.fault_middleware import LoggedRequest, ServerControls
 from airflow_provider_openai_run.sandbox.scripts import Json, read_script
 from airflow_provider_openai_run.sandbox.server import Server, is_loopback, listen
 from airflow_provider_openai_run.sandbox.store import Store
@@ -61,7 +61,7 @@ class Sandbox:
         self._host = host
         self._port = port
         self._store = Store(clock=self.clock, default_script=default_script)
-        self._door = Door(api_key=api_key)
+        self._door = ServerControls(api_key=api_key)
         self._listener: socket.socket | None = None
         self._server: Server | None = None
         self._thread: threading.Thread | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.sandbox.gate import Door, Gate
+    from airflow_provider_openai_run.sandbox.fault_middleware import FaultMiddleware, ServerControls
 
 _GRACE_SECONDS = 2
 _KEEP_ALIVE_SECONDS = 75
@@ -24,7 +24,7 @@ class Server(uvicorn.Server):
     :param door: the application's gate, which is told when the server closes.
     """
 
-    def __init__(self, application: Gate, door: Door) -> None:
+    def __init__(self, application: FaultMiddleware, door: ServerControls) -> None:
         config = uvicorn.Config(
             application,
             log_config=None,

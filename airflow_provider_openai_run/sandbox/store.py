@@ -13,7 +13,7 @@ from airflow_provider_openai_run.sandbox.builtin_scripts import BUILTIN_SCRIPTS
 from airflow_provider_openai_run.sandbox.clock import Clock
 from airflow_provider_openai_run.sandbox.errors import APIError, invalid_type
 from airflow_provider_openai_run.sandbox.scripts import Json, Script, read_script
-from airflow_provider_openai_run.sandbox.timeline import Life
+from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
 #: The metadata key of a run or a response that chooses its script.
 SCRIPT_KEY = "sandbox_script"
@@ -43,7 +43,7 @@ class StoredRun:
     :param seeded_steps: the same for its steps, oldest first.
     """
 
-    life: Life
+    life: RunTimeline
     body: Json
     seeded: Json | None = None
     seeded_steps: list[Json] = field(default_factory=list)
@@ -60,7 +60,7 @@ class StoredResponse:
     :param seeded: JSON to answer with as it is, in place of what follows from the script.
     """
 
-    life: Life
+    life: RunTimeline
     body: Json
     input_items: list[Json] = field(default_factory=list)
     seeded: Json | None = None

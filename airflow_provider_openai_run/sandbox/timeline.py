@@ -20,7 +20,7 @@ _AFTERWARDS = Script(phases=((0, "queued"), (0.5, "in_progress"), (2, "completed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entered:
+class StatusChange:
     """
     A status, and when it began.
 
@@ -33,7 +33,7 @@ class Entered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlayedStep:
+class StepSnapshot:
     """
     A step as it stands at a given time.
 
@@ -71,7 +71,7 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class Snapshot:
     """
     A run as it stands at a given time.
 
@@ -80,8 +80,8 @@ class Moment:
     :param script: the script that it follows.
     """
 
-    entered: list[Entered]
-    steps: list[PlayedStep]
+    entered: list[StatusChange]
+    steps: list[StepSnapshot]
     script: Script
 
     @property
@@ -134,7 +134,7 @@ class Moment:
         return total | USAGE_DETAILS
 
 
-class Life:
+class RunTimeline:
     """
     One run, from its creation on.
 
@@ -149,7 +149,7 @@ class Life:
         self.created_at = created_at
         self.expires_at = created_at + script.expires_after if expires else None
         self.segments = [Segment(start=created_at, script=script)]
-        self._cancel: Entered | None = None
+        self._cancel: StatusChange | None = None
         self._cancelled_at = float("inf")
 
     @property
@@ -174,10 +174,10 @@ class Life:
         :param now: epoch seconds.
         :param seconds: how long it is "cancelling" first.
         """
-        self._cancel = Entered(at=now, status="cancelling")
+        self._cancel = StatusChange(at=now, status="cancelling")
         self._cancelled_at = now + seconds
 
-    def at(self, now: float) -> Moment:
+    def at(self, now: float) -> Snapshot:
         """
         Tell where it is.
 
@@ -186,27 +186,27 @@ class Life:
         entered = self._entered(now)
         last = entered[-1]
         end = last.at if last.status in TERMINAL else None
-        return Moment(entered=entered, steps=self._steps(now, end, last.status), script=self.script)
+        return Snapshot(entered=entered, steps=self._steps(now, end, last.status), script=self.script)
 
-    def _entered(self, now: float) -> list[Entered]:
+    def _entered(self, now: float) -> list[StatusChange]:
         entered = [entry for entry in self._scripted() if entry.at <= now]
         if self._cancel is not None:
             if self._cancelled_at > self._cancel.at and self._cancel.at <= now:
                 entered.append(self._cancel)
             if self._cancelled_at <= now:
-                entered.append(Entered(at=self._cancelled_at, status="cancelled"))
+                entered.append(StatusChange(at=self._cancelled_at, status="cancelled"))
         if self.expires_at is not None and self.expires_at <= now:
             before = [entry for entry in entered if entry.at < self.expires_at]
             if before and before[-1].status not in TERMINAL:
-                return [*before, Entered(at=self.expires_at, status="expired")]
+                return [*before, StatusChange(at=self.expires_at, status="expired")]
         return entered
 
-    def _scripted(self) -> list[Entered]:
+    def _scripted(self) -> list[StatusChange]:
         entered = []
         for segment, end in self._spans():
             for at, status in segment.script.phases:
                 if segment.start + at < end or at == 0:
-                    entered.append(Entered(at=segment.start + at, status=status))
+                    entered.append(StatusChange(at=segment.start + at, status=status))
         return entered
 
     def _spans(self) -> list[tuple[Segment, float]]:
@@ -217,7 +217,7 @@ class Life:
         ends = [segment.start for segment in self.segments[1:]] + [float("inf")]
         return [(segment, min(end, stop)) for segment, end in zip(self.segments, ends, strict=True)]
 
-    def _steps(self, now: float, end: float | None, status: str) -> list[PlayedStep]:
+    def _steps(self, now: float, end: float | None, status: str) -> list[StepSnapshot]:
         played = []
         for index, (segment, stop) in enumerate(self._spans()):
             following = self.segments[index + 1] if index + 1 < len(self.segments) else None
@@ -235,7 +235,7 @@ class Life:
                     # What a run had not finished shares its fate; no step is ever incomplete.
                     step_status, ended_at = "completed" if status == "incomplete" else status, end
                 played.append(
-                    PlayedStep(
+                    StepSnapshot(
                         id=step_id,
                         step=step,
                         status=step_status,

@@ -14,28 +14,28 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunEndedError,
     RunRequiresActionError,
     RunWaitTimeoutError,
 )
-from airflow_provider_openai_run.hooks import DEFAULT_CONN_ID
-from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL, Pace
-from airflow_provider_openai_run.status import check_accepted_statuses
-from airflow_provider_openai_run.wait_options import DEFAULT_MAX_CONSECUTIVE_FAILURES, OnRequiresAction
-from airflow_provider_openai_run.waiting_task import WaitingTask, also, unretried
+from airflow_provider_openai_run.operators._base import BaseRunOperator, also, fail_without_retry
+from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
+from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES, RequiresActionPolicy
+from airflow_provider_openai_run.types.status import check_accepted_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_openai_run.outcome import Outcome
-    from airflow_provider_openai_run.waiting import Wait
+    from airflow_provider_openai_run.polling.policy import RunPoller
+    from airflow_provider_openai_run.types.outcome import Outcome
 
 
-class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
+class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
     """
     Waits until a run has ended; never cancels it.
 
@@ -79,7 +79,7 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
         poll_interval: float | None = None,
         max_poll_interval: float | None = None,
         poke_interval: timedelta | float | None = None,
-        on_requires_action: OnRequiresAction = "wait",
+        on_requires_action: RequiresActionPolicy = "wait",
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -89,21 +89,21 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             poll_interval, max_poll_interval = fixed, max_poll_interval or fixed
         elif poll_interval is None:
             poll_interval = DEFAULT_POLL_INTERVAL
-        Pace.between(poll_interval, max_poll_interval)
+        PollBackoff.between(poll_interval, max_poll_interval)
         super().__init__(poke_interval=poll_interval, **kwargs)
         self.run_id = run_id
         self.thread_id = thread_id
         self.conn_id = conn_id
         self.accepted_statuses = check_accepted_statuses(accepted_statuses)
         self.deferrable = deferrable
-        self.wait_options = {
+        self.poll_options = {
             "poll_interval": poll_interval,
             "max_poll_interval": max_poll_interval,
             "on_requires_action": on_requires_action,
             "max_consecutive_failures": max_consecutive_failures,
         }
         self.check_arguments()
-        self._wait: Wait | None = None
+        self._wait: RunPoller | None = None
         self._began: float | None = None
         self._next_look_at = 0.0
 
@@ -119,11 +119,11 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             outcome = self.look(wait, context)
         except OpenAIRunError as error:
             self._raise(error)
-        return self.defer_until_ended(wait) if outcome is None else self._conclude(outcome)
+        return self.defer_until_complete(wait) if outcome is None else self._conclude(outcome)
 
     def execute_complete(self, context: Context, event: dict[str, Any], run_id: str | None = None) -> Any:
         """Conclude from what the trigger sent."""
-        if self.is_about_another(event, run_id):
+        if self.is_for_another_run(event, run_id):
             return self.execute(context)
         outcome = self.outcome_of(event)
         self.publish(outcome, context)
@@ -140,7 +140,7 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once; again and again while the API fails, if another process would look next."""
-        from airflow_provider_openai_run.outcome import Outcome
+        from airflow_provider_openai_run.types.outcome import Outcome
 
         if self._wait is None:
             self.show_link(context)
@@ -181,4 +181,4 @@ class OpenAIRunSensor(WaitingTask, BaseSensorOperator):
             raise AirflowSkipException(error.message) from error
         if isinstance(error, RunWaitTimeoutError):
             raise also(error, AirflowSensorTimeout)
-        raise unretried(error) if ends_it else error
+        raise fail_without_retry(error) if ends_it else error

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_openai_run.run_ref import RunRef
-from airflow_provider_openai_run.triggers.off_loop import watcher_module
-from airflow_provider_openai_run.wait_options import SoFar, WaitOptions
+from airflow_provider_openai_run.polling.options import PollOptions, PollState
+from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
+from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_openai_run.outcome import Outcome
-    from airflow_provider_openai_run.waiting import Decision, Wait
-    from airflow_provider_openai_run.watcher import Watch
-
-_CANCELLING = "airflow_provider_openai_run.operators.cancelling"
+    from airflow_provider_openai_run.polling.policy import Decision, RunPoller
+    from airflow_provider_openai_run.triggerer.connection_poller import Subscription
+    from airflow_provider_openai_run.types.outcome import Outcome
 
 
 class OpenAIRunTrigger(BaseTrigger):
@@ -29,17 +26,17 @@ class OpenAIRunTrigger(BaseTrigger):
     Waits until a run has ended, and sends one small event with its ids and its status.
 
     All triggers of a triggerer that use one connection are served by one watcher, see
-    :mod:`airflow_provider_openai_run.watcher`. The run is never cancelled.
+    :mod:`airflow_provider_openai_run.triggerer`. The run is never cancelled.
 
     :param conn_id: the OpenAI connection.
     :param run_id: the run, or the response.
     :param thread_id: the thread of the run; None for a response.
     :param so_far: what the worker has learned before it deferred:
-        :class:`~airflow_provider_openai_run.wait_options.SoFar` as plain JSON.
+        :class:`~airflow_provider_openai_run.polling.options.PollState` as plain JSON.
     :param publish: whether to leave changes of the run's status in XCom, for the run's page.
     :param options: ``started_at``, ``deadline``, ``poll_interval``, ``max_poll_interval``,
         ``on_requires_action`` and ``max_consecutive_failures`` of
-        :class:`~airflow_provider_openai_run.wait_options.WaitOptions`.
+        :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
     """
 
     def __init__(
@@ -48,20 +45,20 @@ class OpenAIRunTrigger(BaseTrigger):
         conn_id: str,
         run_id: str,
         thread_id: str | None = None,
-        so_far: dict[str, Any] | None = None,
+        poll_state: dict[str, Any] | None = None,
         publish: bool = True,
         **options: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
         self.conn_id = sys.intern(conn_id)
         self.ref = RunRef(run_id, thread_id)
-        self.options = WaitOptions(**options)
-        self.so_far = SoFar(**so_far or {})
+        self.options = PollOptions(**options)
+        self.poll_state = PollState(**poll_state or {})
         self.publish = publish
         self._publishing: asyncio.Task[None] | None = None
 
     @classmethod
-    def for_wait(cls, conn_id: str, wait: Wait, *, publish: bool = True) -> Self:
+    def for_wait(cls, conn_id: str, wait: RunPoller, *, publish: bool = True) -> Self:
         """
         Give the trigger that goes on with a wait.
 
@@ -71,9 +68,9 @@ class OpenAIRunTrigger(BaseTrigger):
         """
         ref = wait.ref
         options = dataclasses.asdict(wait.options)
-        so_far = dataclasses.asdict(wait.so_far)
+        poll_state = dataclasses.asdict(wait.poll_state)
         about: dict[str, Any] = {"conn_id": conn_id, "run_id": ref.run_id, "thread_id": ref.thread_id}
-        return cls(**about, so_far=so_far, publish=publish, **options)
+        return cls(**about, poll_state=poll_state, publish=publish, **options)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what the trigger is built anew from: ids, times and options; no secret."""
@@ -83,17 +80,19 @@ class OpenAIRunTrigger(BaseTrigger):
             {
                 **about,
                 **dataclasses.asdict(self.options),
-                "so_far": dataclasses.asdict(self.so_far),
+                "poll_state": dataclasses.asdict(self.poll_state),
                 "publish": self.publish,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, tell the task's log about changes and troubles, and send the outcome."""
-        watcher = await watcher_module()
-        from airflow_provider_openai_run.waiting import Wait
+        poller = await import_off_loop("airflow_provider_openai_run.triggerer.connection_poller")
+        from airflow_provider_openai_run.polling.policy import RunPoller
 
-        watch: Watch = watcher.watch(self.conn_id, Wait(self.ref, self.options, so_far=self.so_far))
+        watch: Subscription = poller.watch(
+            self.conn_id, RunPoller(self.ref, self.options, poll_state=self.poll_state)
+        )
         outcome: Outcome | None = None
         try:
             while outcome is None:
@@ -106,7 +105,7 @@ class OpenAIRunTrigger(BaseTrigger):
 
     async def _told(self, decision: Decision) -> Outcome | None:
         """Log and publish what is new; give the outcome, if it is one."""
-        from airflow_provider_openai_run.outcome import Outcome
+        from airflow_provider_openai_run.types.outcome import Outcome
 
         # The class's logger: Airflow would make one of a kilobyte for each trigger.
         for note in decision.notes:
@@ -122,12 +121,12 @@ class OpenAIRunTrigger(BaseTrigger):
         return decision
 
     async def _publish(self, decision: Decision, earlier: asyncio.Task[None] | None) -> None:
-        from airflow_provider_openai_run.publishing import apublish
+        from airflow_provider_openai_run.progress import push_async
 
         if earlier is not None:
             await earlier
         if self.publish and self.task_instance is not None:
-            self.publish = await apublish(decision, self.task_instance)
+            self.publish = await push_async(decision, self.task_instance)
         if self._publishing is asyncio.current_task():
             self._publishing = None
 
@@ -143,5 +142,5 @@ class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the run; a failure is logged with the run's id."""
-        cancelling: Any = await asyncio.to_thread(import_module, _CANCELLING)
-        await cancelling.acancel_when_killed(self.conn_id, self.ref, self.log)
+        cancellation = await import_off_loop("airflow_provider_openai_run.cancellation")
+        await cancellation.cancel_on_kill_async(self.conn_id, self.ref, self.log)

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from airflow_provider_openai_run.pace import DEFAULT_POLL_INTERVAL, Pace
-from airflow_provider_openai_run.run_ref import RunRef
-from airflow_provider_openai_run.status import TERMINAL_STATUSES, check_accepted_statuses
-from airflow_provider_openai_run.triggers.off_loop import watcher_module
+from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
+from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
+from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.status import TERMINAL_STATUSES, check_accepted_statuses
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Hashable
 
-    from airflow_provider_openai_run.watcher.thread_runs import Follower
-    from airflow_provider_openai_run.watcher.told_runs import ToldRuns
+    from airflow_provider_openai_run.events.reporter import RunEventReporter
+    from airflow_provider_openai_run.events.thread_feed import FeedReader
+
+_THREAD_FEED = "airflow_provider_openai_run.events.thread_feed"
 
 #: The longest interval between two looks at a thread on which nothing happens, in seconds.
 DEFAULT_MAX_POLL_INTERVAL = 60.0
@@ -122,14 +124,14 @@ class OpenAIRunEventTrigger(BaseEventTrigger):
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> Any:
         """Give what brings the news, and hears of it when Airflow has what was made of them."""
-        from airflow_provider_openai_run.triggers.told_for_sure import ThreadProducer
+        from airflow_provider_openai_run.events.shared_stream import ThreadProducer
 
         pace = _pace(kwargs["poll_interval"], kwargs["max_poll_interval"])
         return ThreadProducer(lambda: _follow(kwargs["conn_id"], kwargs["thread_id"], pace))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Send an event for each run that has ended; write that down when Airflow has it."""
-        await watcher_module()
+        await import_off_loop(_THREAD_FEED)
         told = self._told_runs()
         async for delivery in shared_stream:
             for event in await told.events_of(delivery.news):
@@ -137,12 +139,12 @@ class OpenAIRunEventTrigger(BaseEventTrigger):
             if write_down := told.to_write():
                 delivery.when_told.append(write_down)
 
-    def _told_runs(self) -> ToldRuns:
-        from airflow_provider_openai_run.watcher.asset_memory import AssetMemory
-        from airflow_provider_openai_run.watcher.told_runs import ToldRuns
+    def _told_runs(self) -> RunEventReporter:
+        from airflow_provider_openai_run.events.asset_state import AssetState
+        from airflow_provider_openai_run.events.reporter import RunEventReporter
 
-        memory = AssetMemory(getattr(self, "asset_state_store", None), self._memory_key())
-        return ToldRuns(
+        memory = AssetState(getattr(self, "asset_state_store", None), self._memory_key())
+        return RunEventReporter(
             self.thread_id, self.statuses, include_past=self.include_past, memory=memory, log=self.log
         )
 
@@ -164,14 +166,14 @@ def _check(thread_id: object, conn_id: object, include_past: object) -> None:
         raise ValueError(f"include_past must be True or False, not {include_past!r}")  # noqa: TRY004
 
 
-def _pace(poll_interval: float, max_poll_interval: float | None) -> Pace:
+def _pace(poll_interval: float, max_poll_interval: float | None) -> PollBackoff:
     if max_poll_interval is None and isinstance(poll_interval, int | float):
         max_poll_interval = max(poll_interval, DEFAULT_MAX_POLL_INTERVAL)
-    pace = Pace.between(poll_interval, max_poll_interval)
-    return Pace(float(pace.poll_interval), float(pace.max_poll_interval))
+    pace = PollBackoff.between(poll_interval, max_poll_interval)
+    return PollBackoff(float(pace.poll_interval), float(pace.max_poll_interval))
 
 
-async def _follow(conn_id: str, thread_id: str, pace: Pace) -> Follower:
-    watcher = await watcher_module()
-    follower: Follower = watcher.follow(conn_id, thread_id, pace)
+async def _follow(conn_id: str, thread_id: str, pace: PollBackoff) -> FeedReader:
+    feed = await import_off_loop(_THREAD_FEED)
+    follower: FeedReader = feed.follow(conn_id, thread_id, pace)
     return follower

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from airflow_provider_openai_run.pace import Pace
+from airflow_provider_openai_run.polling.backoff import PollBackoff
 from tests.benchmarks.contestants import Contestant
 from tests.benchmarks.recording import Recording, Window
 from tests.benchmarks.scenarios import Scenario
@@ -151,7 +151,7 @@ def _wire_figures(recording: Recording, scenario: Scenario) -> Figures:
 
 def _detection_figures(recording: Recording, contestant: Contestant, scenario: Scenario) -> Figures:
     """Compare ends and events; an event that tells something else, or comes before the end, is a failure."""
-    pace = Pace(scenario.poll_interval, scenario.longest_interval or scenario.poll_interval)
+    pace = PollBackoff(scenario.poll_interval, scenario.longest_interval or scenario.poll_interval)
     delays: dict[int, float] = {}
     failed = set(recording.failed)
     beyond_interval = 0

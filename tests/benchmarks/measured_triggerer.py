@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitingTask:
+class BaseRunOperator:
     """One task that waits.
 
     :param number: of its run and of its trigger, 1 or more.
@@ -51,16 +51,16 @@ class MeasuredSupervisor(TriggerRunnerSupervisor):
     folder: ClassVar[Path]
     """Where the runner's recordings and the logs of the tasks go; to be set before ``start``."""
 
-    tasks: dict[int, WaitingTask] = attrs.field(factory=dict, init=False)
+    tasks: dict[int, BaseRunOperator] = attrs.field(factory=dict, init=False)
     failed: list[int] = attrs.field(factory=list, init=False)
     ended: set[int] = attrs.field(factory=set, init=False)
     handed_out: dict[int, float] = attrs.field(factory=dict, init=False)
 
-    _to_hand_out: deque[WaitingTask] = attrs.field(factory=deque, init=False)
+    _to_hand_out: deque[BaseRunOperator] = attrs.field(factory=deque, init=False)
     _rate: int = attrs.field(default=0, init=False)
     _next_batch: float = attrs.field(default=0.0, init=False)
 
-    def hand_out(self, tasks: list[WaitingTask], rate: int) -> None:
+    def hand_out(self, tasks: list[BaseRunOperator], rate: int) -> None:
         """Queue tasks, to be started so many a second, as a triggerer takes them from the database."""
         self._to_hand_out.extend(tasks)
         self._rate, self._next_batch = rate, time.monotonic()
@@ -92,7 +92,7 @@ class MeasuredSupervisor(TriggerRunnerSupervisor):
         """Make the messages that start triggers."""
         return [self._workload(self.tasks[number]) for number in sorted(new_trigger_ids)]
 
-    def _workload(self, task: WaitingTask) -> RunTrigger:
+    def _workload(self, task: BaseRunOperator) -> RunTrigger:
         self.handed_out[task.number] = time.monotonic()
         ti = TaskInstanceDTO(
             id=uuid4(),

@@ -26,11 +26,11 @@ from itertools import pairwise
 from statistics import NormalDist, fmean
 from typing import Any, Self
 
-from airflow_provider_openai_run.pace import (
+from airflow_provider_openai_run.polling.backoff import (
     DEFAULT_GROWTH,
     DEFAULT_MAX_POLL_INTERVAL,
     DEFAULT_POLL_INTERVAL,
-    Pace,
+    PollBackoff,
 )
 from tests.benchmarks.pacing_optimum import Kind, Learned, Mix, Optimum
 
@@ -156,7 +156,7 @@ def backoff(factor: float, most: float) -> Policy:
 
 def square_root(growth: float, most: float = DEFAULT_MAX_POLL_INTERVAL) -> Policy:
     """Give the package's own policy."""
-    return Pace(DEFAULT_POLL_INTERVAL, most, growth).interval
+    return PollBackoff(DEFAULT_POLL_INTERVAL, most, growth).interval
 
 
 def scheduled(moments: Sequence[float]) -> Policy:

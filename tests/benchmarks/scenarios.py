@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from airflow_provider_openai_run.pace import DEFAULT_MAX_POLL_INTERVAL, DEFAULT_POLL_INTERVAL
+from airflow_provider_openai_run.polling.backoff import DEFAULT_MAX_POLL_INTERVAL, DEFAULT_POLL_INTERVAL
 
 
 @dataclass(frozen=True, kw_only=True)

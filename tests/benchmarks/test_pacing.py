@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.pace import DEFAULT_MAX_POLL_INTERVAL, DEFAULT_POLL_INTERVAL, Pace
+from airflow_provider_openai_run.polling.backoff import (
+    DEFAULT_MAX_POLL_INTERVAL,
+    DEFAULT_POLL_INTERVAL,
+    PollBackoff,
+)
 from tests.benchmarks import pacing
 from tests.benchmarks.pacing_optimum import Kind, Learned, Optimum
 
@@ -101,7 +105,7 @@ def test_a_learner_asks_often_where_runs_use_to_end() -> None:
 
 
 def test_the_policy_under_test_is_the_package_s_own() -> None:
-    expected = Pace(DEFAULT_POLL_INTERVAL, DEFAULT_MAX_POLL_INTERVAL, 1.3).interval
+    expected = PollBackoff(DEFAULT_POLL_INTERVAL, DEFAULT_MAX_POLL_INTERVAL, 1.3).interval
     policy = pacing.square_root(1.3)
     assert [policy(waited, 0.5) for waited in (0, 90, 1e6)] == [
         expected(waited, 0.5) for waited in (0, 90, 1e6)

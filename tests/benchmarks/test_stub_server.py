@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from airflow_provider_openai_run.apis import api_for
+from airflow_provider_openai_run.api.registry import api_for
 from tests.benchmarks.payloads import Bodies
 from tests.benchmarks.stub_server import Behaviour
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.benchmarks.contestants import BASELINE, CONN_ID, CONTESTANTS, Contestant
 from tests.benchmarks.lifetimes import ages_of_waiting_runs, durations_up_to
-from tests.benchmarks.measured_triggerer import MeasuredSupervisor, WaitingTask
+from tests.benchmarks.measured_triggerer import BaseRunOperator, MeasuredSupervisor
 from tests.benchmarks.recorded_files import FIRST, MARKS, MEMORY, STUB_REPORT
 from tests.benchmarks.scenarios import Scenario
 from tests.benchmarks.stub_process import StubProcess
@@ -107,13 +107,13 @@ class Session:
         self._remember_memory()
         self._mark("ending begins")
 
-    def _task(self, number: int) -> WaitingTask:
+    def _task(self, number: int) -> BaseRunOperator:
         def arguments() -> dict[str, Any]:
             if life := self._lives.get(number):
                 self._end({number: time.monotonic() + life})
             return self._contestant.arguments(number, self._ages.get(number, 0.0), self._scenario)
 
-        return WaitingTask(number=number, classpath=self._contestant.classpath, arguments=arguments)
+        return BaseRunOperator(number=number, classpath=self._contestant.classpath, arguments=arguments)
 
     def _end(self, moments: dict[int, float]) -> None:
         self._ends.update(moments)

@@ -12,7 +12,7 @@ import airflow_provider_openai_run
 PACKAGE = Path(airflow_provider_openai_run.__path__[0])
 
 #: Those who use the sandbox have it before them; what the page shows is no error.
-_ELSEWHERE = ("sandbox", "plugins")
+_ELSEWHERE = ("sandbox", "run_page")
 _LOUD = frozenset({"warning", "error", "exception"})
 _FEWEST_WORDS = 4
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.apis import operations
+from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunAuthenticationError,
@@ -18,9 +18,9 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox
+from tests.fake_clock import FakeClock
 from tests.hooks.conftest import Call
 from tests.sandboxed import KEY, Connect
-from tests.stopped_time import StoppedTime
 from tests.task_log import TaskLog
 
 
@@ -56,7 +56,7 @@ FAULTS: list[tuple[dict[str, Any], int | None, bool, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "http_status", "may_pass", "words"), FAULTS)
+@pytest.mark.parametrize(("fault", "http_status", "is_retryable", "words"), FAULTS)
 def test_a_fault_is_an_error_that_says_what_it_was(
     sandbox: Sandbox,
     connect: Connect,
@@ -64,7 +64,7 @@ def test_a_fault_is_an_error_that_says_what_it_was(
     run: tuple[str, str],
     fault: dict[str, Any],
     http_status: int | None,
-    may_pass: bool,
+    is_retryable: bool,
     words: str,
 ) -> None:
     if fault["kind"] == "stalled":
@@ -73,7 +73,7 @@ def test_a_fault_is_an_error_that_says_what_it_was(
     with pytest.raises(RunRequestError) as caught:
         call("get_run", *run)
     error = caught.value
-    assert (error.http_status, error.may_pass) == (http_status, may_pass)
+    assert (error.http_status, error.is_retryable) == (http_status, is_retryable)
     assert (error.thread_id, error.run_id) == run
     for said in (*run, words):
         assert said in str(error)
@@ -151,7 +151,7 @@ def test_pages_that_never_end_are_read_up_to_a_bound(
     caplog: pytest.LogCaptureFixture,
     run: tuple[str, str],
 ) -> None:
-    monkeypatch.setattr(operations._list_raw, "__defaults__", (3,))
+    monkeypatch.setattr(calls._list_raw, "__defaults__", (3,))
     sandbox.faults.add("endless_pages", path="/steps")
     with caplog.at_level(logging.WARNING):
         steps = call("list_steps", *run)
@@ -173,7 +173,7 @@ def test_pages_that_never_end_are_read_up_to_a_bound(
     ],
 )
 def test_a_wait_bears_what_may_pass(
-    sandbox: Sandbox, stopped_time: StoppedTime, call: Call, fault: dict[str, Any]
+    sandbox: Sandbox, fake_clock: FakeClock, call: Call, fault: dict[str, Any]
 ) -> None:
     sandbox.faults.add(**{"times": 3, **fault})
     made = sandbox.create_run(script="completed")
@@ -181,7 +181,7 @@ def test_a_wait_bears_what_may_pass(
 
 
 def test_a_wait_bears_an_api_that_does_not_answer(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, call: Call
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, call: Call
 ) -> None:
     connect(timeout=0.2)
     sandbox.faults.add("stalled", times=1)
@@ -191,7 +191,7 @@ def test_a_wait_bears_an_api_that_does_not_answer(
 
 @pytest.mark.parametrize("kind", ["server_error", "malformed", "cut"])
 def test_a_wait_gives_up_after_so_many_failures(
-    sandbox: Sandbox, stopped_time: StoppedTime, call: Call, run: tuple[str, str], kind: str
+    sandbox: Sandbox, fake_clock: FakeClock, call: Call, run: tuple[str, str], kind: str
 ) -> None:
     sandbox.faults.add(kind)
     with pytest.raises(RunRequestError, match="3 failed requests in a row"):
@@ -200,16 +200,16 @@ def test_a_wait_gives_up_after_so_many_failures(
 
 
 def test_a_wait_leaves_the_api_alone_for_as_long_as_it_asks(
-    sandbox: Sandbox, stopped_time: StoppedTime, call: Call
+    sandbox: Sandbox, fake_clock: FakeClock, call: Call
 ) -> None:
     sandbox.faults.add("rate_limited", times=1, retry_after=61)
     made = sandbox.create_run(script="completed")
     call("wait_for_run", made["thread_id"], made["id"])
-    assert stopped_time.slept[0] >= 61
+    assert fake_clock.slept[0] >= 61
 
 
 def test_a_poll_is_tried_once_whatever_the_connection_says(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, call: Call, run: tuple[str, str]
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, call: Call, run: tuple[str, str]
 ) -> None:
     connect(max_retries=5)
     sandbox.faults.add("server_error")
@@ -219,7 +219,7 @@ def test_a_poll_is_tried_once_whatever_the_connection_says(
 
 
 def test_a_wait_in_trouble_names_the_trouble_at_its_deadline(
-    sandbox: Sandbox, stopped_time: StoppedTime, call: Call
+    sandbox: Sandbox, fake_clock: FakeClock, call: Call
 ) -> None:
     sandbox.faults.add("server_error", skip=1)
     made = sandbox.create_run(script="in_progress")
@@ -247,7 +247,7 @@ def chain(error: BaseException | None) -> list[BaseException]:
 @pytest.mark.parametrize("method", ["get_run", "wait_for_run"])
 def test_the_key_is_in_no_error_and_in_no_log(
     sandbox: Sandbox,
-    stopped_time: StoppedTime,
+    fake_clock: FakeClock,
     task_log: TaskLog,
     caplog: pytest.LogCaptureFixture,
     call: Call,

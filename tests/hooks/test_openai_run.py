@@ -20,11 +20,11 @@ from airflow_provider_openai_run.exceptions import (
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
-from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES, Run
 from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES, Run
+from tests.fake_clock import FakeClock
 from tests.hooks.conftest import Call
 from tests.sandboxed import Connect
-from tests.stopped_time import StoppedTime
 
 BAD_IDS = [
     "",
@@ -259,7 +259,7 @@ def test_cancelling_what_has_ended_is_the_error_the_api_makes_it(sandbox: Sandbo
     with pytest.raises(RunRequestError) as caught:
         call("cancel_run", thread_id, run_id)
     assert caught.value.http_status == 400
-    assert not caught.value.may_pass
+    assert not caught.value.is_retryable
 
 
 WAITS: list[tuple[str, dict[str, Any], type[Exception] | None]] = [
@@ -280,7 +280,7 @@ WAITS: list[tuple[str, dict[str, Any], type[Exception] | None]] = [
 @pytest.mark.parametrize(("script", "options", "error"), WAITS)
 def test_a_wait_ends_with_the_run_or_with_its_error(
     sandbox: Sandbox,
-    stopped_time: StoppedTime,
+    fake_clock: FakeClock,
     call: Call,
     script: str,
     options: dict[str, Any],
@@ -295,7 +295,7 @@ def test_a_wait_ends_with_the_run_or_with_its_error(
     else:
         with pytest.raises(error, match=made["id"]):
             call("wait_for_run", *ids, **options)
-    assert stopped_time.slept
+    assert fake_clock.slept
     assert {request.method for request in sandbox.requests} == {"GET"}
 
 

@@ -18,10 +18,10 @@ from airflow_provider_openai_run.operators.openai_run import (
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 from tests.airflow_task import AirflowTask
-from tests.sandboxed import Connect, connect, running_sandbox, sandbox, stopped_time
-from tests.stopped_time import StoppedTime
+from tests.fake_clock import FakeClock
+from tests.sandboxed import Connect, connect, fake_clock, running_sandbox, sandbox
 
-__all__ = ["connect", "running_sandbox", "sandbox", "stopped_time"]
+__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox"]
 
 TEMPLATE = {"run_link_template": "https://console.example/{run_id}"}
 
@@ -78,12 +78,12 @@ def creating(_: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("make", [sensor, getting, creating])
 def test_it_is_there_while_the_task_is_deferred_and_when_it_has_ended(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, make: Any
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, make: Any
 ) -> None:
     connect(extra=TEMPLATE)
     run_id = sandbox.create_response(script="completed")["id"]
     options = {"deferrable": True} if make is sensor else {}
-    task = AirflowTask(make(run_id, **options), stopped_time)
+    task = AirflowTask(make(run_id, **options), fake_clock)
     deferred = task.begin()
     assert deferred.state == "deferred"
     link = deferred.xcoms[LINK_KEY]
@@ -97,28 +97,26 @@ def test_it_is_there_while_the_task_is_deferred_and_when_it_has_ended(
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 def test_it_is_there_from_the_first_look_of_a_sensor_on(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, mode: str
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, mode: str
 ) -> None:
     connect(extra=TEMPLATE)
     run_id = sandbox.create_response(script="completed")["id"]
-    end = AirflowTask(sensor(run_id, mode=mode, deferrable=False), stopped_time).to_its_end()
+    end = AirflowTask(sensor(run_id, mode=mode, deferrable=False), fake_clock).to_its_end()
     assert end.xcoms[LINK_KEY] == f"https://console.example/{run_id}"
 
 
 def test_a_task_that_ends_in_one_go_has_it_too(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock
 ) -> None:
     connect(extra=TEMPLATE)
     run_id = sandbox.create_response(script="in_progress")["id"]
-    task = AirflowTask(lambda: OpenAICancelRunOperator(task_id="cancel", run_id=run_id), stopped_time)
+    task = AirflowTask(lambda: OpenAICancelRunOperator(task_id="cancel", run_id=run_id), fake_clock)
     assert task.to_its_end().xcoms[LINK_KEY] == f"https://console.example/{run_id}"
 
 
-def test_a_self_hosted_server_without_a_template_has_none(
-    sandbox: Sandbox, stopped_time: StoppedTime
-) -> None:
+def test_a_self_hosted_server_without_a_template_has_none(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run_id = sandbox.create_response(script="completed")["id"]
-    deferred = AirflowTask(sensor(run_id, deferrable=True), stopped_time).begin()
+    deferred = AirflowTask(sensor(run_id, deferrable=True), fake_clock).begin()
     assert not deferred.xcoms.get(LINK_KEY)
 
 

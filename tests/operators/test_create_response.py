@@ -14,8 +14,8 @@ from airflow_provider_openai_run.exceptions import RunFailedError, RunRequestErr
 from airflow_provider_openai_run.operators.create_response import PARAMETERS
 from airflow_provider_openai_run.operators.openai_run import OpenAICreateResponseOperator
 from airflow_provider_openai_run.sandbox import Sandbox
-from tests.operators.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
-from tests.operators.task_context import StateStore, Tries, bodies, watched
+from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
+from tests.owned_runs.task_attempts import StateStore, TaskAttempts, bodies, watched
 
 NOT_OF_THE_API = {"self", "stream", "stream_options", "extra_headers", "extra_query", "extra_body", "timeout"}
 
@@ -36,7 +36,7 @@ def test_every_parameter_of_the_api_is_an_argument_and_templated() -> None:
 
 
 def test_the_response_is_made_in_the_background_and_its_text_is_given(sandbox: Sandbox) -> None:
-    tries = Tries(operator())
+    tries = TaskAttempts(operator())
     result = tries.begin()
     assert result["answer"] == "The answer is 42."
     sent = bodies(sandbox, "/responses")[0]
@@ -48,7 +48,7 @@ def test_the_response_is_made_in_the_background_and_its_text_is_given(sandbox: S
 
 def test_the_answer_is_the_object_the_model_was_asked_for(sandbox: Sandbox) -> None:
     sandbox.set_default_script({"base": "instant", "steps": [{"text": '{"name": "red"}'}]})
-    result = Tries(operator(text_format=Colour, text={"verbosity": "low"})).begin()
+    result = TaskAttempts(operator(text_format=Colour, text={"verbosity": "low"})).begin()
     assert result["answer"] == {"name": "red"}
     text = bodies(sandbox, "/responses")[0]["text"]
     assert text["verbosity"] == "low"
@@ -57,7 +57,7 @@ def test_the_answer_is_the_object_the_model_was_asked_for(sandbox: Sandbox) -> N
 
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_a_response_that_is_not_stored_is_taken_as_it_was_made(sandbox: Sandbox, deferrable: bool) -> None:
-    tries = Tries(operator(background=False, store=False, deferrable=deferrable))
+    tries = TaskAttempts(operator(background=False, store=False, deferrable=deferrable))
     result = tries.begin()
     assert (result["status"], result["answer"]) == ("completed", "The answer is 42.")
     assert tries.pushed["run_id"] == result["id"]
@@ -67,7 +67,7 @@ def test_a_response_that_is_not_stored_is_taken_as_it_was_made(sandbox: Sandbox,
 
 def test_a_response_that_had_failed_when_it_was_made_fails_the_task(sandbox: Sandbox) -> None:
     sandbox.set_default_script("failed_at_once")
-    tries = Tries(operator(background=False, store=False))
+    tries = TaskAttempts(operator(background=False, store=False))
     with pytest.raises(RunFailedError, match="quota"):
         tries.begin()
     assert tries.pushed["status"] == "failed"
@@ -75,7 +75,7 @@ def test_a_response_that_had_failed_when_it_was_made_fails_the_task(sandbox: San
 
 def test_a_retry_goes_on_with_the_response_it_remembers(sandbox: Sandbox) -> None:
     sandbox.set_default_script("completed")
-    tries = Tries(operator(deferrable=True))
+    tries = TaskAttempts(operator(deferrable=True))
     first, second = tries.begin(), tries.begin()
     assert watched(first).ref == watched(second).ref
     assert sandbox.count("POST") == 1
@@ -83,20 +83,20 @@ def test_a_retry_goes_on_with_the_response_it_remembers(sandbox: Sandbox) -> Non
 
 def test_without_a_state_store_a_retry_makes_another(sandbox: Sandbox) -> None:
     sandbox.set_default_script("completed")
-    tries = Tries(operator(deferrable=True), store=None)
+    tries = TaskAttempts(operator(deferrable=True), store=None)
     assert watched(tries.begin()).ref != watched(tries.begin()).ref
 
 
 def test_a_lost_answer_is_not_asked_for_again_within_the_try(sandbox: Sandbox) -> None:
     sandbox.faults.add("cut", method="POST", times=1)
     with pytest.raises(RunRequestError):
-        Tries(operator()).begin()
+        TaskAttempts(operator()).begin()
     assert sandbox.count("POST") == 1
 
 
 def test_after_a_lost_answer_a_retry_asks_under_the_same_key(sandbox: Sandbox) -> None:
     sandbox.faults.add("cut", method="POST", times=1)
-    tries = Tries(operator())
+    tries = TaskAttempts(operator())
     with pytest.raises(RunRequestError):
         tries.begin()
     tries.begin()
@@ -105,7 +105,7 @@ def test_after_a_lost_answer_a_retry_asks_under_the_same_key(sandbox: Sandbox) -
 
 def test_a_retry_after_a_failure_asks_under_another_key(sandbox: Sandbox) -> None:
     sandbox.set_default_script("failed_at_once")
-    tries = Tries(operator())
+    tries = TaskAttempts(operator())
     for _ in range(2):
         with pytest.raises(RunFailedError, match="rate_limit_exceeded"):
             tries.begin()
@@ -118,7 +118,7 @@ def posts(sandbox: Sandbox) -> list[Any]:
 
 def test_clearing_cancels_the_response_left_behind_and_makes_another(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
-    tries = Tries(operator(deferrable=True))
+    tries = TaskAttempts(operator(deferrable=True))
     before = watched(tries.begin()).ref.run_id
     tries.clears = 1
     after = watched(tries.begin()).ref.run_id
@@ -127,14 +127,14 @@ def test_clearing_cancels_the_response_left_behind_and_makes_another(sandbox: Sa
 
 def test_a_retry_does_not_take_up_what_was_left_before_a_clearing(sandbox: Sandbox) -> None:
     store = StateStore()
-    done = Tries(operator(), store).begin()
-    again = Tries(operator(), store, clears=1).begin()
+    done = TaskAttempts(operator(), store).begin()
+    again = TaskAttempts(operator(), store, clears=1).begin()
     assert again["id"] != done["id"]
 
 
 def test_a_failed_task_has_pushed_what_it_used_and_its_try(sandbox: Sandbox) -> None:
     sandbox.set_default_script({"base": "incomplete", "seconds": 1})
-    tries = Tries(operator(deferrable=True, retries=3), tries=1)
+    tries = TaskAttempts(operator(deferrable=True, retries=3), tries=1)
     deferred = tries.begin()
     assert isinstance(deferred, TaskDeferred)
     sandbox.clock.advance(5)

@@ -20,12 +20,12 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.operators.create_run import PARAMETERS
 from airflow_provider_openai_run.operators.openai_run import OpenAICreateRunOperator
-from airflow_provider_openai_run.publishing import PUBLISHED_KEY
-from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES
+from airflow_provider_openai_run.progress import PROGRESS_KEY
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
-from tests.operators.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
-from tests.operators.task_context import StateStore, Tries, bodies, watched
+from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES
+from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
+from tests.owned_runs.task_attempts import StateStore, TaskAttempts, bodies, watched
 
 NOT_OF_THE_API = {"self", "thread_id", "stream", "extra_headers", "extra_query", "extra_body", "timeout"}
 
@@ -53,7 +53,7 @@ def test_every_parameter_of_the_api_is_an_argument_and_templated() -> None:
 def test_the_run_is_made_waited_for_and_given_with_its_own_answer(sandbox: Sandbox) -> None:
     thread = sandbox.create_thread(message="Add up.")["id"]
     sandbox.create_run(thread, script={"base": "instant", "steps": [{"text": "Of another run."}]})
-    tries = Tries(operator(thread_id=thread, model="gpt-4o", temperature=0.5))
+    tries = TaskAttempts(operator(thread_id=thread, model="gpt-4o", temperature=0.5))
     result = tries.begin()
     assert set(DOCUMENTED_ATTRIBUTES) <= set(result)
     assert result["status"] == "completed"
@@ -63,26 +63,26 @@ def test_the_run_is_made_waited_for_and_given_with_its_own_answer(sandbox: Sandb
 
 def test_ids_are_pushed_before_it_waits_and_it_defers_to_a_trigger_that_may_cancel(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
-    tries = Tries(operator(thread_id=sandbox.create_thread()["id"], deferrable=True))
+    tries = TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], deferrable=True))
     deferred = tries.begin()
     assert isinstance(deferred, TaskDeferred)
     assert isinstance(watched(deferred), OpenAIOwnedRunTrigger)
     run_id = next(iter(sandbox.state()["runs"]))
     assert tries.pushed["run_id"] == run_id
-    assert set(tries.pushed) == {"run_id", "thread_id", PUBLISHED_KEY}
+    assert set(tries.pushed) == {"run_id", "thread_id", PROGRESS_KEY}
 
 
 def test_what_is_deferred_holds_ids_and_numbers_only(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
     asked = {"instructions": "SECRET", "thread": {"messages": [{"role": "user", "content": "SECRET"}]}}
-    deferred = Tries(operator(deferrable=True, **asked)).begin()
+    deferred = TaskAttempts(operator(deferrable=True, **asked)).begin()
     assert "SECRET" not in str(deferred.kwargs) + str(deferred.trigger.serialize())
 
 
 @pytest.mark.parametrize("store", [StateStore(), None])
 def test_a_retry_goes_on_with_the_run_that_is_under_way(sandbox: Sandbox, store: StateStore | None) -> None:
     sandbox.set_default_script("completed")
-    tries = Tries(operator(thread_id=sandbox.create_thread()["id"], deferrable=True), store)
+    tries = TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], deferrable=True), store)
     first = tries.begin()
     second = tries.begin()
     assert watched(first).ref == watched(second).ref
@@ -94,7 +94,7 @@ def test_a_retry_goes_on_with_the_run_that_is_under_way(sandbox: Sandbox, store:
 
 def test_a_retry_goes_on_with_a_run_whose_id_nobody_has_written_down(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
-    tries = Tries(operator(thread_id=sandbox.create_thread()["id"], deferrable=True))
+    tries = TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], deferrable=True))
     tries.begin()
     tries.store = StateStore()
     tries.begin()
@@ -103,7 +103,7 @@ def test_a_retry_goes_on_with_a_run_whose_id_nobody_has_written_down(sandbox: Sa
 
 def test_a_new_thread_is_remembered_before_the_run_is_made(sandbox: Sandbox) -> None:
     sandbox.faults.add("server_error", method="POST", path="/runs", times=1)
-    tries = Tries(operator(thread={"messages": [{"role": "user", "content": "Hi"}]}))
+    tries = TaskAttempts(operator(thread={"messages": [{"role": "user", "content": "Hi"}]}))
     with pytest.raises(RunRequestError):
         tries.begin()
     assert tries.begin()["status"] == "completed"
@@ -112,7 +112,7 @@ def test_a_new_thread_is_remembered_before_the_run_is_made(sandbox: Sandbox) -> 
 
 
 def test_without_a_store_the_thread_and_the_run_are_made_at_once(sandbox: Sandbox) -> None:
-    result = Tries(operator(thread={"messages": [{"role": "user", "content": "Hi"}]}), None).begin()
+    result = TaskAttempts(operator(thread={"messages": [{"role": "user", "content": "Hi"}]}), None).begin()
     assert sandbox.count("POST", "/threads/runs") == 1
     assert result["answer"] == "The answer is 42."
 
@@ -121,7 +121,7 @@ def test_a_run_whose_answer_was_lost_is_found_and_not_made_again(sandbox: Sandbo
     sandbox.set_default_script("in_progress")
     thread = sandbox.create_thread()["id"]
     sandbox.faults.add("cut", method="POST", path="/runs", times=1)
-    tries = Tries(operator(thread_id=thread, deferrable=True))
+    tries = TaskAttempts(operator(thread_id=thread, deferrable=True))
     deferred = tries.begin()
     assert sandbox.count("POST", "/runs") == 1
     assert watched(deferred).ref.run_id in sandbox.state()["runs"]
@@ -129,7 +129,7 @@ def test_a_run_whose_answer_was_lost_is_found_and_not_made_again(sandbox: Sandbo
 
 def test_a_refusal_for_the_moment_is_asked_again_and_makes_one_run(sandbox: Sandbox) -> None:
     sandbox.faults.add("rate_limited", method="POST", path="/runs", times=2, retry_after=0.01)
-    Tries(operator(thread_id=sandbox.create_thread()["id"])).begin()
+    TaskAttempts(operator(thread_id=sandbox.create_thread()["id"])).begin()
     keys = {request.headers["idempotency-key"] for request in sandbox.requests if request.method == "POST"}
     assert sandbox.count("POST", "/runs") == 3
     assert len(keys) == 1
@@ -140,7 +140,7 @@ def test_a_run_that_failed_fails_the_task_after_all_was_pushed_and_a_retry_makes
     sandbox: Sandbox,
 ) -> None:
     sandbox.set_default_script({"base": "failed", "seconds": 1})
-    tries = Tries(operator(thread_id=sandbox.create_thread()["id"], deferrable=True, retries=1))
+    tries = TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], deferrable=True, retries=1))
     deferred = tries.begin()
     sandbox.clock.advance(5)
     with pytest.raises(RunFailedError, match="server_error") as caught:
@@ -163,7 +163,7 @@ def test_clearing_means_a_new_run_and_ends_the_one_left_behind(
     sandbox: Sandbox, store: StateStore | None
 ) -> None:
     sandbox.set_default_script({"base": "in_progress", "cancel_seconds": 0})
-    tries = Tries(operator(thread_id=sandbox.create_thread()["id"], deferrable=True), store)
+    tries = TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], deferrable=True), store)
     before = watched(tries.begin()).ref.run_id
     tries.clears = 1
     after = watched(tries.begin()).ref.run_id
@@ -172,7 +172,9 @@ def test_clearing_means_a_new_run_and_ends_the_one_left_behind(
 
 def test_clearing_leaves_the_run_from_before_alone_if_told_so(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
-    tries = Tries(operator(thread_id=sandbox.create_thread()["id"], deferrable=True, cancel_on_kill=False))
+    tries = TaskAttempts(
+        operator(thread_id=sandbox.create_thread()["id"], deferrable=True, cancel_on_kill=False)
+    )
     tries.begin()
     tries.clears = 1
     assert tries.begin().method_name == "execute_on_free_thread"
@@ -181,7 +183,7 @@ def test_clearing_leaves_the_run_from_before_alone_if_told_so(sandbox: Sandbox) 
 
 def test_a_run_being_cancelled_is_waited_for_before_the_next_is_made(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
-    tries = Tries(operator(thread_id=sandbox.create_thread()["id"], deferrable=True))
+    tries = TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], deferrable=True))
     before = watched(tries.begin()).ref.run_id
     tries.clears = 1
     deferred = tries.begin()
@@ -195,13 +197,13 @@ def test_a_run_being_cancelled_is_waited_for_before_the_next_is_made(sandbox: Sa
 def test_a_busy_thread_fails_the_task_before_anything_is_spent(sandbox: Sandbox) -> None:
     other = sandbox.create_run(script="in_progress")
     with pytest.raises(ThreadBusyError, match=other["id"]):
-        Tries(operator(thread_id=other["thread_id"])).begin()
+        TaskAttempts(operator(thread_id=other["thread_id"])).begin()
     assert sandbox.count("POST") == 0
 
 
 def test_a_busy_thread_is_waited_for_if_told_so(sandbox: Sandbox) -> None:
     other = sandbox.create_run(script="completed")
-    tries = Tries(operator(thread_id=other["thread_id"], on_existing="wait", deferrable=True))
+    tries = TaskAttempts(operator(thread_id=other["thread_id"], on_active_run="wait", deferrable=True))
     deferred = tries.begin()
     assert ids(deferred)["run_id"] == other["id"]
     sandbox.clock.advance(5)
@@ -211,7 +213,7 @@ def test_a_busy_thread_is_waited_for_if_told_so(sandbox: Sandbox) -> None:
 
 def test_news_of_another_run_do_not_end_the_wait_for_its_own(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
-    tries = Tries(operator(deferrable=True))
+    tries = TaskAttempts(operator(deferrable=True))
     deferred = tries.begin()
     again = tries.resume(deferred, {"run_id": "run_other", "thread_id": "thread_1", "status": "cancelled"})
     assert ids(again) == ids(deferred)
@@ -220,7 +222,7 @@ def test_news_of_another_run_do_not_end_the_wait_for_its_own(sandbox: Sandbox) -
 
 def test_a_run_of_somebody_elses_can_be_followed_and_is_never_cancelled(sandbox: Sandbox) -> None:
     other = sandbox.create_run(script="in_progress")
-    tries = Tries(operator(thread_id=other["thread_id"], on_existing="attach", deferrable=True))
+    tries = TaskAttempts(operator(thread_id=other["thread_id"], on_active_run="attach", deferrable=True))
     deferred = tries.begin()
     assert type(watched(deferred)) is OpenAIRunTrigger
     tries.task.on_kill()
@@ -229,25 +231,25 @@ def test_a_run_of_somebody_elses_can_be_followed_and_is_never_cancelled(sandbox:
 
 def test_an_unknown_thread_is_one_clear_error_without_retries(sandbox: Sandbox) -> None:
     with pytest.raises(RunNotFoundError, match="No thread found"):
-        Tries(operator(thread_id="thread_nowhere")).begin()
+        TaskAttempts(operator(thread_id="thread_nowhere")).begin()
 
 
 def test_what_the_api_refuses_is_not_tried_again(sandbox: Sandbox) -> None:
     with pytest.raises(AirflowFailException, match="no script"):
-        Tries(operator(thread={}, metadata={"sandbox_script": "nonsense"})).begin()
+        TaskAttempts(operator(thread={}, metadata={"sandbox_script": "nonsense"})).begin()
     assert sandbox.state()["runs"] == {}
 
 
 def test_the_answer_is_read_as_the_model_it_was_asked_to_keep_to(sandbox: Sandbox) -> None:
     sandbox.set_default_script({"base": "instant", "steps": [{"text": '{"name": "red", "warm": true}'}]})
-    result = Tries(operator(thread={}, response_format=Colour)).begin()
+    result = TaskAttempts(operator(thread={}, response_format=Colour)).begin()
     assert result["answer"] == {"name": "red", "warm": True}
     sent = bodies(sandbox, "/runs")[0]["response_format"]
     assert sent["json_schema"]["strict"] is True
 
 
 def test_an_answer_that_does_not_keep_to_it_fails_the_task_and_a_retry_asks_again(sandbox: Sandbox) -> None:
-    tries = Tries(operator(thread={}, response_format=Colour))
+    tries = TaskAttempts(operator(thread={}, response_format=Colour))
     with pytest.raises(AnswerFormatError, match="no Colour"):
         tries.begin()
     assert tries.pushed["answer"] == "The answer is 42."
@@ -258,12 +260,12 @@ def test_an_answer_that_does_not_keep_to_it_fails_the_task_and_a_retry_asks_agai
 
 def test_it_can_return_at_once(sandbox: Sandbox) -> None:
     sandbox.set_default_script("in_progress")
-    result = Tries(operator(thread={}, wait_for_completion=False)).begin()
+    result = TaskAttempts(operator(thread={}, wait_for_completion=False)).begin()
     assert (result["status"], result["answer"]) == ("queued", None)
 
 
 def test_parameters_this_version_does_not_know_pass_through(sandbox: Sandbox) -> None:
-    Tries(operator(thread={}, extra_params={"new_thing": {"a": 1}})).begin()
+    TaskAttempts(operator(thread={}, extra_params={"new_thing": {"a": 1}})).begin()
     assert bodies(sandbox, "/runs")[0]["new_thing"] == {"a": 1}
 
 
@@ -273,11 +275,11 @@ def test_parameters_this_version_does_not_know_pass_through(sandbox: Sandbox) ->
         ({"thread_id": "thread/1"}, "thread_id holds"),
         ({"thread_id": "thread_1", "thread": {}}, "leave out thread_id"),
         ({"assistant_id": ""}, "assistant_id is empty"),
-        ({"on_existing": "maybe"}, "on_existing must be one of"),
+        ({"on_active_run": "maybe"}, "on_active_run must be one of"),
         ({"tools": [{"type": "function", "function": {"name": "look"}}]}, "tools without a handler: look"),
         ({"tool_handlers": {"look": 5}}, "must be a plain function"),
         ({"token_budget": 0}, "token_budget must be more than 0"),
-        ({"ask_person": "look"}, "collection of names"),
+        ({"human_tools": "look"}, "collection of names"),
         ({"on_requires_action": "maybe"}, "on_requires_action must be one of"),
         ({"poll_interval": 0}, "poll_interval must be a number"),
     ],
@@ -302,5 +304,5 @@ def test_what_the_api_would_refuse_is_refused_before_anything_is_sent(
     sandbox: Sandbox, arguments: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        Tries(operator(thread_id=sandbox.create_thread()["id"], **arguments)).begin()
+        TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], **arguments)).begin()
     assert sandbox.count("POST") == 0

@@ -20,12 +20,12 @@ from airflow_provider_openai_run.exceptions import (
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.operators.openai_run import OpenAIGetRunOperator
-from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES, Run
 from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES, Run
 from tests.airflow_task import TriggerFailureReason
+from tests.fake_clock import FakeClock
 from tests.operators.conftest import Getting
 from tests.sandboxed import Connect
-from tests.stopped_time import StoppedTime
 from tests.task_log import TaskLog
 
 WAYS = {"holding a worker": False, "deferred": True}
@@ -172,7 +172,7 @@ def test_it_does_not_defer_for_a_run_that_has_ended(sandbox: Sandbox, getting: G
 
 
 def test_it_gives_up_at_its_timeout(
-    sandbox: Sandbox, getting: Getting, stopped_time: StoppedTime, deferrable: bool
+    sandbox: Sandbox, getting: Getting, fake_clock: FakeClock, deferrable: bool
 ) -> None:
     run = sandbox.create_run(script="in_progress")
     end = getting(
@@ -282,7 +282,7 @@ def test_templates_are_rendered_and_checked_when_the_task_runs(sandbox: Sandbox,
     assert sandbox.requests == []
 
 
-def test_it_may_be_mapped_over_run_ids(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+def test_it_may_be_mapped_over_run_ids(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     from tests.airflow_task import AirflowTask
 
     responses = [sandbox.create_response(script=script)["id"] for script in ("completed", "failed")]
@@ -291,7 +291,7 @@ def test_it_may_be_mapped_over_run_ids(sandbox: Sandbox, stopped_time: StoppedTi
     def make() -> Any:
         return OpenAIGetRunOperator.partial(task_id="facts").expand(run_id=responses)
 
-    ends = [AirflowTask(make, stopped_time, map_index=index).to_its_end() for index in range(2)]
+    ends = [AirflowTask(make, fake_clock, map_index=index).to_its_end() for index in range(2)]
     assert [end.xcoms["status"] for end in ends] == ["completed", "failed"]
     assert [end.xcoms["id"] for end in ends] == responses
 

@@ -18,7 +18,7 @@ from airflow_provider_openai_run.exceptions import (
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
-from airflow_provider_openai_run.status import TERMINAL_STATUSES
+from airflow_provider_openai_run.types.status import TERMINAL_STATUSES
 from tests.peers.waiting import PACE, WAITERS, Waiter, event_of
 
 #: What becomes of a response: its status, the kinds of its steps.

@@ -9,14 +9,14 @@ import pytest
 import requests
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_openai_run.apis import operations
+from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.exceptions import RunFailedError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.operators.openai_run import (
     OpenAICreateResponseOperator,
     OpenAICreateRunOperator,
 )
-from tests.operators.task_context import Tries, watched
+from tests.owned_runs.task_attempts import TaskAttempts, watched
 from tests.peers.waiting import CONN_ID
 
 PACE: dict[str, Any] = {"conn_id": CONN_ID, "poll_interval": 0.1, "max_poll_interval": 0.2, "timeout": 30}
@@ -30,7 +30,7 @@ def ask(text: str, **arguments: Any) -> OpenAICreateResponseOperator:
 
 def test_a_response_is_made_and_its_text_given(agentserver: str, connect: Connect) -> None:
     connect(agentserver)
-    tries = Tries(ask("hello"))
+    tries = TaskAttempts(ask("hello"))
     result = tries.begin()
     assert result["status"] == "completed"
     assert isinstance(result["answer"], str)
@@ -39,7 +39,7 @@ def test_a_response_is_made_and_its_text_given(agentserver: str, connect: Connec
 
 def test_a_response_that_fails_has_pushed_its_facts(agentserver: str, connect: Connect) -> None:
     connect(agentserver)
-    tries = Tries(ask("fail"))
+    tries = TaskAttempts(ask("fail"))
     with pytest.raises(RunFailedError):
         tries.begin()
     assert tries.pushed["return_value"]["status"] == "failed"
@@ -50,7 +50,7 @@ def test_a_retry_goes_on_with_a_response_and_ending_the_task_ends_it(
 ) -> None:
     hook = connect(agentserver)
     task = ask("slow", deferrable=True)
-    tries = Tries(task)
+    tries = TaskAttempts(task)
     first, second = watched(tries.begin()).ref, watched(tries.begin()).ref
     assert first == second
     task.on_kill()
@@ -67,7 +67,7 @@ def test_a_function_answers_a_call_and_its_output_makes_the_next_response(
         asked.append(location)
         return "rain"
 
-    tries = Tries(ask("tool", tool_handlers={"get_weather": get_weather}))
+    tries = TaskAttempts(ask("tool", tool_handlers={"get_weather": get_weather}))
     result = tries.begin()
     assert asked == ["Seattle"]
     assert result["status"] == "completed"
@@ -81,23 +81,23 @@ def test_an_unknown_assistant_is_one_clear_error_without_retries(
     task = OpenAICreateRunOperator(
         task_id="task",
         assistant_id="asst_nowhere",
-        thread_id=hook.do(operations.create_thread({})),
+        thread_id=hook.do(calls.create_thread({})),
         **PACE,
     )
     with pytest.raises(AirflowFailException, match=r"No run was made.*An assistant"):
-        Tries(task).begin()
+        TaskAttempts(task).begin()
 
 
 def test_a_run_is_made_on_a_thread_and_ending_the_task_ends_it(
     openai_responses: str, connect: Connect
 ) -> None:
     hook = connect(openai_responses)
-    thread_id = hook.do(operations.create_thread({}))
+    thread_id = hook.do(calls.create_thread({}))
     answer = requests.post(f"{openai_responses}/assistants", json={"model": "gpt-4o"}, timeout=10)
     task = OpenAICreateRunOperator(
         task_id="task", assistant_id=answer.json()["id"], thread_id=thread_id, deferrable=True, **PACE
     )
-    ref = watched(Tries(task).begin()).ref
+    ref = watched(TaskAttempts(task).begin()).ref
     assert ref.thread_id == thread_id
     task.on_kill()
     assert hook.get_run(thread_id, ref.run_id).status in {"cancelling", "cancelled"}

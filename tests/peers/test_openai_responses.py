@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_openai_run.apis.assistants import AssistantsApi
+from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.exceptions import RunCancelledError, RunEndedError, RunNotFoundError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
-from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES
-from airflow_provider_openai_run.status import TERMINAL_STATUSES
+from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES
+from airflow_provider_openai_run.types.status import TERMINAL_STATUSES
 from tests.peers.peer import PEERS
 from tests.peers.waiting import PACE, WAITERS, Waiter
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
-from airflow_provider_openai_run.status import TERMINAL_STATUSES
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+from airflow_provider_openai_run.types.status import TERMINAL_STATUSES
 
 CONN_ID = "openai_peer"
 PACE: dict[str, Any] = {"poll_interval": 0.05, "max_poll_interval": 0.05}

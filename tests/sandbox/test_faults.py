@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openai_run.sandbox.effects import EFFECTS, Question, rate_limited
+from airflow_provider_openai_run.sandbox.fault_effects import EFFECTS, IncomingRequest, rate_limited
 from airflow_provider_openai_run.sandbox.faults import FAULTS, Faults, RateLimiter
 
-RUN = Question(method="GET", path="/v1/threads/thread_1/runs/run_1")
-STEPS = Question(method="GET", path="/v1/threads/thread_1/runs/run_1/steps")
-CREATE = Question(method="POST", path="/v1/threads/thread_1/runs")
+RUN = IncomingRequest(method="GET", path="/v1/threads/thread_1/runs/run_1")
+STEPS = IncomingRequest(method="GET", path="/v1/threads/thread_1/runs/run_1/steps")
+CREATE = IncomingRequest(method="POST", path="/v1/threads/thread_1/runs")
 
 
-def befallen(faults: Faults, *questions: Question) -> list[bool]:
-    return [bool(faults.befalling(question)) for question in questions]
+def befallen(faults: Faults, *questions: IncomingRequest) -> list[bool]:
+    return [bool(faults.effects_for(question)) for question in questions]
 
 
 def test_a_fault_befalls_everything_until_it_is_cleared() -> None:
@@ -75,7 +75,7 @@ def test_several_faults_befall_one_request_together() -> None:
     faults = Faults()
     faults.add("slow", seconds=0)
     faults.add("poll_after", milliseconds=5)
-    assert len(faults.befalling(RUN)) == 2
+    assert len(faults.effects_for(RUN)) == 2
 
 
 @pytest.mark.parametrize(

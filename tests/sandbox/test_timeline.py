@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_openai_run.sandbox.builtin_scripts import BUILTIN_SCRIPTS
 from airflow_provider_openai_run.sandbox.scripts import TERMINAL
-from airflow_provider_openai_run.sandbox.timeline import Life
+from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
 names = st.sampled_from(sorted(BUILTIN_SCRIPTS))
 NEVER_TERMINAL = {
@@ -19,11 +19,11 @@ NEVER_TERMINAL = {
 }
 
 
-def life_of(name: str, *, expires: bool = True) -> Life:
-    return Life("run_1", created_at=1000.0, script=BUILTIN_SCRIPTS[name], expires=expires)
+def life_of(name: str, *, expires: bool = True) -> RunTimeline:
+    return RunTimeline("run_1", created_at=1000.0, script=BUILTIN_SCRIPTS[name], expires=expires)
 
 
-def statuses(life: Life, until: float = 10.0) -> list[str]:
+def statuses(life: RunTimeline, until: float = 10.0) -> list[str]:
     return [entry.status for entry in life.at(life.created_at + until).entered]
 
 

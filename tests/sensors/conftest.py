@@ -8,10 +8,10 @@ import pytest
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 from tests.airflow_task import AirflowTask
-from tests.sandboxed import connect, running_sandbox, sandbox, stopped_time, task_log
-from tests.stopped_time import StoppedTime
+from tests.fake_clock import FakeClock
+from tests.sandboxed import connect, fake_clock, running_sandbox, sandbox, task_log
 
-__all__ = ["connect", "running_sandbox", "sandbox", "stopped_time", "task_log"]
+__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox", "task_log"]
 
 MODES: Mapping[str, Mapping[str, Any]] = {
     "poke": {"mode": "poke", "deferrable": False},
@@ -37,9 +37,9 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def waiting(sandbox: Sandbox, stopped_time: StoppedTime) -> Waiting:
+def waiting(sandbox: Sandbox, fake_clock: FakeClock) -> Waiting:
     def make(run: Mapping[str, Any], mode: str, *, params: Any = None, **options: Any) -> AirflowTask:
         arguments = {"timeout": TIMEOUT, **PACE, **ids_of(run), **MODES[mode], **options}
-        return AirflowTask(lambda: OpenAIRunSensor(task_id="wait", **arguments), stopped_time, params=params)
+        return AirflowTask(lambda: OpenAIRunSensor(task_id="wait", **arguments), fake_clock, params=params)
 
     return make

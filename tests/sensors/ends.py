@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_openai_run.exceptions import OpenAIRunError, RunWaitTimeoutError
-from airflow_provider_openai_run.publishing import PUBLISHED_KEY
+from airflow_provider_openai_run.progress import PROGRESS_KEY
 from tests.airflow_task import Try
 from tests.sensors.conftest import ids_of
 
@@ -20,10 +20,10 @@ def assert_end(
     if error is None:
         assert (end.state, end.error) == ("success", None)
         assert end.xcoms["return_value"] == {**ids_of(run), "status": status}
-        assert end.xcoms.keys() <= {"return_value", PUBLISHED_KEY}
+        assert end.xcoms.keys() <= {"return_value", PROGRESS_KEY}
         return
     assert end.state == ("skipped" if soft_fail else "failed")
-    assert end.xcoms.keys() <= {PUBLISHED_KEY}
+    assert end.xcoms.keys() <= {PROGRESS_KEY}
     if soft_fail:
         assert end.error is None
         return

@@ -17,9 +17,9 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox, Script
+from tests.fake_clock import FakeClock
 from tests.sensors.conftest import TIMEOUT, Waiting
 from tests.sensors.ends import assert_end
-from tests.stopped_time import StoppedTime
 
 #: What becomes of a run; the status in which the sensor leaves it; the error it fails with, if it does.
 ENDS: list[tuple[str, str, type[OpenAIRunError] | None]] = [
@@ -84,7 +84,7 @@ def test_a_response_comes_to_the_same_end_in_every_mode(
 def test_a_run_that_has_ended_is_looked_at_once_in_every_mode(
     sandbox: Sandbox,
     waiting: Waiting,
-    stopped_time: StoppedTime,
+    fake_clock: FakeClock,
     mode: str,
     script: str,
     status: str,
@@ -95,7 +95,7 @@ def test_a_run_that_has_ended_is_looked_at_once_in_every_mode(
     end = waiting(run, mode).begin()
     assert_end(end, run, status, error, soft_fail=False)
     assert sandbox.count() == 1
-    assert stopped_time.slept == []
+    assert fake_clock.slept == []
 
 
 def test_the_first_end_counts_when_a_run_comes_back_to_life(
@@ -135,14 +135,14 @@ def test_the_failure_names_the_calls_that_a_run_waits_for(
 
 
 def test_a_timeout_names_the_run_its_last_status_and_the_budget(
-    sandbox: Sandbox, waiting: Waiting, stopped_time: StoppedTime, mode: str
+    sandbox: Sandbox, waiting: Waiting, fake_clock: FakeClock, mode: str
 ) -> None:
     run = sandbox.create_run(script="in_progress")
-    began = stopped_time.time()
+    began = fake_clock.time()
     end = waiting(run, mode).to_its_end()
     for words in (run["id"], run["thread_id"], "in_progress", "1 minute 40 seconds", "may still go on"):
         assert words in str(end.error)
-    assert stopped_time.time() - began >= TIMEOUT
+    assert fake_clock.time() - began >= TIMEOUT
 
 
 @pytest.mark.parametrize("own_mode", ["poke", "reschedule"])
@@ -150,7 +150,7 @@ def test_a_timeout_names_the_run_its_last_status_and_the_budget(
 def test_a_timeout_names_the_run_whatever_took_so_long(
     sandbox: Sandbox,
     waiting: Waiting,
-    stopped_time: StoppedTime,
+    fake_clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
     own_mode: str,
     slow: str,
@@ -159,7 +159,7 @@ def test_a_timeout_names_the_run_whatever_took_so_long(
 
     def slowly(hook: OpenAIRunHook, about: Any) -> Any:
         result = quick(hook, about)
-        stopped_time.sleep(TIMEOUT)
+        fake_clock.sleep(TIMEOUT)
         return result
 
     monkeypatch.setattr(OpenAIRunHook, slow, slowly)

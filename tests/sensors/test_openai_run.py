@@ -18,8 +18,8 @@ from airflow_provider_openai_run.sensors import openai_run
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from tests.airflow_task import AirflowTask, TriggerFailureReason, rebuilt_trigger
+from tests.fake_clock import FakeClock
 from tests.sensors.conftest import TIMEOUT, Waiting, ids_of
-from tests.stopped_time import StoppedTime
 
 
 def fresh_module() -> ModuleType:
@@ -85,7 +85,7 @@ def test_ids_and_connection_are_templates_that_are_left_alone_when_the_dag_is_pa
     assert {name: getattr(sensor, name) for name in templates} == templates
 
 
-def test_it_can_be_tried_out_without_a_task_instance(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+def test_it_can_be_tried_out_without_a_task_instance(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run = sandbox.create_run(script={"base": "completed", "seconds": 60})
     found = OpenAIRunSensor(task_id="wait", deferrable=False, **ids_of(run)).execute({})
     assert found["status"] == "completed"
@@ -119,7 +119,7 @@ def test_what_a_template_gives_is_checked_before_anything_is_sent(
     assert sandbox.requests == []
 
 
-def test_it_may_be_mapped_over_run_ids(sandbox: Sandbox, stopped_time: StoppedTime, mode: str) -> None:
+def test_it_may_be_mapped_over_run_ids(sandbox: Sandbox, fake_clock: FakeClock, mode: str) -> None:
     from tests.sensors.conftest import MODES
 
     thread = sandbox.create_thread()["id"]
@@ -132,7 +132,7 @@ def test_it_may_be_mapped_over_run_ids(sandbox: Sandbox, stopped_time: StoppedTi
         partial = OpenAIRunSensor.partial(task_id="wait", thread_id=thread, **MODES[mode])
         return partial.expand(run_id=[run["id"] for run in runs])
 
-    ends = [AirflowTask(make, stopped_time, map_index=index).to_its_end() for index in range(2)]
+    ends = [AirflowTask(make, fake_clock, map_index=index).to_its_end() for index in range(2)]
     assert [end.state for end in ends] == ["success", "failed"]
     assert ends[0].xcoms["return_value"]["run_id"] == runs[0]["id"]
     assert runs[1]["id"] in str(ends[1].error)
@@ -155,31 +155,29 @@ def test_mapped_arguments_that_are_all_the_same_are_checked_when_the_dag_is_pars
 )
 def test_the_first_interval_is_what_was_asked_for(
     sandbox: Sandbox,
-    stopped_time: StoppedTime,
+    fake_clock: FakeClock,
     arguments: dict[str, Any],
     least: float,
     most: float,
 ) -> None:
     run = sandbox.create_run(script="completed")
     AirflowTask(
-        lambda: OpenAIRunSensor(task_id="wait", deferrable=False, **ids_of(run), **arguments), stopped_time
+        lambda: OpenAIRunSensor(task_id="wait", deferrable=False, **ids_of(run), **arguments), fake_clock
     ).to_its_end()
-    assert least <= stopped_time.slept[0] <= most + 0.1
+    assert least <= fake_clock.slept[0] <= most + 0.1
 
 
-def test_a_poke_interval_is_fixed_and_a_poll_interval_grows(
-    sandbox: Sandbox, stopped_time: StoppedTime
-) -> None:
+def test_a_poke_interval_is_fixed_and_a_poll_interval_grows(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     def slept(**arguments: Any) -> list[float]:
-        stopped_time.slept.clear()
+        fake_clock.slept.clear()
         run = sandbox.create_run(script="in_progress")
         AirflowTask(
             lambda: OpenAIRunSensor(
                 task_id="wait", timeout=300, deferrable=False, **ids_of(run), **arguments
             ),
-            stopped_time,
+            fake_clock,
         ).to_its_end()
-        return stopped_time.slept[:-1]
+        return fake_clock.slept[:-1]
 
     assert max(slept(poke_interval=10)) <= 10.1
     assert max(slept(poll_interval=10)) > 20
@@ -204,10 +202,10 @@ def test_whether_it_defers_is_airflows_default_unless_told(
 
 
 def test_it_defers_with_ids_times_and_options_only(
-    sandbox: Sandbox, waiting: Waiting, stopped_time: StoppedTime
+    sandbox: Sandbox, waiting: Waiting, fake_clock: FakeClock
 ) -> None:
     run = sandbox.create_run(script="in_progress", instructions="Top secret.")
-    now = stopped_time.time()
+    now = fake_clock.time()
     told = waiting(run, "deferrable", on_requires_action="return").begin().told
     assert told.classpath == f"{OpenAIRunTrigger.__module__}.{OpenAIRunTrigger.__qualname__}"
     assert told.next_method == "execute_complete"
@@ -261,12 +259,12 @@ def test_news_of_another_run_do_not_end_its_wait(sandbox: Sandbox, waiting: Wait
 
 
 def test_the_trigger_waits_for_what_is_left_of_the_timeout(
-    sandbox: Sandbox, waiting: Waiting, stopped_time: StoppedTime
+    sandbox: Sandbox, waiting: Waiting, fake_clock: FakeClock
 ) -> None:
     task = waiting(sandbox.create_run(script="in_progress"), "deferrable")
     attempt = task.begin()
     deadline = attempt.told.trigger_kwargs["deadline"]
-    stopped_time.sleep(TIMEOUT * 2)
+    fake_clock.sleep(TIMEOUT * 2)
     trigger = rebuilt_trigger(attempt)
     assert isinstance(trigger, OpenAIRunTrigger)
     assert trigger.options.deadline == deadline

@@ -11,10 +11,10 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.airflow_task import AirflowTask
+from tests.fake_clock import FakeClock
 from tests.sandboxed import Connect
 from tests.sensors.conftest import Waiting
 from tests.sensors.ends import assert_end
-from tests.stopped_time import StoppedTime
 from tests.task_log import TaskLog
 
 
@@ -66,15 +66,15 @@ def test_a_run_not_there_yet_is_waited_for_in_every_mode(
 
 
 def test_a_run_that_stays_unknown_ends_the_try_when_the_grace_is_over(
-    sandbox: Sandbox, waiting: Waiting, stopped_time: StoppedTime, mode: str
+    sandbox: Sandbox, waiting: Waiting, fake_clock: FakeClock, mode: str
 ) -> None:
-    began = stopped_time.time()
+    began = fake_clock.time()
     run = {"id": "run_nobody", "thread_id": sandbox.create_thread()["id"]}
     end = waiting(run, mode, poll_interval=5.0).to_its_end()
     assert end.state == "up_for_retry"
     assert isinstance(end.error, RunRequestError)
     assert end.error.http_status == 404
-    assert 30 < stopped_time.time() - began < 90
+    assert 30 < fake_clock.time() - began < 90
 
 
 @pytest.mark.parametrize("kind", ["server_error", "rate_limited", "malformed", "cut"])
@@ -145,7 +145,7 @@ def test_failures_are_counted_anew_after_a_success(sandbox: Sandbox, waiting: Wa
 def test_what_the_api_asks_to_be_left_alone_for_is_obeyed_in_every_mode(
     sandbox: Sandbox,
     waiting: Waiting,
-    stopped_time: StoppedTime,
+    fake_clock: FakeClock,
     mode: str,
     fault: dict[str, Any],
     skip: int,
@@ -153,7 +153,7 @@ def test_what_the_api_asks_to_be_left_alone_for_is_obeyed_in_every_mode(
     sandbox.faults.add(**fault, times=1, skip=skip)
     run = sandbox.create_run(script="in_progress")
     waiting(run, mode, poll_interval=5.0, max_poll_interval=5.0, timeout=75).to_its_end()
-    assert max(stopped_time.slept) > 60
+    assert max(fake_clock.slept) > 60
 
 
 def test_a_missing_key_fails_alike_in_every_mode_and_names_the_connection(

@@ -14,9 +14,9 @@ from airflow_provider_openai_run.operators.openai_run import (
 )
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.airflow_task import AirflowTask
+from tests.fake_clock import FakeClock
 from tests.sandboxed import Connect
 from tests.sensors.conftest import Waiting
-from tests.stopped_time import StoppedTime
 
 SENTENCE = (
     "Connection 'openai_default': host has no scheme; write https://runs.example.com/v1.",
@@ -55,7 +55,7 @@ def test_never_fail_skips_it(sandbox: Sandbox, connect: Connect, waiting: Waitin
     "kind", [OpenAIGetRunOperator, OpenAICancelRunOperator, OpenAICreateResponseOperator]
 )
 def test_an_operator_says_it_too(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, kind: Any, deferrable: bool
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, kind: Any, deferrable: bool
 ) -> None:
     sentence, fields = SENTENCE
     connect(**fields)
@@ -66,6 +66,6 @@ def test_an_operator_says_it_too(
     def make() -> Any:
         return kind(task_id="task", wait_for_completion=True, deferrable=deferrable, **about)
 
-    end = AirflowTask(make, stopped_time).begin()
+    end = AirflowTask(make, fake_clock).begin()
     assert isinstance(end.error, InvalidConnectionError)
     assert str(end.error) == sentence

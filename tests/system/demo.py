@@ -21,8 +21,8 @@ from typing import Any
 
 import requests
 
-from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES
 from airflow_provider_openai_run.sandbox import Clock, Sandbox
+from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES
 from tests.system.attribute_table import attribute_table
 from tests.system.local_airflow import USERNAME, LocalAirflow, LocalAirflowError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.run import DOCUMENTED_ATTRIBUTES
 from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
 

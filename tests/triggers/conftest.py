@@ -3,16 +3,16 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
-from tests.sandboxed import connect, running_sandbox, sandbox, stopped_time, task_log
-from tests.stopped_time import StoppedTime
+from tests.fake_clock import FakeClock
+from tests.sandboxed import connect, fake_clock, running_sandbox, sandbox, task_log
 
-__all__ = ["connect", "running_sandbox", "sandbox", "stopped_time", "task_log"]
+__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox", "task_log"]
 
 PACE: dict[str, Any] = {"poll_interval": 30.0, "max_poll_interval": 30.0}
 
 
-def trigger_for(run: dict[str, Any], stopped_time: StoppedTime, **options: Any) -> OpenAIRunTrigger:
-    now = stopped_time.time()
+def trigger_for(run: dict[str, Any], fake_clock: FakeClock, **options: Any) -> OpenAIRunTrigger:
+    now = fake_clock.time()
     facts = {"run_id": run["id"], "thread_id": run.get("thread_id"), "started_at": now}
     deadline = now + options.pop("timeout", 100)
     return OpenAIRunTrigger(conn_id="openai_default", **{**facts, "deadline": deadline, **PACE, **options})

@@ -13,8 +13,8 @@ import pytest
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from tests.airflow_task import Trigger, event_of
+from tests.fake_clock import FakeClock
 from tests.sandboxed import Connect
-from tests.stopped_time import StoppedTime
 from tests.task_log import TaskLog
 from tests.triggers.conftest import trigger_for
 
@@ -34,23 +34,23 @@ def rebuilt(trigger: OpenAIRunTrigger) -> OpenAIRunTrigger:
         {"on_requires_action": "fail", "max_consecutive_failures": 3},
     ],
 )
-def test_it_is_built_anew_as_it_was(stopped_time: StoppedTime, options: dict[str, Any]) -> None:
-    trigger = trigger_for({"id": "run_1", "thread_id": "thread_1"}, stopped_time, **options)
+def test_it_is_built_anew_as_it_was(fake_clock: FakeClock, options: dict[str, Any]) -> None:
+    trigger = trigger_for({"id": "run_1", "thread_id": "thread_1"}, fake_clock, **options)
     assert rebuilt(trigger).serialize() == trigger.serialize()
     assert json.loads(json.dumps(trigger.serialize()[1])) == trigger.serialize()[1]
 
 
-def test_arguments_unknown_to_it_are_refused(stopped_time: StoppedTime) -> None:
+def test_arguments_unknown_to_it_are_refused(fake_clock: FakeClock) -> None:
     with pytest.raises(TypeError):
-        trigger_for({"id": "run_1"}, stopped_time, prompt="Hello")
+        trigger_for({"id": "run_1"}, fake_clock, prompt="Hello")
 
 
 def test_neither_its_arguments_nor_its_event_hold_a_secret_or_a_prompt(
-    sandbox: Sandbox, stopped_time: StoppedTime, task_log: TaskLog
+    sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog
 ) -> None:
     run = sandbox.create_run(script="requires_action", instructions="Top secret.")
-    trigger = trigger_for(run, stopped_time, on_requires_action="fail")
-    event = stopped_time.run(event_of(trigger))
+    trigger = trigger_for(run, fake_clock, on_requires_action="fail")
+    event = fake_clock.run(event_of(trigger))
     for told in (repr(trigger.serialize()), json.dumps(event), task_log.everything(), repr(trigger)):
         for secret in (sandbox.api_key, "Top secret", "Oslo"):
             assert secret not in told
@@ -58,18 +58,18 @@ def test_neither_its_arguments_nor_its_event_hold_a_secret_or_a_prompt(
 
 @pytest.mark.parametrize("script", ["completed", "failed", "cancelled", "expired", "incomplete"])
 def test_it_sends_one_small_event_when_the_run_has_ended(
-    sandbox: Sandbox, stopped_time: StoppedTime, script: str
+    sandbox: Sandbox, fake_clock: FakeClock, script: str
 ) -> None:
     run = sandbox.create_run(script=script)
-    event = stopped_time.run(event_of(rebuilt(trigger_for(run, stopped_time))))
+    event = fake_clock.run(event_of(rebuilt(trigger_for(run, fake_clock))))
     assert (event["run_id"], event["thread_id"], event["status"]) == (run["id"], run["thread_id"], script)
     assert "error" not in event
     assert len(json.dumps(event)) < 1000
 
 
-def test_it_sends_the_event_of_a_response(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+def test_it_sends_the_event_of_a_response(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     response = sandbox.create_response(script="completed")
-    event = stopped_time.run(event_of(trigger_for({"id": response["id"]}, stopped_time)))
+    event = fake_clock.run(event_of(trigger_for({"id": response["id"]}, fake_clock)))
     assert (event["run_id"], event["thread_id"], event["status"]) == (response["id"], None, "completed")
 
 
@@ -81,75 +81,73 @@ def test_it_sends_the_event_of_a_response(sandbox: Sandbox, stopped_time: Stoppe
         ("cut", "RunRequestError"),
     ],
 )
-def test_an_error_is_an_event_too(sandbox: Sandbox, stopped_time: StoppedTime, kind: str, name: str) -> None:
+def test_an_error_is_an_event_too(sandbox: Sandbox, fake_clock: FakeClock, kind: str, name: str) -> None:
     sandbox.faults.add(kind)
-    trigger = trigger_for(sandbox.create_run(), stopped_time, max_consecutive_failures=2)
-    event = stopped_time.run(event_of(trigger))
+    trigger = trigger_for(sandbox.create_run(), fake_clock, max_consecutive_failures=2)
+    event = fake_clock.run(event_of(trigger))
     assert event["error"]["type"] == name
 
 
 @pytest.mark.parametrize("fields", [{"password": None}, {"extra": {"auth_type": "by_handshake"}}])
 def test_a_connection_that_is_no_good_is_an_event_that_names_it(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime, fields: dict[str, Any]
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, fields: dict[str, Any]
 ) -> None:
     connect(**fields)
-    event = stopped_time.run(event_of(trigger_for({"id": "resp_1"}, stopped_time)))
+    event = fake_clock.run(event_of(trigger_for({"id": "resp_1"}, fake_clock)))
     assert event["error"]["type"] == "InvalidConnectionError"
     assert "openai_default" in event["error"]["message"]
 
 
 def test_a_connection_that_is_not_there_is_an_event_that_names_it(
-    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, stopped_time: StoppedTime
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, fake_clock: FakeClock
 ) -> None:
-    arguments = {**trigger_for({"id": "resp_1"}, stopped_time).serialize()[1], "conn_id": "openai_gone"}
+    arguments = {**trigger_for({"id": "resp_1"}, fake_clock).serialize()[1], "conn_id": "openai_gone"}
     monkeypatch.setenv("AIRFLOW_CONN_OPENAI_GONE", "")
-    event = stopped_time.run(event_of(OpenAIRunTrigger(**arguments)))
+    event = fake_clock.run(event_of(OpenAIRunTrigger(**arguments)))
     assert "openai_gone" in event["error"]["message"]
 
 
-def test_it_gives_up_at_its_deadline_by_itself(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
-    began = stopped_time.time()
-    event = stopped_time.run(event_of(trigger_for(sandbox.create_run(script="queued"), stopped_time)))
+def test_it_gives_up_at_its_deadline_by_itself(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+    began = fake_clock.time()
+    event = fake_clock.run(event_of(trigger_for(sandbox.create_run(script="queued"), fake_clock)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "its last status was queued" in event["error"]["message"]
-    assert stopped_time.time() - began >= 100
+    assert fake_clock.time() - began >= 100
 
 
 def test_it_gives_up_at_its_deadline_though_the_api_asks_for_more_time(
-    sandbox: Sandbox, stopped_time: StoppedTime
+    sandbox: Sandbox, fake_clock: FakeClock
 ) -> None:
     sandbox.faults.add("rate_limited", retry_after=3600)
-    event = stopped_time.run(event_of(trigger_for(sandbox.create_run(), stopped_time)))
+    event = fake_clock.run(event_of(trigger_for(sandbox.create_run(), fake_clock)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "HTTP 429" in event["error"]["message"]
 
 
 def test_it_gives_up_at_its_deadline_though_the_api_is_silent(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock
 ) -> None:
     connect(timeout=0.2)
     sandbox.faults.add("stalled")
-    event = stopped_time.run(event_of(trigger_for(sandbox.create_run(), stopped_time, poll_interval=20.0)))
+    event = fake_clock.run(event_of(trigger_for(sandbox.create_run(), fake_clock, poll_interval=20.0)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "no status was seen" in event["error"]["message"]
 
 
-def test_a_restart_keeps_its_start_and_its_deadline(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+def test_a_restart_keeps_its_start_and_its_deadline(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run = sandbox.create_run(script="queued")
-    trigger = trigger_for(run, stopped_time)
-    stopped_time.sleep(70)
+    trigger = trigger_for(run, fake_clock)
+    fake_clock.sleep(70)
     restarted = rebuilt(trigger)
     assert restarted.options == trigger.options
-    stopped_time.sleep(70)
-    event = stopped_time.run(event_of(restarted))
+    fake_clock.sleep(70)
+    event = fake_clock.run(event_of(restarted))
     assert "after 1 minute 40 seconds" in event["error"]["message"]
     assert sandbox.count() == 1
 
 
-def test_what_it_waits_for_is_told_once(
-    sandbox: Sandbox, stopped_time: StoppedTime, task_log: TaskLog
-) -> None:
-    stopped_time.run(event_of(trigger_for(sandbox.create_run(script="requires_action"), stopped_time)))
+def test_what_it_waits_for_is_told_once(sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog) -> None:
+    fake_clock.run(event_of(trigger_for(sandbox.create_run(script="requires_action"), fake_clock)))
     assert len([text for text in task_log.warnings if "get_weather" in text]) == 1
 
 
@@ -182,11 +180,11 @@ def _blockings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_nothing_blocks_the_event_loop(
-    sandbox: Sandbox, stopped_time: StoppedTime, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = _blockings(monkeypatch)
     sandbox.faults.add("server_error", times=2)
-    stopped_time.run(event_of(trigger_for(sandbox.create_run(script="minute"), stopped_time, timeout=200)))
+    fake_clock.run(event_of(trigger_for(sandbox.create_run(script="minute"), fake_clock, timeout=200)))
     assert found == []
 
 

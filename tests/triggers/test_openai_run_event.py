@@ -12,10 +12,10 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run_event import OpenAIRunEventTrigger
+from tests.events.asset_stores import AssetStore
+from tests.fake_clock import FakeClock
 from tests.sandboxed import Connect
-from tests.stopped_time import StoppedTime
 from tests.task_log import TaskLog
-from tests.watcher.asset_stores import AssetStore
 
 THREAD_ID = "thread_watched"
 HAS_STORES = hasattr(OpenAIRunEventTrigger(thread_id=THREAD_ID), "asset_state_store")
@@ -116,7 +116,7 @@ def test_it_is_something_for_an_asset_watcher() -> None:
     assert Asset("runs", watchers=[AssetWatcher(name="ended", trigger=made)]).watchers[0].trigger is made
 
 
-def test_each_run_that_ends_is_told_of_once(thread: Sandbox, stopped_time: StoppedTime) -> None:
+def test_each_run_that_ends_is_told_of_once(thread: Sandbox, fake_clock: FakeClock) -> None:
     end_a_run(thread)
 
     async def story() -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def test_each_run_that_ends_is_told_of_once(thread: Sandbox, stopped_time: Stopp
         await listener.stop()
         return listener.payloads
 
-    completed, failed = stopped_time.run(story())
+    completed, failed = fake_clock.run(story())
     assert completed["status"] == "completed"
     assert completed["usage"]["total_tokens"] > 0
     assert (failed["status"], failed["thread_id"]) == ("failed", THREAD_ID)
@@ -137,7 +137,7 @@ def test_each_run_that_ends_is_told_of_once(thread: Sandbox, stopped_time: Stopp
     assert len(json.dumps(failed)) < 600
 
 
-def test_it_goes_on_where_it_was_after_a_restart(thread: Sandbox, stopped_time: StoppedTime) -> None:
+def test_it_goes_on_where_it_was_after_a_restart(thread: Sandbox, fake_clock: FakeClock) -> None:
     store = AssetStore()
 
     async def story() -> list[list[str]]:
@@ -150,13 +150,13 @@ def test_it_goes_on_where_it_was_after_a_restart(thread: Sandbox, stopped_time: 
             end_a_run(thread)
         return told
 
-    first, second, third = stopped_time.run(story())
+    first, second, third = fake_clock.run(story())
     assert (len(first), len(second), len(third)) == (0, 1, 1)
     assert second != third
 
 
 def test_without_a_store_only_what_ends_while_it_runs_is_told_of(
-    thread: Sandbox, stopped_time: StoppedTime
+    thread: Sandbox, fake_clock: FakeClock
 ) -> None:
     async def story() -> list[str]:
         listener = Listener(trigger())
@@ -170,12 +170,12 @@ def test_without_a_store_only_what_ends_while_it_runs_is_told_of(
         await listener.stop()
         return [seen, *listener.told]
 
-    seen, *told = stopped_time.run(story())
+    seen, *told = fake_clock.run(story())
     assert told == [seen]
 
 
 def test_a_thread_with_more_runs_than_a_page_is_read_to_its_end(
-    thread: Sandbox, stopped_time: StoppedTime
+    thread: Sandbox, fake_clock: FakeClock
 ) -> None:
     if not HAS_STORES:
         pytest.skip("include_past needs Airflow 3.3")
@@ -187,14 +187,14 @@ def test_a_thread_with_more_runs_than_a_page_is_read_to_its_end(
         await listener.stop()
         return listener.told
 
-    assert stopped_time.run(story()) == runs
+    assert fake_clock.run(story()) == runs
     pages = [request for request in thread.requests if "limit=100" in request.query]
     assert [request.query for request in pages[:1]] == ["limit=100&order=desc"]
     assert sum("after=" in request.query for request in pages) <= 3
 
 
 def test_a_missing_thread_is_an_error_in_the_log_that_heals(
-    sandbox: Sandbox, stopped_time: StoppedTime, task_log: TaskLog
+    sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog
 ) -> None:
     async def story() -> list[str]:
         listener = Listener(trigger())
@@ -206,16 +206,14 @@ def test_a_missing_thread_is_an_error_in_the_log_that_heals(
         await listener.stop()
         return listener.told
 
-    assert len(stopped_time.run(story())) == 1
+    assert len(fake_clock.run(story())) == 1
     errors = task_log.texts("error")
     assert 5 <= len(errors) <= 12
     assert "HTTP 404 when asked for the runs of thread thread_watched" in errors[0]
     assert "can be followed again" in "".join(task_log.texts("info"))
 
 
-def test_a_key_that_is_mended_is_taken_up(
-    thread: Sandbox, connect: Connect, stopped_time: StoppedTime
-) -> None:
+def test_a_key_that_is_mended_is_taken_up(thread: Sandbox, connect: Connect, fake_clock: FakeClock) -> None:
     connect(password="wrong")
 
     async def story() -> list[str]:
@@ -228,10 +226,10 @@ def test_a_key_that_is_mended_is_taken_up(
         await listener.stop()
         return listener.told
 
-    assert len(stopped_time.run(story())) == 1
+    assert len(fake_clock.run(story())) == 1
 
 
-def test_no_key_stands_in_what_is_stored_of_it(thread: Sandbox, stopped_time: StoppedTime) -> None:
+def test_no_key_stands_in_what_is_stored_of_it(thread: Sandbox, fake_clock: FakeClock) -> None:
     store = AssetStore()
 
     async def story() -> None:
@@ -239,7 +237,7 @@ def test_no_key_stands_in_what_is_stored_of_it(thread: Sandbox, stopped_time: St
         await asyncio.sleep(30)
         await listener.stop()
 
-    stopped_time.run(story())
+    fake_clock.run(story())
     stored = json.dumps([trigger().serialize(), store.held])
     assert store.held
     assert thread.api_key not in stored

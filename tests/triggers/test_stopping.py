@@ -15,8 +15,8 @@ import pytest
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from tests.airflow_task import event_of
+from tests.fake_clock import FakeClock
 from tests.sandboxed import Connect
-from tests.stopped_time import StoppedTime
 from tests.triggers.conftest import trigger_for
 
 
@@ -59,11 +59,11 @@ MOMENTS: dict[str, Callable[[Sandbox], Callable[[], bool]]] = {
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_stopped_at_any_moment_it_leaves_nothing_open(
-    sandbox: Sandbox, stopped_time: StoppedTime, moment: str
+    sandbox: Sandbox, fake_clock: FakeClock, moment: str
 ) -> None:
     if moment == "during a look":
         sandbox.faults.add("stalled")
-    trigger = trigger_for(sandbox.create_run(script="in_progress"), stopped_time)
+    trigger = trigger_for(sandbox.create_run(script="in_progress"), fake_clock)
     before = open_sockets()
     left: set[asyncio.Task[Any]] = set()
 
@@ -75,7 +75,7 @@ def test_stopped_at_any_moment_it_leaves_nothing_open(
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
-        assert stopped_time.run(stop()) == []
+        assert fake_clock.run(stop()) == []
         gc.collect()
     assert left == set()
     # The sandbox's ends of the connections are this process's too; they close when it has seen ours close.
@@ -86,46 +86,44 @@ def test_stopped_at_any_moment_it_leaves_nothing_open(
     assert open_sockets() <= before
 
 
-def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     completed, endless = sandbox.create_run(script="minute"), sandbox.create_run(script="in_progress")
 
     async def both() -> dict[str, Any]:
-        going = asyncio.create_task(event_of(trigger_for(completed, stopped_time)))
-        other = trigger_for(endless, stopped_time)
+        going = asyncio.create_task(event_of(trigger_for(completed, fake_clock)))
+        other = trigger_for(endless, fake_clock)
         await interrupted(other, sandbox, lambda: sandbox.count(path=endless["id"]) >= 1)
         return await going
 
-    assert stopped_time.run(both())["status"] == "completed"
+    assert fake_clock.run(both())["status"] == "completed"
 
 
-def test_many_share_one_client_and_each_gets_its_own_event(
-    sandbox: Sandbox, stopped_time: StoppedTime
-) -> None:
+def test_many_share_one_client_and_each_gets_its_own_event(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     runs = [sandbox.create_run(script=script) for script in ("completed", "failed", "expired") * 4]
 
     async def all_of_them() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for run in runs))
+        return await asyncio.gather(*(event_of(trigger_for(run, fake_clock)) for run in runs))
 
-    events = stopped_time.run(all_of_them())
+    events = fake_clock.run(all_of_them())
     assert [event["run_id"] for event in events] == [run["id"] for run in runs]
     assert [event["status"] for event in events] == ["completed", "failed", "expired"] * 4
 
 
-def test_two_may_wait_for_the_same_run(sandbox: Sandbox, stopped_time: StoppedTime) -> None:
+def test_two_may_wait_for_the_same_run(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run = sandbox.create_run(script="completed")
 
     async def twice() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(event_of(trigger_for(run, stopped_time)) for _ in range(2)))
+        return await asyncio.gather(*(event_of(trigger_for(run, fake_clock)) for _ in range(2)))
 
-    first, second = stopped_time.run(twice())
+    first, second = fake_clock.run(twice())
     assert (first["status"], second["status"]) == ("completed", "completed")
 
 
 def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
-    sandbox: Sandbox, connect: Connect, stopped_time: StoppedTime
+    sandbox: Sandbox, connect: Connect, fake_clock: FakeClock
 ) -> None:
     run = sandbox.create_run(script="in_progress")
-    trigger = trigger_for(run, stopped_time, timeout=400)
+    trigger = trigger_for(run, fake_clock, timeout=400)
 
     async def key_changes() -> dict[str, Any]:
         going = asyncio.create_task(event_of(trigger))
@@ -138,7 +136,7 @@ def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
 
     old = sandbox._door.api_key
     try:
-        event = stopped_time.run(key_changes())
+        event = fake_clock.run(key_changes())
     finally:
         sandbox._door.api_key = old
     assert event["error"]["type"] == "RunWaitTimeoutError"

@@ -61,5 +61,5 @@ def conversation(dag_id: str, **options: Any) -> DAG:
 
 tools = conversation("talks_to_functions", tool_handlers={"get_weather": get_weather, "get_time": get_time})
 person = conversation(
-    "talks_to_a_person", tool_handlers={"get_weather": get_weather}, ask_person=("get_time",)
+    "talks_to_a_person", tool_handlers={"get_weather": get_weather}, human_tools=("get_time",)
 )

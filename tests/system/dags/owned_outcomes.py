@@ -85,7 +85,7 @@ THREADS = ("refused", "awaited", "attached", "let_be")
 
 with DAG("busy_threads", schedule=None, params={"threads": Param(type="object")}):
     thread = {name: f"{{{{ params.threads.{name} }}}}" for name in THREADS}
-    run("refused", "completed_soon", thread_id=thread["refused"], on_existing="fail", **retried)
-    run("awaited", "completed_soon", thread_id=thread["awaited"], on_existing="wait")
-    run("attached", "completed_soon", thread_id=thread["attached"], on_existing="attach")
-    run("let_be", "completed_soon", thread_id=thread["let_be"], on_existing="attach", timeout=15)
+    run("refused", "completed_soon", thread_id=thread["refused"], on_active_run="fail", **retried)
+    run("awaited", "completed_soon", thread_id=thread["awaited"], on_active_run="wait")
+    run("attached", "completed_soon", thread_id=thread["attached"], on_active_run="attach")
+    run("let_be", "completed_soon", thread_id=thread["let_be"], on_active_run="attach", timeout=15)

@@ -1,0 +1,163 @@
+"""The Assistants API: ``/threads/{thread_id}/runs/{run_id}`` and its steps.
+
+https://platform.openai.com/docs/api-reference/runs and
+https://platform.openai.com/docs/api-reference/run-steps. OpenAI ended it at api.openai.com on 2026-08-26;
+Azure AI Foundry and self-hosted servers speak it.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_openai_run.api.base import Request
+from airflow_provider_openai_run.api.parsing import (
+    dict_or_none,
+    error_of,
+    json_text,
+    list_or_none,
+    seconds,
+    strings_of,
+    text_or_none,
+    usage_of,
+)
+from airflow_provider_openai_run.types.run import Json, Run, RunStep
+from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.status import RunState, classify_status
+
+_BETA = {"OpenAI-Beta": "assistants=v2"}
+_PAGE_SIZE = "100"
+
+
+class AssistantsApi:
+    """Requests and readers of the Assistants API."""
+
+    name = "Assistants"
+
+    def retrieve(self, ref: RunRef) -> Request:
+        """Ask for the run."""
+        return Request("GET", _path(ref), headers=_BETA)
+
+    def list_steps(self, ref: RunRef, after: str | None) -> Request:
+        """Ask for the hundred steps after the one with the id ``after``, oldest first."""
+        return self._page(f"{_path(ref)}/steps", after, order="asc")
+
+    def create(self, thread_id: str | None, params: dict[str, Json]) -> Request:
+        """Ask for a new run on a thread, or on a new thread where ``thread_id`` is None."""
+        path = "/threads/runs" if thread_id is None else f"/threads/{RunRef('-', thread_id).thread_id}/runs"
+        return Request("POST", path, body=params, headers=_BETA)
+
+    def create_thread(self, params: dict[str, Json]) -> Request:
+        """Ask for a new thread, which costs nothing."""
+        return Request("POST", "/threads", body=params, headers=_BETA)
+
+    def list_runs(self, thread_id: str, after: str | None) -> Request:
+        """Ask for the hundred runs of a thread before the one with the id ``after``, newest first."""
+        return self._page(f"/threads/{RunRef('-', thread_id).thread_id}/runs", after, order="desc")
+
+    def list_messages(self, ref: RunRef, after: str | None) -> Request:
+        """Ask for a hundred messages of the run's thread, oldest first; servers may not heed ``run_id``."""
+        request = self._page(f"/threads/{ref.thread_id}/messages", after, order="asc")
+        request.query["run_id"] = ref.run_id
+        return request
+
+    def _page(self, path: str, after: str | None, *, order: str) -> Request:
+        query = {"limit": _PAGE_SIZE, "order": order}
+        if after is not None:
+            query["after"] = after
+        return Request("GET", path, query=query, headers=_BETA, answer_key="data")
+
+    def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
+        """Hand over ``[{"tool_call_id": …, "output": …}]``, and ``tool_approvals`` of ``params``."""
+        body = (
+            dict(params)
+            if params.get("tool_approvals") and not outputs
+            else {**params, "tool_outputs": outputs}
+        )
+        return Request("POST", f"{_path(ref)}/submit_tool_outputs", body=body, headers=_BETA)
+
+    def cancel(self, ref: RunRef) -> Request:
+        """Ask for the run's end; the run is ``cancelling`` at first."""
+        return Request("POST", f"{_path(ref)}/cancel", headers=_BETA)
+
+    def read_run(self, body: dict[str, Json]) -> Run:
+        """Read a run object; its steps are a list of their own."""
+        return Run(
+            id=str(text_or_none(body["id"])),
+            thread_id=text_or_none(body.get("thread_id")),
+            assistant_id=text_or_none(body.get("assistant_id")),
+            model=text_or_none(body.get("model")),
+            instructions=body.get("instructions"),
+            tools=list_or_none(body.get("tools")),
+            file_ids=_file_ids(body),
+            metadata=dict_or_none(body.get("metadata")),
+            status=text_or_none(body.get("status")),
+            created_at=seconds(body.get("created_at")),
+            started_at=seconds(body.get("started_at")),
+            completed_at=seconds(body.get("completed_at")),
+            object=text_or_none(body.get("object")),
+            usage=usage_of(body.get("usage"), {}),
+            last_error=error_of(body.get("last_error")),
+            required_action=dict_or_none(body.get("required_action")),
+            incomplete_details=dict_or_none(body.get("incomplete_details")),
+            failed_at=seconds(body.get("failed_at")),
+            cancelled_at=seconds(body.get("cancelled_at")),
+            expires_at=seconds(body.get("expires_at")),
+        )
+
+    def read_step(self, body: dict[str, Json]) -> RunStep:
+        """Read a run step object."""
+        return RunStep(
+            id=text_or_none(body.get("id")),
+            object=text_or_none(body.get("object")),
+            created_at=seconds(body.get("created_at")),
+            type=text_or_none(body.get("type")),
+            status=text_or_none(body.get("status")),
+            details=json_text(body["step_details"]) if "step_details" in body else None,
+            completed_at=seconds(body.get("completed_at")),
+            failed_at=seconds(body.get("failed_at")),
+            cancelled_at=seconds(body.get("cancelled_at")),
+            expires_at=seconds(body.get("expires_at")),
+            usage=usage_of(body.get("usage"), {}),
+            last_error=error_of(body.get("last_error")),
+        )
+
+
+def required_action_of(steps: list[dict[str, Json]]) -> dict[str, Json] | None:
+    """
+    Give the required action that stands only in the steps: some servers leave it out of the run.
+
+    :param steps: the raw steps of a run whose status is ``requires_action``.
+    :return: the function calls without an output, in the shape of the API's ``required_action``; None if
+        there are none.
+    """
+    calls = []
+    for step in steps:
+        details = step.get("step_details")
+        if classify_status(text_or_none(step.get("status"))) is RunState.ACTIVE and isinstance(details, dict):
+            calls += [call for call in list_or_none(details.get("tool_calls")) or () if _is_pending(call)]
+    pending = [{**call, "function": _without_output(call["function"])} for call in calls]
+    return (
+        {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": pending}} if pending else None
+    )
+
+
+def _is_pending(call: Json) -> bool:
+    function = call.get("function") if isinstance(call, dict) else None
+    return isinstance(function, dict) and function.get("output") is None
+
+
+def _without_output(function: dict[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in function.items() if key != "output"}
+
+
+def _path(ref: RunRef) -> str:
+    return f"/threads/{ref.thread_id}/runs/{ref.run_id}"
+
+
+def _file_ids(body: dict[str, Json]) -> list[str]:
+    """Give ``file_ids`` (v1beta has it), else the files that the run's ``tool_resources`` (v2) name."""
+    if isinstance(body.get("file_ids"), list):
+        return list(body["file_ids"])
+    found: dict[str, None] = {}
+    for resource in (dict_or_none(body.get("tool_resources")) or {}).values():
+        if isinstance(resource, dict):
+            found.update(dict.fromkeys(strings_of(resource.get("file_ids"))))
+    return list(found)

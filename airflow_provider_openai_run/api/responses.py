@@ -1,0 +1,159 @@
+"""The Responses API: ``/responses/{response_id}`` and its output items.
+
+https://platform.openai.com/docs/api-reference/responses, and for ``background``
+https://platform.openai.com/docs/guides/background. Its output items are the run's steps.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_openai_run.api.base import Request
+from airflow_provider_openai_run.api.parsing import (
+    dict_or_none,
+    error_of,
+    json_text,
+    list_or_none,
+    seconds,
+    strings_of,
+    text_or_none,
+    usage_of,
+)
+from airflow_provider_openai_run.types.run import Json, Run, RunStep
+from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.status import RunState, classify_status
+
+_USAGE_NAMES = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
+
+
+class ResponsesApi:
+    """Requests and readers of the Responses API."""
+
+    name = "Responses"
+
+    def retrieve(self, ref: RunRef) -> Request:
+        """Ask for the response."""
+        return Request("GET", f"/responses/{ref.run_id}")
+
+    def list_steps(self, ref: RunRef, after: str | None) -> None:  # noqa: ARG002 - the shape of RunApi
+        """Output items come with the response."""
+        return
+
+    def create(self, thread_id: str | None, params: dict[str, Json]) -> Request:  # noqa: ARG002 - the same
+        """Ask for a response, in the background and stored unless ``params`` says otherwise."""
+        return Request("POST", "/responses", body={"background": True, "store": True, **params})
+
+    def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
+        """Ask for the response that follows ``ref``, with the outputs as its input items."""
+        items = [_input_item(output) for output in outputs]
+        return self.create(None, {"previous_response_id": ref.run_id, **params, "input": items})
+
+    def cancel(self, ref: RunRef) -> Request:
+        """Ask for the response's end; only background responses can be cancelled."""
+        return Request("POST", f"/responses/{ref.run_id}/cancel")
+
+    def read_run(self, body: dict[str, Json]) -> Run:
+        """Read a response object, its output items as the steps."""
+        items = [item for item in list_or_none(body.get("output")) or () if isinstance(item, dict)]
+        status = text_or_none(body.get("status"))
+        tools = list_or_none(body.get("tools"))
+        return Run(
+            id=str(text_or_none(body["id"])),
+            model=text_or_none(body.get("model")),
+            instructions=body.get("instructions"),
+            tools=tools,
+            file_ids=_file_ids(tools or []),
+            metadata=dict_or_none(body.get("metadata")),
+            status=status,
+            created_at=seconds(body.get("created_at")),
+            completed_at=seconds(body.get("completed_at")),
+            object=text_or_none(body.get("object")),
+            usage=usage_of(body.get("usage"), _USAGE_NAMES),
+            steps=tuple(self.read_step(item) for item in items),
+            last_error=error_of(body.get("error")),
+            required_action=_required_action(items) if _can_be_answered(status) else None,
+            incomplete_details=dict_or_none(body.get("incomplete_details")),
+            conversation_id=_conversation_id(body.get("conversation")),
+            previous_response_id=text_or_none(body.get("previous_response_id")),
+        )
+
+    def read_step(self, body: dict[str, Json]) -> RunStep:
+        """Read an output item, which is its own details."""
+        return RunStep(
+            id=text_or_none(body.get("id")),
+            object=text_or_none(body.get("object")),
+            created_at=seconds(body.get("created_at")),
+            type=text_or_none(body.get("type")),
+            status=text_or_none(body.get("status")),
+            details=json_text(body),
+            completed_at=seconds(body.get("completed_at")),
+            last_error=error_of(body.get("error")),
+        )
+
+
+def _can_be_answered(status: str | None) -> bool:
+    return classify_status(status) in (RunState.SUCCEEDED, RunState.NEEDS_ACTION)
+
+
+def _required_action(items: list[dict[str, Json]]) -> dict[str, Json] | None:
+    """
+    Give the calls and approvals left without an answer, in the shape the Assistants API has for them.
+
+    A call that the caller has to run carries a ``call_id`` and is answered by an item with the same one; what
+    the API runs itself has none. So kinds of calls that are new tomorrow are seen too.
+    """
+    outputs = [item for item in items if str(item.get("type")).endswith("_output")]
+    answered = {text_or_none(item.get("call_id")) for item in outputs}
+    answered |= {text_or_none(item.get("approval_request_id")) for item in items}
+    calls = [item for item in items if _is_call(item) and text_or_none(item["call_id"]) not in answered]
+    requests = [item for item in items if item.get("type") == "mcp_approval_request"]
+    approvals = [item for item in requests if text_or_none(item.get("id")) not in answered]
+    action: dict[str, Json] = {}
+    if calls:
+        action["submit_tool_outputs"] = {"tool_calls": [_tool_call(item) for item in calls]}
+    if approvals:
+        action["submit_tool_approval"] = {"tool_calls": [_approval(item) for item in approvals]}
+    return {"type": next(iter(action)), **action} if action else None
+
+
+def _is_call(item: dict[str, Json]) -> bool:
+    return str(item.get("type")).endswith("_call") and bool(item.get("call_id"))
+
+
+def _tool_call(item: dict[str, Json]) -> dict[str, Json]:
+    if item["type"] != "function_call":
+        return {"id": item["call_id"], "type": item["type"], item["type"]: item}
+    function = {"name": item.get("name"), "arguments": item.get("arguments")}
+    return {"id": item["call_id"], "type": "function", "function": function}
+
+
+def _approval(item: dict[str, Json]) -> dict[str, Json]:
+    facts = {key: item.get(key) for key in ("server_label", "name", "arguments")}
+    return {"id": item.get("id"), "type": "mcp", **facts}
+
+
+def _input_item(output: Json) -> Json:
+    if isinstance(output, dict) and "tool_call_id" in output and "type" not in output:
+        return {
+            "type": "function_call_output",
+            "call_id": output["tool_call_id"],
+            "output": output.get("output"),
+        }
+    return output
+
+
+def _conversation_id(value: Json) -> str | None:
+    return text_or_none(value.get("id") if isinstance(value, dict) else value)
+
+
+def _file_ids(tools: list[Json]) -> list[str]:
+    """Give the files that the tools' containers were made with, the response's own kind of tool resources."""
+    found: dict[str, None] = {}
+    for tool in tools:
+        container = tool.get("container") if isinstance(tool, dict) else None
+        if isinstance(container, dict):
+            found.update(dict.fromkeys(strings_of(container.get("file_ids"))))
+    return list(found)

@@ -1,0 +1,1 @@
+"""Asset events for the runs of a thread that end."""

@@ -1,0 +1,1 @@
+"""Runs that a task creates, and therefore owns."""

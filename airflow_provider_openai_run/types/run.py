@@ -1,0 +1,253 @@
+"""A run as plain frozen values, under the names the Terraform data source ``openai_run`` gave its attributes.
+
+They are built from the API's own JSON (see :mod:`airflow_provider_openai_run.api`), hold nothing but JSON
+types, and read back equal from what :meth:`Run.to_xcom` gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
+
+from airflow_provider_openai_run.types.status import RunState, classify_status
+
+#: Any value that JSON can hold.
+Json: TypeAlias = Any
+
+#: The seventeen documented attributes, in the order they are shown to people.
+DOCUMENTED_ATTRIBUTES = (
+    "id",
+    "thread_id",
+    "assistant_id",
+    "model",
+    "instructions",
+    "tools",
+    "file_ids",
+    "metadata",
+    "status",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "object",
+    "usage",
+    "steps",
+    "last_error",
+    "required_action",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """
+    Tokens that a run or a step used.
+
+    :param prompt_tokens: tokens read; what the Responses API calls ``input_tokens``.
+    :param completion_tokens: tokens written; what the Responses API calls ``output_tokens``.
+    :param total_tokens: both.
+    :param details: whatever else the API says about usage, under its own keys, such as
+        ``prompt_tokens_details``.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    details: dict[str, Json] = field(default_factory=dict)
+
+    def to_xcom(self) -> dict[str, Json]:
+        """Give the usage as one flat JSON object, the details beside the three counts."""
+        return _flat(self)
+
+    @classmethod
+    def from_xcom(cls, value: dict[str, Json]) -> Self:
+        """Read what :meth:`to_xcom` gave."""
+        return cls(**_unflat(cls, value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunError:
+    """
+    Why a run or a step failed.
+
+    :param code: the API's code; it goes outside the documented list.
+    :param message: the API's sentence.
+    :param details: further keys of the API's error object.
+    """
+
+    code: str | None = None
+    message: str | None = None
+    details: dict[str, Json] = field(default_factory=dict)
+
+    def to_xcom(self) -> dict[str, Json]:
+        """Give the error as one flat JSON object."""
+        return _flat(self)
+
+    @classmethod
+    def from_xcom(cls, value: dict[str, Json]) -> Self:
+        """Read what :meth:`to_xcom` gave."""
+        return cls(**_unflat(cls, value))
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.code, self.message) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """
+    One step of a run: a run step of the Assistants API, an output item of the Responses API.
+
+    :param details: a JSON string that parses back to exactly what the API sent: the step's ``step_details``,
+        or the whole output item.
+    :param created_at: Unix seconds, like all the times here; None where the API gives none.
+    """
+
+    id: str | None
+    object: str | None = None
+    created_at: int | None = None
+    type: str | None = None
+    status: str | None = None
+    details: str | None = None
+    completed_at: int | None = None
+    failed_at: int | None = None
+    cancelled_at: int | None = None
+    expires_at: int | None = None
+    usage: Usage | None = None
+    last_error: RunError | None = None
+
+    def to_xcom(self) -> dict[str, Json]:
+        """Give the step as plain JSON."""
+        return _plain(self)
+
+    @classmethod
+    def from_xcom(cls, value: dict[str, Json]) -> Self:
+        """Read what :meth:`to_xcom` gave."""
+        return cls(**_values(cls, {"id": None, **value}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """
+    A run: of the Assistants API, or a response of the Responses API.
+
+    Every attribute is always there, None where the API has none. The README's table says where each comes
+    from. See https://platform.openai.com/docs/api-reference/runs/object and
+    https://platform.openai.com/docs/api-reference/responses/object.
+
+    :param steps: the run's steps, oldest first; None if they were not asked for.
+    :param file_ids: what the API gives, else the files of the run's tool resources, else an empty list.
+    :param created_at: Unix seconds, like all the times here.
+    :param conversation_id: the conversation a response belongs to; None for Assistants.
+    :param raw: the API's JSON as it came, if that was asked for.
+    """
+
+    id: str
+    thread_id: str | None = None
+    assistant_id: str | None = None
+    model: str | None = None
+    instructions: Json = None
+    tools: list[Json] | None = None
+    file_ids: list[str] = field(default_factory=list)
+    metadata: dict[str, Json] | None = None
+    status: str | None = None
+    created_at: int | None = None
+    started_at: int | None = None
+    completed_at: int | None = None
+    object: str | None = None
+    usage: Usage | None = None
+    steps: tuple[RunStep, ...] | None = None
+    last_error: RunError | None = None
+    required_action: dict[str, Json] | None = None
+    incomplete_details: dict[str, Json] | None = None
+    failed_at: int | None = None
+    cancelled_at: int | None = None
+    expires_at: int | None = None
+    conversation_id: str | None = None
+    previous_response_id: str | None = None
+    raw: dict[str, Json] | None = None
+
+    @property
+    def state(self) -> RunState:
+        """What the run's status means."""
+        return classify_status(self.status)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended."""
+        return self.state.is_terminal
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether the run has ended as it should."""
+        return self.state is RunState.SUCCEEDED
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run ended without success, in the API's words; None if the API gave none."""
+        if self.last_error is not None and str(self.last_error):
+            return str(self.last_error)
+        cause = (self.incomplete_details or {}).get("reason")
+        return f"incomplete: {cause}" if cause else None
+
+    @property
+    def failing_step(self) -> RunStep | None:
+        """The last step that has an error or ended without success."""
+        for step in reversed(self.steps or ()):
+            ended_badly = (
+                classify_status(step.status).is_terminal
+                and classify_status(step.status) is not RunState.SUCCEEDED
+            )
+            if step.last_error is not None or ended_badly:
+                return step
+        return None
+
+    def to_xcom(self) -> dict[str, Json]:
+        """Give the run as plain JSON; ``raw`` is there only if it was asked for."""
+        value = _plain(self)
+        if self.raw is None:
+            del value["raw"]
+        return value
+
+    @classmethod
+    def from_xcom(cls, value: dict[str, Json]) -> Self:
+        """
+        Read what :meth:`to_xcom` gave.
+
+        :param value: its JSON. Attributes that are missing come out as None and unknown keys are left out, so
+            an XCom of another version can be read.
+        """
+        return cls(**_values(cls, {"id": None, **value}))
+
+
+def _plain(instance: Run | RunStep) -> dict[str, Json]:
+    value = {}
+    for item in dataclasses.fields(instance):
+        held = getattr(instance, item.name)
+        if isinstance(held, Usage | RunError):
+            held = held.to_xcom()
+        elif item.name == "steps" and held is not None:
+            held = [step.to_xcom() for step in held]
+        value[item.name] = held
+    return value
+
+
+def _values(cls: type[Run | RunStep], value: dict[str, Json]) -> dict[str, Json]:
+    kept = {item.name: value[item.name] for item in dataclasses.fields(cls) if item.name in value}
+    if kept.get("usage") is not None:
+        kept["usage"] = Usage.from_xcom(kept["usage"])
+    if kept.get("last_error") is not None:
+        kept["last_error"] = RunError.from_xcom(kept["last_error"])
+    if kept.get("steps") is not None:
+        kept["steps"] = tuple(RunStep.from_xcom(step) for step in kept["steps"])
+    return kept
+
+
+def _flat(instance: Usage | RunError) -> dict[str, Json]:
+    named = {item.name: getattr(instance, item.name) for item in dataclasses.fields(instance)}
+    details = named.pop("details")
+    return {**named, **details}
+
+
+def _unflat(cls: type[Usage | RunError], value: dict[str, Json]) -> dict[str, Json]:
+    named = [item.name for item in dataclasses.fields(cls) if item.name != "details"]
+    details = {key: held for key, held in value.items() if key not in named}
+    return {**{name: value.get(name) for name in named}, "details": details}

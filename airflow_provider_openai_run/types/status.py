@@ -1,0 +1,80 @@
+"""What each status of a run means: the one table that everything else asks.
+
+The words are those of `Assistants runs <https://platform.openai.com/docs/api-reference/runs/object>`__ and of
+`Responses <https://platform.openai.com/docs/api-reference/responses/object>`__, which share them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+class RunState(Enum):
+    """What a status says about its run."""
+
+    ACTIVE = "active"
+    NEEDS_ACTION = "needs action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    INCOMPLETE = "incomplete"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a run with such a status has ended; an unknown status is not taken for an end."""
+        return self not in _OPEN
+
+
+_OPEN = frozenset({RunState.ACTIVE, RunState.NEEDS_ACTION, RunState.UNKNOWN})
+
+#: Every status the APIs document.
+STATUSES: Mapping[str, RunState] = MappingProxyType(
+    {
+        "queued": RunState.ACTIVE,
+        "in_progress": RunState.ACTIVE,
+        "cancelling": RunState.ACTIVE,
+        "requires_action": RunState.NEEDS_ACTION,
+        "completed": RunState.SUCCEEDED,
+        "failed": RunState.FAILED,
+        "cancelled": RunState.CANCELLED,
+        "expired": RunState.EXPIRED,
+        "incomplete": RunState.INCOMPLETE,
+    }
+)
+
+#: The statuses in which a run has ended.
+TERMINAL_STATUSES = frozenset(name for name, state in STATUSES.items() if state.is_terminal)
+
+
+def classify_status(status: str | None) -> RunState:
+    """
+    Give the meaning of a status.
+
+    :param status: the word the API sent; a word nobody knows, or None, is ``Meaning.UNKNOWN``.
+    """
+    return STATUSES.get(status, RunState.UNKNOWN) if status is not None else RunState.UNKNOWN
+
+
+def check_accepted_statuses(statuses: Collection[str], name: str = "accepted_statuses") -> tuple[str, ...]:
+    """
+    Give the statuses as a tuple.
+
+    :param statuses: terminal statuses that count as success.
+    :param name: what the user calls them.
+    :raises ValueError: for a bare string, an empty collection, or a status in which no run ends.
+    """
+    if isinstance(statuses, str):
+        msg = f"{name} must be a collection of statuses, such as ({statuses!r},), not a string"
+        raise ValueError(msg)  # noqa: TRY004 - a wrong value like the others, named in one way
+    unknown = sorted(set(map(str, statuses)) - TERMINAL_STATUSES)
+    if unknown or not statuses:
+        msg = f"{name} must be some of {sorted(TERMINAL_STATUSES)}, not {list(statuses)!r}"
+        raise ValueError(msg)
+    return tuple(statuses)

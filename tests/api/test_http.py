@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, retry_after_seconds
+from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.exceptions import (
+    AssistantsApiEndedError,
+    RunAuthenticationError,
+    RunNotFoundError,
+    RunRequestError,
+)
+from airflow_provider_openai_run.types.run_ref import RunRef
+from tests.json_strategies import json_values, quick
+
+NOW = 1_795_000_000.0
+REF = RunRef("run_1", "thread_1")
+HEADERS = {"x-request-id": "req_1", "content-type": "text/html"}
+
+
+def refusal(
+    http_status: int,
+    body: bytes | dict[str, Any] = b"",
+    *,
+    headers: dict[str, str] | None = None,
+    ref: RunRef | None = REF,
+    base_url: str = "http://127.0.0.1:8000/v1",
+) -> RunRequestError:
+    sent = json.dumps(body).encode() if isinstance(body, dict) else body
+    with pytest.raises(RunRequestError) as caught:
+        parse_or_raise(
+            ApiResponse(http_status, HEADERS | (headers or {}), sent), ref, now=NOW, base_url=base_url
+        )
+    return caught.value
+
+
+def test_a_good_answer_is_its_object() -> None:
+    assert parse_or_raise(ApiResponse(200, {}, b'{"id": "run_1", "a": null}'), REF, now=NOW) == {
+        "id": "run_1",
+        "a": None,
+    }
+    assert parse_or_raise(ApiResponse(201, {}, b'\xef\xbb\xbf{"id": "run_1"}'), None, now=NOW) == {
+        "id": "run_1"
+    }
+    assert parse_or_raise(ApiResponse(200, {}, b'{"data": []}'), REF, key="data", now=NOW) == {"data": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b"", "id"),
+        (b"<html><body>Bad gateway</body></html>", "id"),
+        (b'{"id": "run_1"', "id"),
+        (b"\xff\xfe\xfd", "id"),
+        (b'{"id": "\xe9"}', "id"),
+        (b"null", "id"),
+        (b'"run_1"', "id"),
+        (b"[]", "id"),
+        (b"5", "id"),
+        (b"{}", "id"),
+        (b'{"id": null}', "id"),
+        (b'{"id": ""}', "id"),
+        (b'{"id": []}', "id"),
+        (b'{"id": {"a": 1}}', "id"),
+        (b'{"error": {"message": "overloaded"}}', "id"),
+        (b'{"data": null}', "data"),
+        (b'{"data": {"a": 1}}', "data"),
+        (b'{"data": "abc"}', "data"),
+        (b"[" * 200_000, "id"),
+        (b'{"id": ' * 200_000, "id"),
+        (b'{"id": "r", "n": ' + b"9" * 10_000 + b"}", "id"),
+    ],
+)
+def test_a_body_that_is_not_what_was_asked_for_may_pass_and_is_named_by_its_size(
+    body: bytes, key: str
+) -> None:
+    with pytest.raises(RunRequestError) as caught:
+        parse_or_raise(ApiResponse(200, HEADERS, body), REF, key=key, now=NOW)
+    error = caught.value
+    assert error.is_retryable
+    assert (error.run_id, error.thread_id, error.http_status, error.request_id) == (
+        "run_1",
+        "thread_1",
+        200,
+        "req_1",
+    )
+    for word in ("run_1", "thread_1", "req_1", f"{len(body)} bytes", "text/html"):
+        assert word in str(error)
+    assert "<html>" not in str(error)
+    assert len(str(error)) < 1000
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_read_from_an_answer_can_be_written_as_strict_json(number: str) -> None:
+    body = (
+        f'{{"id": "r", "status": "completed", "metadata": {{"a": {number}}}, "output": [{{"b": {number}}}]}}'
+    )
+    try:
+        read = parse_or_raise(ApiResponse(200, {}, body.encode()), None, now=NOW)
+    except RunRequestError:
+        return
+    value = api_for(None).read_run(read).to_xcom()
+    json.dumps(value, allow_nan=False)
+    for step in value["steps"]:
+        json.dumps(json.loads(step["details"]), allow_nan=False)
+
+
+@quick
+@given(
+    st.integers(100, 999),
+    st.binary() | json_values.map(lambda value: json.dumps(value).encode()),
+    st.none() | st.just(REF),
+    st.sampled_from(["id", "data"]),
+)
+def test_any_answer_is_an_object_with_its_key_or_one_of_our_errors(
+    http_status: int, body: bytes, ref: RunRef | None, key: str
+) -> None:
+    read: Any = None
+    with contextlib.suppress(RunRequestError):
+        read = parse_or_raise(ApiResponse(http_status, {}, body), ref, key=key, now=NOW)
+    assert read is None or (http_status < 400 and read[key] is not None)
+
+
+@quick
+@given(st.integers(400, 599), json_values)
+def test_an_error_body_of_any_shape_becomes_a_short_message(http_status: int, held: Any) -> None:
+    bodies: list[Any] = [held, *({key: held} for key in ("error", "detail", "message"))]
+    bodies += [{"error": {key: held}} for key in ("message", "code", "type", "param")]
+    for body in bodies:
+        error = refusal(http_status, json.dumps(body).encode())
+        assert error.code is None or isinstance(error.code, str)
+        assert len(str(error)) < 2000
+
+
+@pytest.mark.parametrize("http_status", range(400, 600))
+def test_only_what_may_pass_is_said_to(http_status: int) -> None:
+    assert refusal(http_status).is_retryable is (http_status in (408, 409, 425, 429) or http_status >= 500)
+
+
+@pytest.mark.parametrize(
+    ("http_status", "kind"),
+    [
+        (400, RunRequestError),
+        (401, RunAuthenticationError),
+        (403, RunAuthenticationError),
+        (404, RunNotFoundError),
+        (409, RunRequestError),
+        (429, RunRequestError),
+        (500, RunRequestError),
+        (529, RunRequestError),
+    ],
+)
+def test_each_refusal_is_its_error_with_all_that_is_known(
+    http_status: int, kind: type[RunRequestError]
+) -> None:
+    body = {"error": {"message": "It went wrong.", "type": "some_error", "param": None, "code": "some_code"}}
+    error = refusal(http_status, body, headers={"retry-after": "3"})
+    assert type(error) is kind
+    assert (error.run_id, error.thread_id, error.http_status) == ("run_1", "thread_1", http_status)
+    assert (error.code, error.request_id, error.retry_after) == ("some_code", "req_1", 3)
+    for word in ("run_1", "thread_1", str(http_status), "It went wrong.", "req_1"):
+        assert word in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ({"error": {"message": "Oh no.", "code": "c", "type": "t"}}, "c", "Oh no."),
+        ({"error": {"message": "Oh no.", "code": None, "type": "t"}}, "t", "Oh no."),
+        ({"error": {"message": "Oh no."}}, None, "Oh no."),
+        ({"error": {"message": None, "code": "c"}}, "c", "c"),
+        ({"error": {"message": "Oh no.", "code": 404}}, "404", "Oh no."),
+        ({"error": {}}, None, "Bad Gateway"),
+        ({"error": {"message": None, "code": None}}, None, "Bad Gateway"),
+        ({"error": "Oh no."}, None, "Oh no."),
+        ({"error": None, "detail": "Oh no."}, None, "Oh no."),
+        ({"detail": "Oh no."}, None, "Oh no."),
+        ({"detail": [{"loc": ["path", "run_id"], "msg": "Oh no."}]}, None, "Oh no."),
+        ({"object": "error", "message": "Oh no."}, None, "Oh no."),
+        ({}, None, "Bad Gateway"),
+        (b"", None, "Bad Gateway"),
+        (b"null", None, "Bad Gateway"),
+        (b"[]", None, "Bad Gateway"),
+        (b"<html><body>secret page</body></html>", None, "Bad Gateway"),
+        (b"\xff\xfe\xfd\xe9", None, "Bad Gateway"),
+        (b"[" * 200_000, None, "Bad Gateway"),
+    ],
+)
+def test_every_form_of_error_body_says_what_it_can(
+    body: bytes | dict[str, Any], code: str | None, said: str
+) -> None:
+    error = refusal(502, body)
+    assert error.code == code
+    assert said in str(error)
+    assert "None" not in str(error)
+    assert "secret page" not in str(error)
+
+
+def test_without_a_request_id_none_is_named() -> None:
+    with pytest.raises(RunRequestError) as caught:
+        parse_or_raise(ApiResponse(500, {}, b""), REF, now=NOW)
+    assert caught.value.request_id is None
+    assert "request id" not in str(caught.value)
+
+
+def test_before_a_run_has_an_id_its_error_names_none() -> None:
+    error = refusal(400, {"error": {"message": "Missing input."}}, ref=None)
+    assert (error.run_id, error.thread_id) == (None, None)
+    assert "None" not in str(error)
+
+
+def test_what_a_server_says_at_length_is_cut() -> None:
+    assert len(str(refusal(500, {"error": {"message": "long " * 10_000}}))) < 1000
+
+
+def test_a_code_as_long_as_a_book_is_cut() -> None:
+    assert len(json.dumps(refusal(500, {"error": {"message": "m", "code": "c" * 100_000}}).to_event())) < 2000
+
+
+@pytest.mark.parametrize(
+    ("base_url", "thread_id", "http_status", "has_ended"),
+    [
+        ("https://api.openai.com/v1", "thread_1", 404, True),
+        ("https://api.openai.com/v1/", "thread_1", 404, True),
+        ("https://API.OpenAI.com:443/v1", "thread_1", 404, True),
+        ("https://api.openai.com/v1", None, 404, False),
+        ("https://api.openai.com/v1", "thread_1", 400, False),
+        ("https://api.openai.com/v1", "thread_1", 500, False),
+        ("https://api.openai.com/v1", "thread_1", 401, False),
+        ("https://api.openai.com.example.org/v1", "thread_1", 404, False),
+        ("https://example.org/api.openai.com/v1", "thread_1", 404, False),
+        ("https://api.openai.com@example.org/v1", "thread_1", 404, False),
+        ("https://my.openai.azure.com/openai/v1", "thread_1", 404, False),
+        ("http://127.0.0.1:8000/v1", "thread_1", 404, False),
+        ("https://[not-an-address/v1", "thread_1", 404, False),
+        ("", "thread_1", 404, False),
+    ],
+)
+def test_only_a_thread_asked_for_at_openai_meets_the_end_of_the_assistants_api(
+    base_url: str, thread_id: str | None, http_status: int, has_ended: bool
+) -> None:
+    error = refusal(http_status, ref=RunRef("run_1", thread_id), base_url=base_url)
+    assert isinstance(error, AssistantsApiEndedError) is has_ended
+    if has_ended:
+        assert not error.is_retryable
+        for word in ("2026-08-26", "Responses", "run_1", "thread_1"):
+            assert word in str(error)
+
+
+def date(seconds_from_now: float) -> str:
+    return format_datetime(datetime.fromtimestamp(NOW + seconds_from_now, UTC), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "20"}, 20),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": date(90)}, 90),
+        ({"retry-after": date(-90)}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"openai-poll-after-ms": "250"}, 0.25),
+        ({"retry-after": "2", "retry-after-ms": "1500", "openai-poll-after-ms": "500"}, 2),
+        ({"retry-after": "1", "retry-after-ms": "1500", "openai-poll-after-ms": "500"}, 1.5),
+        ({"retry-after": "soon", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after-ms": "inf"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
+        ({"retry-after": "Mon, 01 Jan 2027 00:00:00 +99999999999999"}, None),
+    ],
+)
+def test_how_long_to_leave_the_api_alone_is_read_from_every_header(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after_seconds(headers, NOW) == seconds
+
+
+@quick
+@given(
+    st.dictionaries(
+        st.sampled_from(["retry-after", "retry-after-ms", "openai-poll-after-ms"]),
+        st.text()
+        | st.from_regex(r"[0-9]{1,400}(\.[0-9]+)?")
+        | st.from_regex(r"Mon, [0-9]+ Jan [0-9]+ .* GMT"),
+    )
+)
+def test_no_header_asks_for_more_than_a_number_of_seconds(headers: dict[str, str]) -> None:
+    asked_for = retry_after_seconds(headers, NOW)
+    assert asked_for is None or (math.isfinite(asked_for) and asked_for >= 0)

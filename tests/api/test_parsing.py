@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_openai_run.api.parsing import (
+    dict_or_none,
+    error_of,
+    json_text,
+    list_or_none,
+    seconds,
+    text_or_none,
+    usage_of,
+)
+from airflow_provider_openai_run.types.run import RunError, Usage
+from tests.json_strategies import exactly, json_objects, json_values, quick
+
+NAMES = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "input_tokens_details": "in_details",
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (1763805600, 1763805600),
+        (0, 0),
+        (-1, -1),
+        (1763805600.987, 1763805600),
+        ("1763805600", 1763805600),
+        (" 1763805600.5 ", 1763805600),
+        ("2025-11-22T10:00:00Z", 1763805600),
+        ("2025-11-22T10:00:00", 1763805600),
+        ("2025-11-22T11:00:00+01:00", 1763805600),
+        ("2025-11-22T10:00:00.987654+00:00", 1763805600),
+        ("2025-11-22 10:00:00", 1763805600),
+        ("2025-11-22T10:00:00.1234567Z", 1763805600),
+        (None, None),
+        (True, None),
+        (False, None),
+        ("", None),
+        (" ", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("-Infinity", None),
+        ("2025-13-45", None),
+        (math.nan, None),
+        (math.inf, None),
+        ([1763805600], None),
+        ({"seconds": 1763805600}, None),
+    ],
+)
+def test_a_time_is_read_in_every_form_that_servers_send(sent: Any, read: int | None) -> None:
+    assert seconds(sent) == read
+
+
+@quick
+@given(json_values | st.text())
+def test_whatever_is_sent_as_a_time_becomes_whole_seconds_or_none(sent: Any) -> None:
+    read = seconds(sent)
+    assert type(read) in (int, type(None))
+
+
+@quick
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - bounds are naive
+def test_a_moment_is_the_same_as_number_and_as_text(moment: datetime) -> None:
+    whole = moment.replace(microsecond=0)
+    assert seconds(moment.isoformat()) == seconds(moment.isoformat().replace("+00:00", "Z"))
+    assert seconds(whole.isoformat()) == seconds(int(whole.timestamp())) == int(whole.timestamp())
+
+
+@quick
+@given(json_values)
+def test_a_json_string_parses_back_to_exactly_what_was_sent(sent: Any) -> None:
+    text = json_text(sent)
+    assert exactly(json.loads(text)) == exactly(sent)
+    text.encode()
+
+
+def test_a_json_string_leaves_text_readable() -> None:
+    assert json_text({"city": "Zürich 雨"}) == '{"city": "Zürich 雨"}'
+
+
+@quick
+@given(json_values)
+def test_text_and_null_come_as_they_are_and_all_else_as_json(sent: Any) -> None:
+    read = text_or_none(sent)
+    if isinstance(sent, str) or sent is None:
+        assert read is sent
+    else:
+        assert exactly(json.loads(str(read))) == exactly(sent)
+
+
+def test_the_empty_string_is_not_null() -> None:
+    assert text_or_none("") == ""
+    assert error_of("") == RunError(message="")
+    assert error_of(None) is None
+
+
+@quick
+@given(json_values)
+def test_lists_and_objects_come_as_they_are_and_all_else_as_none(sent: Any) -> None:
+    assert list_or_none(sent) is (sent if isinstance(sent, list) else None)
+    assert dict_or_none(sent) is (sent if isinstance(sent, dict) else None)
+
+
+def test_usage_comes_under_the_documented_names_with_the_rest_beside_it() -> None:
+    sent = {
+        "input_tokens": 3,
+        "output_tokens": 4,
+        "total_tokens": 7,
+        "input_tokens_details": {"cached_tokens": 1},
+        "x": None,
+    }
+    assert usage_of(sent, NAMES) == Usage(
+        prompt_tokens=3,
+        completion_tokens=4,
+        total_tokens=7,
+        details={"in_details": {"cached_tokens": 1}, "x": None},
+    )
+
+
+@pytest.mark.parametrize("sent", [None, [], "", 5, True])
+def test_what_is_no_object_is_no_usage(sent: Any) -> None:
+    assert usage_of(sent, NAMES) is None
+
+
+def test_no_counts_at_all_are_still_a_usage() -> None:
+    assert usage_of({}, NAMES) == Usage()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{"input_tokens": 3, "prompt_tokens": None}, {"prompt_tokens": None, "input_tokens": 3}],
+)
+def test_a_count_is_not_lost_to_a_null_under_its_other_name(sent: dict[str, Any]) -> None:
+    usage = usage_of(sent, NAMES)
+    assert usage is not None
+    assert usage.prompt_tokens == 3
+
+
+@quick
+@given(json_objects)
+def test_no_key_of_usage_is_lost(sent: dict[str, Any]) -> None:
+    usage = usage_of(sent, {})
+    assert usage is not None
+    nulls = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"))
+    assert exactly(usage.to_xcom()) == exactly({**nulls, **sent})
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ({"code": "c", "message": "m"}, RunError(code="c", message="m")),
+        ({"code": None, "message": "m"}, RunError(message="m")),
+        ({"message": ""}, RunError(message="")),
+        ({"code": 429, "message": ["m"]}, RunError(code="429", message='["m"]')),
+        (
+            {"code": "c", "message": "m", "param": "p"},
+            RunError(code="c", message="m", details={"param": "p"}),
+        ),
+        ("it broke", RunError(message="it broke")),
+        (["it", "broke"], RunError(message='["it", "broke"]')),
+    ],
+)
+def test_an_error_is_read_in_every_form(sent: Any, read: RunError) -> None:
+    assert error_of(sent) == read
+
+
+@quick
+@given(json_values)
+def test_whatever_is_sent_as_an_error_can_be_said(sent: Any) -> None:
+    error = error_of(sent)
+    assert (error is None) is (sent is None)
+    assert re.fullmatch(r"(?s).*", str(error))

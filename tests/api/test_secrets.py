@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, redact
+from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.types.run_ref import RunRef
+from tests.json_strategies import quick
+
+SECRETS = [
+    "sk-proj-abcdEFGH1234_-xyz9",
+    "sk-abcdEFGH1234abcdEFGH1234",
+    "sk-svcacct-abcdEFGH1234",
+    "sess-abcdEFGH1234abcdEFGH",
+]
+SENTENCES = [
+    "Incorrect API key provided: {}. You can find your API key at https://platform.openai.com/account/api-keys.",
+    "Incorrect API key provided: {}",
+    "Incorrect API key provided:  '{}'",
+    "The key {} is revoked",
+    "{}",
+    'Bad header {{"Authorization": "Bearer {}"}}',
+    "Bad header Authorization:Bearer {}",
+    "Bad header authorization: bearer  {}, see the docs",
+    "key={}&x=1",
+    "OPENAI_API_KEY_{} is unknown",
+    "https://user:{}@host/v1",
+]
+TOKENS = ["eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "0123456789abcdef0123456789abcdef"]
+BEARERS = [
+    "Authorization: Bearer {}",
+    "authorization: bearer {}",
+    "'Authorization': 'Bearer {}'",
+    "Bearer  {}",
+    "Bearer\t{}",
+    "bearer:{}",
+]
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_key_is_in_no_message_however_the_server_says_it(secret: str, sentence: str) -> None:
+    said = sentence.format(secret)
+    assert secret not in redact(said)
+    for body in (
+        {"error": {"message": said}},
+        {"error": said},
+        {"detail": said},
+        {"detail": [{"msg": said}]},
+    ):
+        with pytest.raises(RunRequestError) as caught:
+            parse_or_raise(ApiResponse(401, {}, json.dumps(body).encode()), RunRef("run_1"), now=0.0)
+        error = caught.value
+        assert secret not in str(error)
+        assert secret not in json.dumps(error.to_event())
+
+
+@pytest.mark.parametrize("sentence", BEARERS)
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_bearer_token_is_in_no_message(token: str, sentence: str) -> None:
+    said = redact(f"The header {sentence.format(token)} was refused")
+    assert token not in said
+    assert "refused" in said
+
+
+@quick
+@given(
+    st.text("abcXYZ019_-", min_size=16, max_size=60), st.text("ordinary .;'\"", max_size=600), st.booleans()
+)
+def test_no_key_of_openai_shows_wherever_it_stands(rest: str, around: str, is_last: bool) -> None:
+    said = f"{around} sk-{rest}" if is_last else f"{around} 'sk-{rest}', {around}"
+    assert rest not in redact(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "No run found with id 'run_abc123'.",
+        "No thread found with id 'thread_abc123'.",
+        "Rate limit reached for gpt-5.2: a risk-averse, task-based limit of 3 requests.",
+        "You exceeded your current quota, please check your plan and billing details.",
+        "",
+    ],
+)
+def test_a_sentence_without_a_secret_is_left_as_it_is(said: str) -> None:
+    assert redact(said) == said

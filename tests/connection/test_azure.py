@@ -1,0 +1,231 @@
+"""Azure: the shapes of its endpoints, and tokens of Entra ID from the real ``DefaultAzureCredential``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.connection import azure
+from airflow_provider_openai_run.exceptions import InvalidConnectionError, RunAuthenticationError
+from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.types.run_ref import RunRef
+from tests.fake_http_server import FakeHttpServer, fake_http_server
+from tests.hooks.transports import CONN_ID, RESPONSE, RUN, ask_every_way, connect
+from tests.hooks.transports import api as api  # noqa: PLC0414 - a fixture
+from tests.sandboxed import KEY
+
+ENTRA = {"auth_type": "azure_entra_id"}
+PROJECT = "/api/projects/weather"
+
+#: The host's path; the extra; the run; the path and the version that are asked for; the key's header.
+SHAPES: list[tuple[str, dict[str, Any], RunRef, str, str | None, str]] = [
+    ("/openai/v1", {}, RESPONSE, "/openai/v1/responses/resp_1", None, "authorization"),
+    (
+        *("/openai/v1", {"azure_api_version": "preview"}, RESPONSE),
+        *("/openai/v1/responses/resp_1", "preview", "authorization"),
+    ),
+    (
+        *("", {"azure_api_version": "2024-05-01-preview"}, RUN),
+        *("/openai/threads/thread_1/runs/run_1", "2024-05-01-preview", "api-key"),
+    ),
+    ("", {"azure_api_version": "v1"}, RESPONSE, "/openai/v1/responses/resp_1", "v1", "authorization"),
+    (
+        *("/openai", {"azure_api_version": "2024-05-01-preview"}, RUN),
+        *("/openai/threads/thread_1/runs/run_1", "2024-05-01-preview", "api-key"),
+    ),
+    (
+        *(PROJECT, {"azure_api_version": "2025-05-01"}, RUN),
+        *(f"{PROJECT}/threads/thread_1/runs/run_1", "2025-05-01", "authorization"),
+    ),
+    (
+        *(PROJECT, {"openai_client_kwargs": {"default_query": {"api-version": "2025-05-01"}}}, RUN),
+        *(f"{PROJECT}/threads/thread_1/runs/run_1", "2025-05-01", "authorization"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "extra", "ref", "asked_for", "version", "header"), SHAPES)
+def test_a_key_opens_each_shape_of_azure(
+    api: FakeHttpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    extra: dict[str, Any],
+    ref: RunRef,
+    asked_for: str,
+    version: str | None,
+    header: str,
+) -> None:
+    connect(monkeypatch, host=f"{api.address}{path}", password=KEY, extra=extra)
+    for way, asked in ask_every_way(api, ref).items():
+        assert (asked.path, asked.query.get("api-version")) == (asked_for, version), way
+        sent = {name: asked.headers.get(name) for name in ("authorization", "api-key")}
+        assert sent == {"authorization": None, "api-key": None, header: asked.headers[header]}, way
+        assert asked.headers[header].removeprefix("Bearer ") == KEY, way
+
+
+def test_the_key_of_azures_own_header_is_in_no_error(
+    api: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.reply = lambda asked: (401, {"error": {"code": "401", "message": f"No: {asked.headers['api-key']}"}})
+    connect(monkeypatch, host=api.address, password=KEY, extra={"azure_api_version": "2024-05-01-preview"})
+    hook = OpenAIRunHook(CONN_ID)
+    with pytest.raises(RunAuthenticationError) as caught:
+        hook.get_run("thread_1", "run_1")
+    hook.conn.close()
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "version", "base_url"),
+    [
+        ("https://r.openai.azure.com", None, "https://r.openai.azure.com/openai/v1"),
+        ("https://r.openai.azure.com/", "preview", "https://r.openai.azure.com/openai/v1"),
+        ("https://r.openai.azure.com/", "2024-10-21", "https://r.openai.azure.com/openai"),
+        ("https://r.services.ai.azure.com/openai/v1/", None, "https://r.services.ai.azure.com/openai/v1/"),
+    ],
+)
+def test_a_bare_endpoint_is_completed(endpoint: str, version: str | None, base_url: str) -> None:
+    assert azure.completed(endpoint, version, {}) == base_url
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHttpServer]:
+    """The endpoint of a managed identity, as Azure's App Service has it, on loopback."""
+    pytest.importorskip("azure.identity")
+    azure.token_provider.cache_clear()
+    with fake_http_server() as endpoint:
+        endpoint.reply = lambda _: (200, token(f"entra-{len(endpoint.requests)}", 3600))
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{endpoint.address}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "from-app-service")
+        yield endpoint
+    azure.token_provider.cache_clear()
+
+
+def token(value: str, seconds: float) -> dict[str, str]:
+    expires_on = str(int(time.time() + seconds))
+    return {"access_token": value, "expires_on": expires_on, "resource": "any", "token_type": "Bearer"}
+
+
+@pytest.mark.parametrize(
+    ("path", "extra", "ref", "audience"),
+    [
+        ("/openai/v1", {}, RESPONSE, "https://cognitiveservices.azure.com"),
+        ("/openai", {"azure_api_version": "2024-05-01-preview"}, RUN, "https://cognitiveservices.azure.com"),
+        (PROJECT, {"azure_api_version": "2025-05-01"}, RUN, "https://ai.azure.com"),
+        ("/openai/v1", {"azure_scope": "https://ai.azure.us/.default"}, RESPONSE, "https://ai.azure.us"),
+    ],
+)
+def test_a_token_of_entra_id_stands_for_the_key_and_is_fetched_once_in_a_process(
+    api: FakeHttpServer,
+    identity: FakeHttpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    extra: dict[str, Any],
+    ref: RunRef,
+    audience: str,
+) -> None:
+    connect(monkeypatch, host=f"{api.address}{path}", extra={**ENTRA, **extra})
+    for way, asked in ask_every_way(api, ref).items():
+        assert asked.headers["authorization"] == "Bearer entra-1", way
+        assert asked.query.get("api-version") == extra.get("azure_api_version"), way
+        assert "api-key" not in asked.headers, way
+    assert [asked.query["resource"] for asked in identity.requests] == [audience]
+
+
+def test_a_user_assigned_identity_is_named_to_entra_id(
+    api: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {
+        **ENTRA,
+        "managed_identity_client_id": "client-1",
+        "workload_identity_tenant_id": "tenant-1",
+    }
+    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=extra)
+    ask_every_way(api)
+    assert identity.requests[0].query["client_id"] == "client-1"
+
+
+def test_a_token_in_its_last_minutes_is_renewed_by_whoever_asks_next(
+    api: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity.reply = lambda _: (200, token(f"entra-{len(identity.requests)}", 240))
+    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
+    sent = [asked.headers["authorization"] for asked in ask_every_way(api).values()]
+    # What the watcher repeats is a minute old at most, and four were left.
+    assert sent == ["Bearer entra-1", "Bearer entra-2", *("Bearer entra-3",) * 3]
+
+
+def test_no_token_is_fetched_on_the_event_loop(
+    api: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.identity import DefaultAzureCredential
+
+    threads: list[threading.Thread] = []
+    made_in: list[threading.Thread] = []
+    ask, make = DefaultAzureCredential.get_token_info, DefaultAzureCredential.__init__
+
+    def get_token_info(credential: Any, *scopes: str, **options: Any) -> Any:
+        threads.append(threading.current_thread())
+        return ask(credential, *scopes, **options)
+
+    def init(credential: Any, **options: Any) -> None:
+        made_in.append(threading.current_thread())
+        make(credential, **options)
+
+    monkeypatch.setattr(DefaultAzureCredential, "get_token_info", get_token_info)
+    monkeypatch.setattr(DefaultAzureCredential, "__init__", init)
+    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
+    asyncio.run(OpenAIRunHook(CONN_ID).aget_run(run_id="resp_1"))
+    assert threads
+    assert made_in
+    assert threading.main_thread() not in [*threads, *made_in]
+
+
+def test_an_identity_that_is_refused_is_named_at_once_and_outages_are_borne_once_it_worked(
+    api: FakeHttpServer,
+    identity: FakeHttpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
+    hook = OpenAIRunHook(CONN_ID)
+
+    def trouble() -> RunAuthenticationError:
+        with pytest.raises(RunAuthenticationError, match="Entra ID gave no token") as caught:
+            hook.get_run(run_id="resp_1")
+        return caught.value
+
+    identity.reply = lambda _: (400, {"message": "No managed identity is assigned."})
+    with caplog.at_level(logging.CRITICAL, "azure"):
+        first = trouble()
+        identity.reply = lambda _: (200, token("entra-1", 240))
+        hook.get_run(run_id="resp_1")
+        identity.reply = lambda _: (400, {"message": "No managed identity is assigned."})
+        later = trouble()
+    hook.conn.close()
+    assert (first.is_retryable, later.is_retryable) == (False, True)
+    assert "managed identity" in str(first)
+    assert "from-app-service" not in str(first)
+    assert len(str(first)) < 600
+    assert len(api.requests) == 1
+
+
+def test_without_the_package_one_sentence_says_what_to_install(
+    api: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure.token_provider.cache_clear()
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
+    with pytest.raises(InvalidConnectionError) as caught:
+        OpenAIRunHook(CONN_ID).get_run(run_id="resp_1")
+    assert str(caught.value) == (
+        "Connection 'openai_here': auth_type 'azure_entra_id' needs the package azure-identity; "
+        "install airflow-provider-openai-run[azure]."
+    )

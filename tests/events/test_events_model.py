@@ -1,0 +1,137 @@
+"""Runs come and end, the API fails and the triggerer starts again, all at random; the events are checked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+
+from airflow_provider_openai_run.events import thread_feed
+from airflow_provider_openai_run.events.checkpoint import ThreadCheckpoint
+from airflow_provider_openai_run.triggerer import connection_poller as poller_module
+from airflow_provider_openai_run.triggers.openai_run_event import OpenAIRunEventTrigger
+from airflow_provider_openai_run.types.run import Run
+from airflow_provider_openai_run.types.status import TERMINAL_STATUSES
+from tests.events.asset_stores import AssetStore
+from tests.events.thread_in_memory import ThreadInMemory
+from tests.triggerer import virtual_time
+from tests.triggerer.api_in_memory import Reply
+from tests.triggerer.virtual_time import EPOCH, VirtualLoop
+
+STEPS = 200
+#: After this long without trouble every end must have been told: the longest probe of an outage, and some.
+SETTLED_AFTER = 400.0
+WEATHER: list[Reply | str | None] = [
+    None,
+    None,
+    (429, {"retry-after": "2"}, b"{}"),
+    (503, {}, b""),
+    (200, {}, b'{"data": [{"id": "ru'),
+    "cut",
+    "stall",
+]
+
+
+class Story:
+    """One random story of one trigger, and of others that follow the same thread."""
+
+    def __init__(self, api: ThreadInMemory, seed: int) -> None:
+        self.api = api
+        self.chance = Random(seed)
+        self.store = AssetStore()
+        self.told = Counter[str]()
+        self.may_be_told_again = Counter[str]()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def now(self) -> int:
+        return int(EPOCH + asyncio.get_running_loop().time())
+
+    def start(self) -> None:
+        self.tasks = [asyncio.create_task(self.listen(self.store, self.told))]
+        self.tasks += [asyncio.create_task(self.listen(AssetStore(), Counter())) for _ in range(2)]
+
+    async def listen(self, store: AssetStore, told: Counter[str]) -> None:
+        trigger = OpenAIRunEventTrigger(thread_id="thread_1", conn_id="conn", poll_interval=2)
+        vars(trigger)["asset_state_store"] = store
+        async for event in trigger.run():
+            told[event.payload["run_id"]] += 1
+
+    def restart(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        held = [ThreadCheckpoint.from_json(value["value"]) for value in self.store.held.values()]
+        (ledger,) = held or [None]
+        for run_id in self.told:
+            run = Run(id=run_id, created_at=self.api.created_at[run_id])
+            if ledger is None or not ledger.has_settled(run):
+                self.may_be_told_again[run_id] += 1
+        self.start()
+
+    def create(self) -> None:
+        run_id = f"run_{len(self.api.status)}"
+        self.api.created_at[run_id] = self.now()
+        self.api.status[run_id] = self.chance.choice(["in_progress", "in_progress", "completed"])
+
+    def end(self) -> None:
+        going = [run_id for run_id, status in self.api.status.items() if status not in TERMINAL_STATUSES]
+        if going:
+            self.api.status[self.chance.choice(going)] = self.chance.choice(sorted(TERMINAL_STATUSES))
+
+    def change_the_weather(self) -> None:
+        kind, share = self.chance.choice(WEATHER), self.chance.choice([0.1, 1.0])
+        self.api.trouble = lambda _: kind if self.chance.random() < share else None
+
+    def break_the_store(self) -> None:
+        self.store.trouble = self.chance.choice([None, None, OSError("no database")])
+
+    async def play(self) -> None:
+        past = {"run_past"}
+        self.api.status["run_past"], self.api.created_at["run_past"] = "completed", self.now()
+        self.start()
+        await asyncio.sleep(10)
+        assert self.store.held
+        steps: dict[Any, int] = {
+            self.create: 30,
+            self.end: 30,
+            self.restart: 8,
+            self.change_the_weather: 8,
+            self.break_the_store: 4,
+        }
+        for _ in range(STEPS):
+            (step,) = self.chance.choices(list(steps), list(steps.values()))
+            step()
+            await asyncio.sleep(self.chance.choice([0, 0.01, 0.5, 3.0, 20.0, 100.0]))
+        self.api.trouble, self.store.trouble = (lambda _: None), None
+        await asyncio.sleep(SETTLED_AFTER)
+        ended = {run_id for run_id, status in self.api.status.items() if status in TERMINAL_STATUSES}
+        assert set(self.told) == ended - past
+        for run_id, times in self.told.items():
+            assert times <= 1 + self.may_be_told_again[run_id], run_id
+        assert len(self.api.looks) > 50
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.sleep(1)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        assert loop.left_over() == []
+        assert self.api.open == set()
+        assert not vars(poller_module)["_pollers"]
+        assert not vars(thread_feed)["_listings"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_end_is_told_and_again_only_where_that_was_not_written_down(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    random.seed(seed)
+    api = ThreadInMemory()
+    api.install(monkeypatch)
+    try:
+        virtual_time.run(Story(api, seed).play())
+    finally:
+        vars(poller_module)["_pollers"].clear()
+        vars(thread_feed)["_listings"].clear()

@@ -1,0 +1,247 @@
+"""What was told is written down once Airflow says that it has it: driven by Airflow's own manager."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from airflow.triggers.base import BaseEventTrigger
+
+from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.triggers.openai_run_event import OpenAIRunEventTrigger
+from tests.events.asset_stores import AssetStore
+from tests.fake_clock import FakeClock
+
+if not hasattr(BaseEventTrigger, "create_shared_stream_producer"):
+    pytest.skip("Airflow confirms events from 3.3 on", allow_module_level=True)
+
+from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome, SharedStreamManager
+
+from airflow_provider_openai_run.events.shared_stream import ThreadProducer
+
+THREAD_ID = "thread_watched"
+
+
+class Triggerer:
+    """As much of Airflow's triggerer as takes the events of these triggers, and says when it has them."""
+
+    def __init__(self) -> None:
+        self.manager = SharedStreamManager()
+        self.events: list[tuple[int, str]] = []
+        self.unconfirmed: list[int] = []
+        self._ids = itertools.count(1)
+        self._tasks: dict[asyncio.Task[None], OpenAIRunEventTrigger] = {}
+
+    def start(self, store: AssetStore | None, **options: Any) -> int:
+        trigger = OpenAIRunEventTrigger(
+            **{"thread_id": THREAD_ID, "poll_interval": 5, "max_poll_interval": 5, **options}
+        )
+        vars(trigger)["asset_state_store"] = store
+        trigger_id = next(self._ids)
+        self._tasks[asyncio.create_task(self._run(trigger_id, trigger))] = trigger
+        return trigger_id
+
+    async def _run(self, trigger_id: int, trigger: OpenAIRunEventTrigger) -> None:
+        key = trigger.shared_stream_key()
+        assert key is not None
+        stream = self.manager.subscribe(trigger_id=trigger_id, trigger=trigger, key=key)
+        try:
+            async for event in trigger.filter_shared_stream(stream):
+                self.events.append((trigger_id, event.payload["run_id"]))
+                sequence = self.manager.bind_pending_event(trigger_id=trigger_id, key=key)
+                assert sequence is not None
+                self.unconfirmed.append(sequence)
+        finally:
+            await self.manager.unsubscribe(trigger_id, key)
+
+    def confirm(self) -> None:
+        """Say that all events are in the database."""
+        self.manager.confirm_persisted(self.unconfirmed)
+        self.unconfirmed.clear()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.manager.stop_all()
+
+
+@pytest.fixture
+def thread(sandbox: Sandbox) -> Sandbox:
+    sandbox.create_thread(THREAD_ID)
+    return sandbox
+
+
+@pytest.fixture
+def play(fake_clock: FakeClock) -> Callable[[Callable[[Triggerer], Coroutine[Any, Any, None]]], None]:
+    async def to_the_end(story: Callable[[Triggerer], Coroutine[Any, Any, None]]) -> None:
+        triggerer = Triggerer()
+        await story(triggerer)
+        await triggerer.stop()
+
+    return lambda story: fake_clock.run(to_the_end(story))
+
+
+Play = Callable[[Callable[[Triggerer], Coroutine[Any, Any, None]]], None]
+
+
+def end_a_run(sandbox: Sandbox, script: Any = "instant") -> str:
+    return str(sandbox.create_run(THREAD_ID, script=script)["id"])
+
+
+def settled(store: AssetStore) -> set[str]:
+    """The runs that stand in the store as told."""
+    return {run_id for held in store.held.values() for run_id in held["value"]["settled"]}
+
+
+def test_a_run_is_written_down_when_its_event_is_in_the_database(thread: Sandbox, play: Play) -> None:
+    store = AssetStore()
+
+    async def story(triggerer: Triggerer) -> None:
+        trigger_id = triggerer.start(store)
+        await asyncio.sleep(12)
+        run_id = end_a_run(thread)
+        await asyncio.sleep(20)
+        assert triggerer.events == [(trigger_id, run_id)]
+        assert settled(store) == set()
+
+        triggerer.confirm()
+        await asyncio.sleep(0.1)
+
+        assert settled(store) == {run_id}
+
+    play(story)
+
+
+def test_what_was_not_confirmed_is_told_again_after_a_restart(thread: Sandbox, play: Play) -> None:
+    store = AssetStore()
+
+    async def story(triggerer: Triggerer) -> None:
+        triggerer.start(store)
+        await asyncio.sleep(12)
+        run_id = end_a_run(thread)
+        await asyncio.sleep(12)
+        await triggerer.stop()
+
+        restarted = Triggerer()
+        trigger_id = restarted.start(store)
+        await asyncio.sleep(12)
+        assert restarted.events == [(trigger_id, run_id)]
+        restarted.confirm()
+        await asyncio.sleep(6)
+        await restarted.stop()
+
+        again = Triggerer()
+        again.start(store)
+        await asyncio.sleep(12)
+        assert again.events == []
+        await again.stop()
+
+    play(story)
+
+
+def test_triggers_that_share_the_news_remember_each_for_itself(thread: Sandbox, play: Play) -> None:
+    all_of_them, failures = AssetStore(), AssetStore()
+
+    async def story(triggerer: Triggerer) -> None:
+        everything = triggerer.start(all_of_them)
+        failed_only = triggerer.start(failures, statuses=["failed"])
+        await asyncio.sleep(12)
+        looks = thread.count("GET", "/runs")
+        completed = end_a_run(thread)
+        await asyncio.sleep(6)
+        failed = end_a_run(thread, "failed")
+        await asyncio.sleep(60)
+        triggerer.confirm()
+        await asyncio.sleep(6)
+
+        told = triggerer.events
+        assert sorted(told) == sorted([(everything, completed), (everything, failed), (failed_only, failed)])
+        assert settled(all_of_them) == settled(failures) == {completed, failed}
+        assert thread.count("GET", "/runs") - looks <= 72 / 4
+
+    play(story)
+
+
+def test_a_store_out_of_order_ends_nothing(thread: Sandbox, play: Play) -> None:
+    store = AssetStore()
+
+    async def story(triggerer: Triggerer) -> None:
+        trigger_id = triggerer.start(store)
+        await asyncio.sleep(12)
+        store.trouble = OSError("no database")
+        first = end_a_run(thread)
+        await asyncio.sleep(12)
+        triggerer.confirm()
+        await asyncio.sleep(12)
+        store.trouble = None
+        second = end_a_run(thread)
+        await asyncio.sleep(12)
+        triggerer.confirm()
+        await asyncio.sleep(6)
+
+        assert triggerer.events == [(trigger_id, first), (trigger_id, second)]
+        assert settled(store) == {first, second}
+
+    play(story)
+
+
+def test_an_outage_of_the_api_ends_nothing(thread: Sandbox, play: Play) -> None:
+    store = AssetStore()
+
+    async def story(triggerer: Triggerer) -> None:
+        triggerer.start(store)
+        await asyncio.sleep(12)
+        outage = thread.faults.add("server_error", times=1000)
+        await asyncio.sleep(600)
+        thread.faults.clear()
+        assert outage is not None
+        run_id = end_a_run(thread)
+        await asyncio.sleep(60)
+        assert [told for _, told in triggerer.events] == [run_id]
+
+    play(story)
+
+
+class OneNews:
+    """Somebody who follows, and is told at once."""
+
+    async def news(self) -> Any:
+        return RunRequestError("no news", is_retryable=True)
+
+    def leave(self) -> None: ...
+
+
+async def test_after_a_failure_nothing_brought_until_then_is_written_down() -> None:
+    async def follow() -> Any:
+        return OneNews()
+
+    written: list[int] = []
+
+    def write(number: int) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def write_down() -> None:
+            written.append(number)
+
+        return write_down
+
+    producer = ThreadProducer(follow)
+    stream = producer.open_stream()
+    deliveries = []
+    for number in range(4):
+        delivery, _ = await anext(stream)
+        delivery.when_told.append(write(number))
+        deliveries.append(delivery)
+    well, badly = AdvanceOutcome(acked=1, failed=0), AdvanceOutcome(acked=0, failed=1)
+    items = [AdvanceItem(one, well) for one in deliveries]
+    await producer.advance([items[0], AdvanceItem(deliveries[1], badly), items[2]])
+    await producer.advance([items[3]])
+    later, _ = await anext(stream)
+    later.when_told.append(write(4))
+    await producer.advance([AdvanceItem(later, well)])
+    await stream.aclose()
+
+    assert written == [0, 4]

@@ -1,0 +1,337 @@
+"""Which ends of a task end its run."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.models.trigger import TRIGGER_FAIL_REPR, TriggerFailureReason
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
+
+from airflow_provider_openai_run.exceptions import (
+    OpenAIRunError,
+    RunCancelledError,
+    RunRequestError,
+    RunWaitTimeoutError,
+)
+from airflow_provider_openai_run.operators.openai_run import (
+    OpenAICancelRunOperator,
+    OpenAICreateResponseOperator,
+    OpenAICreateRunOperator,
+    OpenAISubmitToolOutputsOperator,
+)
+from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
+from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
+from tests.owned_runs.task_attempts import StateStore, TaskAttempts, bodies, watched
+from tests.task_log import TaskLog
+
+
+@pytest.fixture
+def endless(sandbox: Sandbox) -> Sandbox:
+    sandbox.set_default_script("in_progress")
+    return sandbox
+
+
+def response_task(**arguments: Any) -> OpenAICreateResponseOperator:
+    options = {"model": "gpt-5.2", "input": "Hi", "deferrable": True, **arguments}
+    return OpenAICreateResponseOperator(task_id="task", **options)
+
+
+def statuses(sandbox: Sandbox) -> set[str]:
+    return set(sandbox.state()["responses"].values()) | set(sandbox.state()["runs"].values())
+
+
+@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "cancelled"), (False, "queued")])
+def test_killing_the_worker_cancels_the_run_if_it_may(
+    endless: Sandbox, cancel_on_kill: bool, status: str
+) -> None:
+    task = response_task(cancel_on_kill=cancel_on_kill)
+    TaskAttempts(task).begin()
+    task.on_kill()
+    assert statuses(endless) == {status}
+
+
+def test_ending_the_task_while_deferred_cancels_the_run(endless: Sandbox) -> None:
+    trigger = watched(TaskAttempts(response_task()).begin())
+    assert isinstance(trigger, OpenAIOwnedRunTrigger)
+    asyncio.run(trigger.on_kill())
+    assert statuses(endless) == {"cancelled"}
+
+
+def test_a_run_that_may_not_be_cancelled_is_left_to_a_trigger_that_never_does(endless: Sandbox) -> None:
+    trigger = watched(TaskAttempts(response_task(cancel_on_kill=False)).begin())
+    assert type(trigger) is OpenAIRunTrigger
+    assert "on_kill" not in vars(OpenAIRunTrigger)
+    assert statuses(endless) == {"queued"}
+
+
+def test_a_run_that_is_being_made_when_the_task_is_killed_is_cancelled_too(
+    endless: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = response_task()
+    create = task.hook.do
+
+    def killed_meanwhile(*arguments: Any, **options: Any) -> Any:
+        made = create(*arguments, **options)
+        task.on_kill()
+        return made
+
+    monkeypatch.setattr(task.hook, "do", killed_meanwhile)
+    with pytest.raises(RunCancelledError):
+        TaskAttempts(task).begin()
+    assert statuses(endless) == {"cancelled"}
+
+
+def test_a_task_that_is_killed_as_it_resumes_cancels_its_run(
+    endless: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = response_task()
+    tries = TaskAttempts(task)
+    deferred = tries.begin()
+    task.followed = None
+
+    def killed_while_importing(*_: object) -> None:
+        task.on_kill()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task, "_following", killed_while_importing)
+    with pytest.raises(KeyboardInterrupt):
+        tries.resume(deferred, {"run_id": watched(deferred).ref.run_id, "status": "completed"})
+    assert statuses(endless) == {"cancelled"}
+
+
+def test_a_task_that_was_killed_makes_no_run(endless: Sandbox) -> None:
+    task = response_task()
+    task.on_kill()
+    with pytest.raises(OpenAIRunError, match="was ended"):
+        TaskAttempts(task).begin()
+    assert endless.count("POST") == 0
+
+
+def test_nothing_is_cancelled_when_there_is_no_run(endless: Sandbox) -> None:
+    response_task().on_kill()
+    assert endless.requests == []
+
+
+@pytest.mark.parametrize("fault", ["server_error", "wrong_key", "cut", "malformed"])
+def test_a_cancel_that_fails_is_logged_with_the_id_and_raises_nothing(
+    endless: Sandbox, task_log: TaskLog, fault: str
+) -> None:
+    task = response_task()
+    run_id = watched(TaskAttempts(task).begin()).ref.run_id
+    endless.faults.add(fault, path="/cancel")
+    task.on_kill()
+    trigger = watched(TaskAttempts(response_task()).begin())
+    assert isinstance(trigger, OpenAIOwnedRunTrigger)
+    asyncio.run(trigger.on_kill())
+    assert [line for line in task_log.warnings if "Could not cancel" in line and run_id in line]
+
+
+@pytest.mark.parametrize("http_status", [200, 400, 409])
+def test_cancelling_what_has_ended_is_no_error(sandbox: Sandbox, http_status: int, task_log: TaskLog) -> None:
+    task = response_task()
+    sandbox.set_default_script("in_progress")
+    TaskAttempts(task).begin()
+    run = {"id": "resp_1", "status": "completed"}
+    body = run if http_status == 200 else None
+    sandbox.faults.add("reply", path="/cancel", status=http_status, body=body)
+    task.on_kill()
+    assert task_log.warnings == [] or all("Could not cancel" not in line for line in task_log.warnings)
+
+
+def timed_out(deferred: TaskDeferred) -> dict[str, Any]:
+    ref = watched(deferred).ref
+    error = {
+        "type": "RunWaitTimeoutError",
+        "message": f"Gave up waiting for {ref}. The run itself was left as it is.",
+    }
+    return {"run_id": ref.run_id, "thread_id": ref.thread_id, "status": "in_progress", "error": error}
+
+
+@pytest.mark.parametrize(
+    ("cancel_on_timeout", "status", "said"),
+    [(True, "cancelled", "told to end"), (False, "queued", "left as it is")],
+)
+def test_a_time_out_cancels_the_run_if_it_may(
+    endless: Sandbox, cancel_on_timeout: bool, status: str, said: str
+) -> None:
+    tries = TaskAttempts(response_task(timeout=5, cancel_on_timeout=cancel_on_timeout))
+    deferred = tries.begin()
+    with pytest.raises(RunWaitTimeoutError, match=said):
+        tries.resume(deferred, timed_out(deferred))
+    assert statuses(endless) == {status}
+    assert tries.pushed["token_usage"]["try_number"] == 1
+
+
+def test_after_a_time_out_that_cancelled_a_retry_makes_another(endless: Sandbox) -> None:
+    tries = TaskAttempts(response_task(timeout=5))
+    deferred = tries.begin()
+    with pytest.raises(RunWaitTimeoutError):
+        tries.resume(deferred, timed_out(deferred))
+    assert watched(tries.begin()).ref != watched(deferred).ref
+
+
+def test_after_a_time_out_that_did_not_a_retry_goes_on_with_the_run(endless: Sandbox) -> None:
+    tries = TaskAttempts(response_task(timeout=5, cancel_on_timeout=False))
+    deferred = tries.begin()
+    with pytest.raises(RunWaitTimeoutError):
+        tries.resume(deferred, timed_out(deferred))
+    assert watched(tries.begin()).ref == watched(deferred).ref
+
+
+def test_a_failed_cancel_does_not_hide_the_time_out(endless: Sandbox) -> None:
+    tries = TaskAttempts(response_task(timeout=5))
+    deferred = tries.begin()
+    endless.faults.add("server_error", path="/cancel")
+    with pytest.raises(RunWaitTimeoutError):
+        tries.resume(deferred, timed_out(deferred))
+
+
+def test_a_time_out_that_only_airflow_saw_cancels_too(endless: Sandbox) -> None:
+    tries = TaskAttempts(response_task(timeout=5))
+    tries.begin()
+    with pytest.raises(Exception, match="TRIGGER_TIMEOUT"):
+        tries.task.resume_execution(
+            TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT}, tries.context()
+        )
+    assert statuses(endless) == {"cancelled"}
+
+
+def test_a_trigger_that_broke_cancels_nothing(endless: Sandbox) -> None:
+    tries = TaskAttempts(response_task(timeout=5))
+    tries.begin()
+    with pytest.raises(Exception, match="TRIGGER_FAILURE"):
+        tries.task.resume_execution(
+            TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_FAILURE}, tries.context()
+        )
+    assert statuses(endless) == {"queued"}
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+@pytest.mark.parametrize(("cancel_on_timeout", "status"), [(True, "cancelled"), (False, "queued")])
+def test_the_execution_timeout_on_a_worker_is_a_time_out_and_no_kill(
+    endless: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    remembers: bool,
+    cancel_on_timeout: bool,
+    status: str,
+) -> None:
+    def over(*_: object) -> None:
+        raise AirflowTaskTimeout
+
+    task = response_task(deferrable=False, cancel_on_timeout=cancel_on_timeout)
+    monkeypatch.setattr(task.hook, "poll", over)
+    with pytest.raises(AirflowTaskTimeout):
+        TaskAttempts(task, store=StateStore() if remembers else None).begin()
+    task.on_kill()
+    assert statuses(endless) == {status}
+
+
+def test_the_deadline_is_the_nearer_of_both_limits_and_is_kept_over_deferrals(endless: Sandbox) -> None:
+    tries = TaskAttempts(response_task(timeout=50, execution_timeout=timedelta(seconds=20)))
+    first = watched(tries.begin())
+    assert first.options.deadline == pytest.approx(first.options.started_at + 20)
+
+
+def test_a_run_of_another_task_is_not_cancelled_by_clearing(endless: Sandbox) -> None:
+    other = endless.create_run(metadata={"airflow_task": "another", "airflow_clear": "0"})
+    task = OpenAICreateRunOperator(
+        task_id="task",
+        assistant_id="asst_1",
+        thread_id=other["thread_id"],
+        on_active_run="wait",
+        deferrable=True,
+    )
+    TaskAttempts(task, clears=1).begin()
+    assert endless.count("POST") == 0
+
+
+def cancel_task(**arguments: Any) -> Any:
+    return OpenAICancelRunOperator(task_id="cancel", **arguments).execute({})
+
+
+def test_the_cancel_operator_cancels(endless: Sandbox) -> None:
+    run = endless.create_run()
+    result = cancel_task(run_id=run["id"], thread_id=run["thread_id"])
+    assert result == {"run_id": run["id"], "thread_id": run["thread_id"], "status": "cancelling"}
+
+
+def test_the_cancel_operator_bears_that_the_run_had_ended(sandbox: Sandbox) -> None:
+    done = sandbox.create_response()
+    assert cancel_task(run_id=done["id"])["status"] == "completed"
+
+
+def test_the_cancel_operator_fails_if_the_run_cannot_be_cancelled(endless: Sandbox) -> None:
+    waiting = endless.create_response()
+    endless.faults.add("reply", path="/cancel", status=400)
+    with pytest.raises(RunRequestError):
+        cancel_task(run_id=waiting["id"])
+
+
+def test_the_cancel_operator_can_wait_for_the_end(endless: Sandbox) -> None:
+    run = endless.create_run()
+    task = OpenAICancelRunOperator(
+        task_id="cancel",
+        run_id=run["id"],
+        thread_id=run["thread_id"],
+        wait_for_completion=True,
+        deferrable=True,
+        do_xcom_push=False,
+    )
+    with pytest.raises(TaskDeferred):
+        task.execute({})
+    result = task.execute_complete(
+        {},
+        {"run_id": run["id"], "thread_id": run["thread_id"], "status": "cancelled"},
+    )
+    assert result["status"] == "cancelled"
+
+
+def submit_task(**arguments: Any) -> OpenAISubmitToolOutputsOperator:
+    return OpenAISubmitToolOutputsOperator(task_id="task", **arguments)
+
+
+def outputs_for(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"tool_call_id": call["id"], "output": {"weather": "rain"}} for call in calls]
+
+
+def test_outputs_are_submitted_by_hand_and_only_once(sandbox: Sandbox) -> None:
+    run = sandbox.create_run(script="requires_action")
+    sandbox.clock.advance(1.5)
+    ref = {"run_id": run["id"], "thread_id": run["thread_id"]}
+    calls = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook.get_run(run["thread_id"], run["id"])
+    asked = (calls.required_action or {})["submit_tool_outputs"]["tool_calls"]
+    tries = TaskAttempts(submit_task(**ref, tool_outputs=outputs_for(asked)))
+    assert tries.begin()["status"] == "queued"
+    tries.begin()
+    assert len(bodies(sandbox, "/submit_tool_outputs")) == 1
+
+
+def test_outputs_that_are_not_asked_for_are_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+    run = sandbox.create_run(script="requires_action")
+    sandbox.clock.advance(1.5)
+    outputs = [{"tool_call_id": "call_x", "output": ""}]
+    with pytest.raises(Exception, match="call_x"):
+        TaskAttempts(submit_task(run_id=run["id"], thread_id=run["thread_id"], tool_outputs=outputs)).begin()
+    assert sandbox.count("POST") == 0
+
+
+def test_outputs_for_a_response_make_the_one_that_follows(sandbox: Sandbox) -> None:
+    response = sandbox.create_response(script="requires_action")
+    sandbox.clock.advance(1.5)
+    hook = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook
+    asked = (hook.get_run(None, response["id"]).required_action or {})["submit_tool_outputs"]["tool_calls"]
+    result = TaskAttempts(submit_task(run_id=response["id"], tool_outputs=outputs_for(asked))).begin()
+    assert result["previous_response_id"] == response["id"]
+    assert result["model"] == "gpt-4o-mini"
+
+
+def test_an_approval_is_submitted_by_hand(sandbox: Sandbox) -> None:
+    run = sandbox.create_run(script="requires_approval")
+    sandbox.clock.advance(1.5)
+    approvals = [{"tool_call_id": "call_roll", "approve": True}]
+    TaskAttempts(submit_task(run_id=run["id"], thread_id=run["thread_id"], approvals=approvals)).begin()
+    assert bodies(sandbox, "/submit_tool_outputs") == [{"tool_approvals": approvals}]

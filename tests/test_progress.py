@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from airflow_provider_openai_run import progress
+from airflow_provider_openai_run.exceptions import RunWaitTimeoutError
+from airflow_provider_openai_run.polling.policy import PollAgain
+from airflow_provider_openai_run.progress import PROGRESS_KEY, build_payload, payload_for, push, push_async
+from airflow_provider_openai_run.types.outcome import Outcome
+from airflow_provider_openai_run.types.run import Run, RunError, Usage
+from airflow_provider_openai_run.types.run_ref import RunRef
+from tests.json_strategies import json_values
+
+AT = 1_795_000_000.0
+REF = RunRef("run_1", "thread_1")
+QUEUED = Run(id="run_1", thread_id="thread_1", model="gpt-5.2", status="queued", instructions="Top secret.")
+RUNNING = Run(id="run_1", thread_id="thread_1", model="gpt-5.2", status="in_progress")
+
+
+def changed(run: Run) -> PollAgain:
+    return PollAgain(AT + 5, run=run)
+
+
+@dataclass
+class Task:
+    """A task instance, on a worker and in the triggerer."""
+
+    dag_id: str = "dag"
+    task_id: str = "task"
+    run_id: str = "manual__1"
+    map_index: int = -1
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    error: Exception | None = None
+
+    def xcom_pull(self, *, key: str, task_ids: str, map_indexes: int | None) -> Any:
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.xcoms.get(key)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        if self.error:
+            raise self.error
+        self.xcoms[key] = value
+
+
+@pytest.fixture
+def xcom(monkeypatch: pytest.MonkeyPatch) -> Task:
+    """Where Airflow's XCom of the triggerer keeps what it is given."""
+    from airflow.sdk.execution_time import xcom
+
+    task = Task()
+
+    class XCom:
+        @staticmethod
+        async def aget_one(**which: Any) -> Any:
+            return task.xcoms.get(which["key"])
+
+        @staticmethod
+        async def aset(key: str, value: Any, **which: Any) -> None:
+            assert which == {"dag_id": "dag", "task_id": "task", "run_id": "manual__1", "map_index": -1}
+            task.xcom_push(key, value)
+
+    monkeypatch.setattr(xcom, "XCom", XCom)
+    return task
+
+
+def test_statuses_are_kept_with_when_they_were_seen() -> None:
+    first = build_payload(None, status="queued", at=AT, run=QUEUED)
+    then = build_payload(first, status="in_progress", at=AT + 7, run=RUNNING)
+    assert then["statuses"] == [{"status": "queued", "at": AT}, {"status": "in_progress", "at": AT + 7}]
+    assert (then["run"]["status"], then["seen_at"]) == ("in_progress", AT + 7)
+
+
+def test_what_the_model_was_told_is_not_published() -> None:
+    assert "Top secret" not in json.dumps(build_payload(None, status="queued", at=AT, run=QUEUED))
+
+
+def test_another_run_begins_a_history_of_its_own() -> None:
+    first = build_payload(None, status="completed", at=AT, run=QUEUED)
+    other = build_payload(first, status="queued", at=AT + 7, run=Run(id="run_2", status="queued"))
+    assert other["statuses"] == [{"status": "queued", "at": AT + 7}]
+
+
+def test_an_end_without_the_run_keeps_what_was_known_of_it() -> None:
+    first = build_payload(None, status="queued", at=AT, run=QUEUED)
+    end = build_payload(first, status="failed", at=AT + 7, reason="Sorry.", request_id="req_1")
+    assert (end["run"]["model"], end["run"]["status"]) == ("gpt-5.2", "failed")
+    assert (end["reason"], end["request_id"]) == ("Sorry.", "req_1")
+
+
+@given(json_values)
+def test_what_was_published_by_others_does_not_get_in_the_way(before: Any) -> None:
+    value = build_payload(before, status="queued", at=AT, run=QUEUED)
+    assert value["run"]["id"] == "run_1"
+    assert value["statuses"][-1]["status"] == "queued"
+
+
+def test_it_stays_small_whatever_the_run_asks_for_and_however_often_it_changes() -> None:
+    action = {"submit_tool_outputs": {"tool_calls": [{"function": {"arguments": "x" * 50_000}}]}}
+    value: Any = None
+    for number in range(500):
+        run = Run(id="run_1", status=f"s{number}" * 1000, required_action=action)
+        value = build_payload(value, status=run.status, at=AT + number, run=run, reason="y" * 50_000)
+    assert len(json.dumps(value)) < 100_000
+    assert "too many" in value["run"]["required_action"]["left_out"]
+
+
+def test_a_key_in_an_error_is_masked() -> None:
+    error = RunError(code="invalid", message="Incorrect API key provided: sk-proj-abcdefghijklmnopqrstuvwx.")
+    value = build_payload(
+        None, status="failed", at=AT, run=Run(id="run_1", status="failed", last_error=error)
+    )
+    assert "abcdefghijklmnopqrstuvwx" not in json.dumps(value)
+
+
+def test_usage_is_plain_json() -> None:
+    run = Run(id="run_1", status="expired", usage=Usage(total_tokens=7))
+    assert build_payload(None, status="expired", at=AT, run=run)["run"]["usage"]["total_tokens"] == 7
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_news"),
+    [
+        (PollAgain(AT), False),
+        (changed(QUEUED), True),
+        (Outcome(ref=REF, status="completed"), False),
+        (Outcome(ref=REF, status="failed", reason="Sorry."), True),
+        (Outcome(ref=REF, status="queued", error=RunWaitTimeoutError("Gave up")), True),
+    ],
+)
+def test_only_changes_and_bad_ends_are_news(decision: Any, is_news: bool) -> None:
+    assert (payload_for(decision, None, AT) is not None) == is_news
+
+
+def test_a_worker_goes_on_with_what_it_finds() -> None:
+    task = Task()
+    push(changed(QUEUED), task)
+    push(PollAgain(AT), task)
+    push(changed(RUNNING), task)
+    assert [entry["status"] for entry in task.xcoms[PROGRESS_KEY]["statuses"]] == ["queued", "in_progress"]
+
+
+def test_a_worker_that_cannot_publish_says_so_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    push(changed(QUEUED), Task(error=OSError("the bucket is gone")))
+    assert "the bucket is gone" in caplog.text
+
+
+async def test_the_triggerer_goes_on_with_what_the_worker_left(xcom: Task) -> None:
+    push(changed(QUEUED), xcom)
+    assert await push_async(changed(RUNNING), xcom)
+    assert [entry["status"] for entry in xcom.xcoms[PROGRESS_KEY]["statuses"]] == ["queued", "in_progress"]
+
+
+async def test_the_triggerer_is_not_asked_for_what_is_no_news(xcom: Task) -> None:
+    assert await push_async(PollAgain(AT), xcom)
+    assert xcom.xcoms == {}
+
+
+async def test_a_triggerer_that_cannot_publish_says_so_once_and_does_not_try_again(
+    xcom: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    xcom.error = OSError("the bucket is gone")
+    assert not await push_async(changed(QUEUED), xcom)
+    assert "the bucket is gone" in caplog.text
+
+
+async def test_an_answer_that_does_not_come_holds_nothing_up(
+    xcom: Task, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    answered = asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> None:
+        await answered.wait()
+
+    monkeypatch.setattr(progress, "_set", never)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    assert not await push_async(changed(QUEUED), xcom)
+    assert "no answer" in caplog.text
+    answered.set()
+    await asyncio.sleep(0)
+
+
+async def test_triggers_take_turns_and_an_outcome_does_not_queue(
+    xcom: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = asyncio.Event()
+    begun: list[str | None] = []
+
+    async def slow(_: Any, decision: Any, __: Any) -> None:
+        begun.append(decision.run.status)
+        await answered.wait()
+
+    monkeypatch.setattr(progress, "_set", slow)
+    first = asyncio.create_task(push_async(changed(QUEUED), xcom))
+    second = asyncio.create_task(push_async(changed(RUNNING), xcom))
+    while not begun:  # noqa: ASYNC110 - it begins in a thread
+        await asyncio.sleep(0.01)
+    failed = Outcome(ref=REF, status="failed", run=RUNNING)
+    assert await push_async(failed, xcom)
+    assert begun == ["queued"]
+    answered.set()
+    assert await first
+    assert await second
+    assert begun == ["queued", "in_progress"]
+
+
+async def test_an_airflow_that_offers_no_way_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.execution_time import xcom
+
+    monkeypatch.setattr(xcom, "XCom", object)
+    assert not await push_async(changed(QUEUED), Task())
