@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.exceptions import RunRequestError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def cancel(hook: OpenAIRunHook, ref: RunRef, why: str) -> None:
     :param why: for the log.
     """
     try:
-        run = hook.cancel_run(ref.thread_id, ref.run_id)
+        run = hook.execute_call(calls.cancel_run(ref), ref)
     except RunRequestError as error:
         log_failure(error, ref)
     except Exception:  # a failed cancel must not hide what it was cancelled for
@@ -52,7 +53,7 @@ def cancel_on_worker_kill(get_hook: Callable[[], OpenAIRunHook], ref: RunRef) ->
     :param ref: the run.
     """
     try:
-        get_hook().cancel_run_from_signal_handler(ref, seconds=SECONDS_WHEN_KILLED)
+        get_hook().cancel_run_from_signal_handler(ref, timeout=SECONDS_WHEN_KILLED)
     except RunRequestError as error:
         log_failure(error, ref)
     except Exception:  # the task ends all the same
@@ -72,7 +73,7 @@ async def cancel_on_kill_async(conn_id: str, ref: RunRef, logger: logging.Logger
     hook = await asyncio.to_thread(_new_hook, conn_id)
     try:
         async with asyncio.timeout(SECONDS_IN_THE_TRIGGERER):
-            await hook.acancel_run(ref.thread_id, ref.run_id)
+            await hook.execute_call_async(calls.cancel_run(ref), ref)
     except RunRequestError as error:
         log_failure(error, ref, logger)
     except Exception:  # the task has ended all the same

@@ -31,9 +31,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_openai_run.types.status import RunState, classify_status
-
-_FACTS = ("run_id", "thread_id", "status", "code", "request_id", "http_status")
+_FIELDS = ("api", "run_id", "parent_id", "status", "code", "request_id", "http_status")
 
 
 class OpenAIRunError(Exception):
@@ -41,8 +39,9 @@ class OpenAIRunError(Exception):
     Base of all errors of this provider.
 
     :param message: one sentence that names what happened and the way out.
+    :param api: the API's name, if the error is about a run.
     :param run_id: the run it is about, if it is about one.
-    :param thread_id: its thread; None for the Responses API.
+    :param parent_id: the id of what the run belongs to, such as its thread; None for a run that stands alone.
     :param status: the last status seen of the run; None if none was seen.
     :param code: the API's own error code, such as ``rate_limit_exceeded``.
     :param request_id: the ``x-request-id`` of the API's answer, which OpenAI's support asks for.
@@ -53,8 +52,9 @@ class OpenAIRunError(Exception):
         self,
         message: str,
         *,
+        api: str | None = None,
         run_id: str | None = None,
-        thread_id: str | None = None,
+        parent_id: str | None = None,
         status: str | None = None,
         code: str | None = None,
         request_id: str | None = None,
@@ -62,16 +62,22 @@ class OpenAIRunError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.api = api
         self.run_id = run_id
-        self.thread_id = thread_id
+        self.parent_id = parent_id
         self.status = status
         self.code = code
         self.request_id = request_id
         self.http_status = http_status
 
+    @property
+    def thread_id(self) -> str | None:
+        """The run's thread, under the name that DAG authors pass it by; an alias of ``parent_id``."""
+        return self.parent_id
+
     def to_event(self) -> dict[str, Any]:
-        """Give the error as plain JSON that :func:`error_from_event` reads back."""
-        facts = {name: getattr(self, name) for name in _FACTS}
+        """Return the error as plain JSON that :func:`error_from_event` reads back."""
+        facts = {name: getattr(self, name) for name in _FIELDS}
         return {"type": type(self).__name__, "message": self.message, **facts}
 
 
@@ -155,18 +161,14 @@ class AssistantsApiEndedError(RunRequestError):
     """A thread was asked for at api.openai.com, where the Assistants API ended on 2026-08-26."""
 
 
-_ENDED_ERRORS: dict[RunState, type[RunEndedError]] = {
-    RunState.FAILED: RunFailedError,
-    RunState.CANCELLED: RunCancelledError,
-    RunState.EXPIRED: RunExpiredError,
-    RunState.INCOMPLETE: RunIncompleteError,
-}
-
 _ALL: tuple[type[OpenAIRunError], ...] = (
     OpenAIRunError,
     InvalidRunReferenceError,
     RunEndedError,
-    *_ENDED_ERRORS.values(),
+    RunFailedError,
+    RunCancelledError,
+    RunExpiredError,
+    RunIncompleteError,
     RunRequiresActionError,
     RunWaitTimeoutError,
     ThreadBusyError,
@@ -182,17 +184,15 @@ _ALL: tuple[type[OpenAIRunError], ...] = (
 _BY_NAME = {error.__name__: error for error in _ALL}
 
 
-def ended_error_for(status: str | None) -> type[RunEndedError]:
-    """Give the error class for a run that ended as ``status``."""
-    return _ENDED_ERRORS.get(classify_status(status), RunEndedError)
-
-
 def error_from_event(event: dict[str, Any]) -> OpenAIRunError:
     """
-    Build the error that :meth:`OpenAIRunError.to_event` described.
+    Return the error that :meth:`OpenAIRunError.to_event` described.
 
-    :param event: its JSON; a type this version does not know comes back as :class:`OpenAIRunError`, and keys
-        it does not know are left out, so that a triggerer may be newer or older than the worker.
+    :param event: its JSON; a type this version does not know becomes :class:`OpenAIRunError`, and keys
+        it does not know are ignored, so that a triggerer may be newer or older than the worker.
     """
     error = _BY_NAME.get(str(event.get("type")), OpenAIRunError)
-    return error(str(event.get("message")), **{name: event.get(name) for name in _FACTS})
+    fields = {name: event.get(name) for name in _FIELDS}
+    # Version 0.1.0 called it thread_id.
+    fields["parent_id"] = event.get("parent_id", event.get("thread_id"))
+    return error(str(event.get("message")), **fields)

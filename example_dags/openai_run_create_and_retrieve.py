@@ -42,7 +42,7 @@ def openai_run_create_and_retrieve() -> None:
         thread = {"messages": [{"role": "user", "content": asked["question"]}]}
         options = {"model": asked["model"]} if asked["model"] else {}
         run = OpenAIRunHook().create_run(
-            None, asked["assistant_id"], thread=thread, metadata=asked["metadata"], **options
+            assistant_id=asked["assistant_id"], thread=thread, metadata=asked["metadata"], **options
         )
         return {"thread_id": run.thread_id, "run_id": run.id}
 

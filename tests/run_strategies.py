@@ -7,6 +7,7 @@ import json
 from hypothesis import strategies as st
 
 from airflow_provider_openai_run.types.run import Run, RunError, RunStep, Usage
+from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import STATUSES
 from tests.json_strategies import json_objects, json_values
 
@@ -16,6 +17,10 @@ REFUSED_CHARACTERS = "/\\?#% \t\n\r\x00\x1f\x7f\x85\x9f\xa0\u2028\u3000"
 good_ids = st.text(
     st.characters(categories=("L", "M", "N", "P", "S"), exclude_characters=REFUSED_CHARACTERS), min_size=1
 ).filter(lambda text: ".." not in text and text not in {".", "None"})
+
+refs = st.builds(RunRef, st.just("responses"), good_ids) | st.builds(
+    RunRef, st.just("assistants"), good_ids, good_ids
+)
 
 counts = st.none() | st.integers()
 usages = st.none() | st.builds(

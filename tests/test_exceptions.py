@@ -19,9 +19,9 @@ from airflow_provider_openai_run.exceptions import (
     RunFailedError,
     RunIncompleteError,
     RunRequestError,
-    ended_error_for,
     error_from_event,
 )
+from airflow_provider_openai_run.types.outcome import ended_error_for
 from tests.json_strategies import json_values, quick
 
 FACTS: dict[str, Any] = {

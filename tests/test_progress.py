@@ -19,7 +19,7 @@ from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.json_strategies import json_values
 
 AT = 1_795_000_000.0
-REF = RunRef("run_1", "thread_1")
+REF = RunRef("assistants", "run_1", "thread_1")
 QUEUED = Run(id="run_1", thread_id="thread_1", model="gpt-5.2", status="queued", instructions="Top secret.")
 RUNNING = Run(id="run_1", thread_id="thread_1", model="gpt-5.2", status="in_progress")
 

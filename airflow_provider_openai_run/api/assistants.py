@@ -7,7 +7,9 @@ Azure AI Foundry and self-hosted servers speak it.
 
 from __future__ import annotations
 
-from airflow_provider_openai_run.api.base import Request
+from typing import Any
+
+from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
 from airflow_provider_openai_run.api.parsing import (
     dict_or_none,
     error_of,
@@ -19,42 +21,50 @@ from airflow_provider_openai_run.api.parsing import (
     usage_of,
 )
 from airflow_provider_openai_run.types.run import Json, Run, RunStep
-from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.run_ref import RunRef, check_id
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 _BETA = {"OpenAI-Beta": "assistants=v2"}
 _PAGE_SIZE = "100"
 
 
-class AssistantsApi:
-    """Requests and readers of the Assistants API."""
+class AssistantsApi(RunApi):
+    """The Assistants API: a run belongs to a thread, and its steps are a list of their own."""
 
-    name = "Assistants"
+    name = "assistants"
+    title = "Assistants API"
+    parent_argument = "thread_id"
+    capabilities = Capabilities(lists_steps=True, lists_runs=True)
+    ended_at_openai = (
+        "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs any more. "
+        "Use the Responses API: pass the id of a response as run_id, without a thread_id; or point the "
+        "connection's host at a server that still serves threads and runs."
+    )
 
     def retrieve(self, ref: RunRef) -> Request:
         """Ask for the run."""
-        return Request("GET", _path(ref), headers=_BETA)
+        return self._request("GET", _path(ref))
 
     def list_steps(self, ref: RunRef, after: str | None) -> Request:
         """Ask for the hundred steps after the one with the id ``after``, oldest first."""
         return self._page(f"{_path(ref)}/steps", after, order="asc")
 
-    def create(self, thread_id: str | None, params: dict[str, Json]) -> Request:
-        """Ask for a new run on a thread, or on a new thread where ``thread_id`` is None."""
-        path = "/threads/runs" if thread_id is None else f"/threads/{RunRef('-', thread_id).thread_id}/runs"
-        return Request("POST", path, body=params, headers=_BETA)
+    def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:
+        """Return the request for a new run on a thread, or on a new thread where ``parent_id`` is None."""
+        path = "/threads/runs" if parent_id is None else f"{_thread_path(parent_id)}/runs"
+        return self._request("POST", path, body=params)
 
     def create_thread(self, params: dict[str, Json]) -> Request:
         """Ask for a new thread, which costs nothing."""
-        return Request("POST", "/threads", body=params, headers=_BETA)
+        return self._request("POST", "/threads", body=params)
 
-    def list_runs(self, thread_id: str, after: str | None) -> Request:
-        """Ask for the hundred runs of a thread before the one with the id ``after``, newest first."""
-        return self._page(f"/threads/{RunRef('-', thread_id).thread_id}/runs", after, order="desc")
+    def list_runs(self, parent_id: str, after: str | None) -> Request:
+        """Return the request for the hundred runs of a thread before ``after``, newest first."""
+        return self._page(f"{_thread_path(parent_id)}/runs", after, order="desc")
 
     def list_messages(self, ref: RunRef, after: str | None) -> Request:
         """Ask for a hundred messages of the run's thread, oldest first; servers may not heed ``run_id``."""
-        request = self._page(f"/threads/{ref.thread_id}/messages", after, order="asc")
+        request = self._page(f"{_thread_path(ref.parent_id)}/messages", after, order="asc")
         request.query["run_id"] = ref.run_id
         return request
 
@@ -62,7 +72,10 @@ class AssistantsApi:
         query = {"limit": _PAGE_SIZE, "order": order}
         if after is not None:
             query["after"] = after
-        return Request("GET", path, query=query, headers=_BETA, answer_key="data")
+        return self._request("GET", path, query=query, answer_key="data")
+
+    def _request(self, method: str, path: str, **more: Any) -> Request:
+        return Request(method, path, headers=_BETA, ended_at_openai=self.ended_at_openai, **more)
 
     def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
         """Hand over ``[{"tool_call_id": …, "output": …}]``, and ``tool_approvals`` of ``params``."""
@@ -71,16 +84,17 @@ class AssistantsApi:
             if params.get("tool_approvals") and not outputs
             else {**params, "tool_outputs": outputs}
         )
-        return Request("POST", f"{_path(ref)}/submit_tool_outputs", body=body, headers=_BETA)
+        return self._request("POST", f"{_path(ref)}/submit_tool_outputs", body=body)
 
     def cancel(self, ref: RunRef) -> Request:
         """Ask for the run's end; the run is ``cancelling`` at first."""
-        return Request("POST", f"{_path(ref)}/cancel", headers=_BETA)
+        return self._request("POST", f"{_path(ref)}/cancel")
 
     def read_run(self, body: dict[str, Json]) -> Run:
         """Read a run object; its steps are a list of their own."""
         return Run(
             id=str(text_or_none(body["id"])),
+            api=self.name,
             thread_id=text_or_none(body.get("thread_id")),
             assistant_id=text_or_none(body.get("assistant_id")),
             model=text_or_none(body.get("model")),
@@ -119,24 +133,27 @@ class AssistantsApi:
             last_error=error_of(body.get("last_error")),
         )
 
+    def required_action_of(self, steps: list[dict[str, Json]]) -> dict[str, Json] | None:
+        """
+        Give the required action that stands only in the steps: some servers leave it out of the run.
 
-def required_action_of(steps: list[dict[str, Json]]) -> dict[str, Json] | None:
-    """
-    Give the required action that stands only in the steps: some servers leave it out of the run.
-
-    :param steps: the raw steps of a run whose status is ``requires_action``.
-    :return: the function calls without an output, in the shape of the API's ``required_action``; None if
-        there are none.
-    """
-    calls = []
-    for step in steps:
-        details = step.get("step_details")
-        if classify_status(text_or_none(step.get("status"))) is RunState.ACTIVE and isinstance(details, dict):
-            calls += [call for call in list_or_none(details.get("tool_calls")) or () if _is_pending(call)]
-    pending = [{**call, "function": _without_output(call["function"])} for call in calls]
-    return (
-        {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": pending}} if pending else None
-    )
+        :param steps: the raw steps of a run whose status is ``requires_action``.
+        :return: the function calls without an output, in the shape of the API's ``required_action``; None if
+            there are none.
+        """
+        calls = []
+        for step in steps:
+            details = step.get("step_details")
+            if classify_status(text_or_none(step.get("status"))) is RunState.ACTIVE and isinstance(
+                details, dict
+            ):
+                calls += [call for call in list_or_none(details.get("tool_calls")) or () if _is_pending(call)]
+        pending = [{**call, "function": _without_output(call["function"])} for call in calls]
+        return (
+            {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": pending}}
+            if pending
+            else None
+        )
 
 
 def _is_pending(call: Json) -> bool:
@@ -149,7 +166,12 @@ def _without_output(function: dict[str, Json]) -> dict[str, Json]:
 
 
 def _path(ref: RunRef) -> str:
-    return f"/threads/{ref.thread_id}/runs/{ref.run_id}"
+    return f"{_thread_path(ref.parent_id)}/runs/{ref.run_id}"
+
+
+def _thread_path(thread_id: str | None) -> str:
+    check_id("thread_id", thread_id)
+    return f"/threads/{thread_id}"
 
 
 def _file_ids(body: dict[str, Json]) -> list[str]:

@@ -1,9 +1,11 @@
-"""What all API modules have in common: the request they make, and the shape they have."""
+"""What every API has: the requests it takes, how its answers are read, and what it is capable of."""
 
 from __future__ import annotations
 
+import dataclasses
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run import Json, Run, RunStep
@@ -13,14 +15,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    What to send.
+    A request to send.
 
     :param method: ``GET`` or ``POST``.
     :param path: below the connection's base URL, with a leading slash.
     :param query: query parameters beside those of the connection.
     :param body: the JSON to send; None sends none.
     :param headers: headers beside those of the connection.
-    :param answer_key: a key that the JSON object of a good answer has.
+    :param answer_key: a key that the JSON object of a successful response has.
+    :param ended_at_openai: if OpenAI has ended the API: a sentence that says so and what to do instead.
     """
 
     method: str
@@ -29,31 +32,92 @@ class Request:
     body: dict[str, Json] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     answer_key: str = "id"
+    ended_at_openai: str | None = None
 
 
-class RunApi(Protocol):
-    """What each API module offers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """
+    What an API can do; code outside this package asks for these and never for an API by its name.
 
+    :param lists_steps: whether steps are a list of their own, read page by page; else they come with the run.
+    :param lists_runs: whether the runs of a parent can be listed, so that a run can be found again and its
+        end be noticed without knowing its id.
+    :param answers_in_successor: whether tool outputs go into a new run that follows the one that asked, which
+        has then completed; else the same run resumes.
+    """
+
+    lists_steps: bool = False
+    lists_runs: bool = False
+    answers_in_successor: bool = False
+
+
+class RunApi(ABC):
+    """
+    One API that has runs: what to send to it, and how to read what it answers. No I/O.
+
+    Adding an API takes a module with a subclass, and a line in
+    :mod:`airflow_provider_openai_run.api.registry`.
+    """
+
+    #: The name that triggers, events and XComs carry.
+    name: ClassVar[str]
     #: What people call the API.
-    name: str
+    title: ClassVar[str]
+    #: The argument by which DAG authors name what a run belongs to, such as ``thread_id``; None if runs
+    #: stand alone.
+    parent_argument: ClassVar[str | None] = None
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    #: If OpenAI has ended the API: a sentence that says so and what to do instead.
+    ended_at_openai: ClassVar[str | None] = None
 
+    @abstractmethod
     def retrieve(self, ref: RunRef) -> Request:
-        """Ask for the run."""
+        """Return the request for the run."""
 
-    def list_steps(self, ref: RunRef, after: str | None) -> Request | None:
-        """Ask for a page of steps; None where they come with the run."""
-
-    def create(self, thread_id: str | None, params: dict[str, Json]) -> Request:
-        """Ask for a new run."""
-
-    def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
-        """Hand the run what it waits for."""
-
-    def cancel(self, ref: RunRef) -> Request:
-        """Ask for the run's end."""
-
+    @abstractmethod
     def read_run(self, body: dict[str, Json]) -> Run:
-        """Read a run; its steps too where they come with it."""
+        """Return the run that a response body describes, with its steps where they come with it."""
 
     def read_step(self, body: dict[str, Json]) -> RunStep:
-        """Read a step."""
+        """Return the step that a JSON object describes."""
+        raise NotImplementedError(f"the {self.title} has no steps")
+
+    def list_steps(self, ref: RunRef, after: str | None) -> Request:
+        """Return the request for the page of steps after the one with the id ``after``, oldest first."""
+        raise NotImplementedError(f"the {self.title} has no list of steps")
+
+    def list_runs(self, parent_id: str, after: str | None) -> Request:
+        """Return the request for the page of runs before the one with the id ``after``, newest first."""
+        raise NotImplementedError(f"the {self.title} does not list runs")
+
+    def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:
+        """Return the request that creates a run."""
+        raise NotImplementedError(f"the {self.title} creates no runs here")
+
+    def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
+        """Return the request that submits tool outputs to the run."""
+        raise NotImplementedError(f"the {self.title} takes no tool outputs")
+
+    def cancel(self, ref: RunRef) -> Request:
+        """Return the request that cancels the run."""
+        raise NotImplementedError(f"the {self.title} cancels no runs")
+
+    def required_action_of(self, steps: list[dict[str, Json]]) -> dict[str, Json] | None:  # noqa: ARG002
+        """Return the required action that stands only in the steps; None if there is none."""
+        return None
+
+    def console_url(self, ref: RunRef) -> str | None:  # noqa: ARG002 - for subclasses
+        """Return the run's page at platform.openai.com; None if it has none."""
+        return None
+
+    def with_ref(self, run: Run, ref: RunRef) -> Run:
+        """
+        Return the run under the ids it was asked for by.
+
+        Some servers leave out the parent's id, and some gateways give a run another id each time.
+        """
+        ids = {"id": ref.run_id}
+        if self.parent_argument is not None and ref.parent_id is not None:
+            ids[self.parent_argument] = ref.parent_id
+        return dataclasses.replace(run, **ids)  # type: ignore[arg-type]  # the names of Run's own fields

@@ -1,8 +1,8 @@
-"""What it takes to do one thing with a run: which requests, in which order.
+"""Which requests one operation on a run takes, in which order.
 
-Each operation is a generator that yields :class:`~airflow_provider_openai_run.api.Request`, is sent the JSON
-object of the answer (or has the error thrown in), and returns its result. So the sync and the async hook
-share everything but the await.
+Each call is a generator that yields :class:`~airflow_provider_openai_run.api.base.Request`, is sent the JSON
+object of the response (or has the error thrown in), and returns its result. :func:`execute_call` drives it, so
+the sync and the async hook share everything but the await.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TypeAlias, TypeVar
 
-from airflow_provider_openai_run.api.assistants import AssistantsApi, required_action_of
+from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.parsing import list_or_none, moment
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import api_of
+from airflow_provider_openai_run.api.responses import ResponsesApi
+from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.types.run import Json, Run, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import RunState
@@ -27,10 +29,47 @@ T = TypeVar("T")
 ApiCall: TypeAlias = Generator[Request, dict[str, Json], T]
 
 #: Where the reading of steps ends at the latest, in pages of a hundred.
-MOST_PAGES = 1000
+MAX_PAGES = 1000
 
-#: The run that a task has made is among the latest of its thread.
-_MOST_PAGES_OF_RUNS = 5
+#: The run that a task has created is among the latest of its thread.
+_MAX_PAGES_OF_RUNS = 5
+
+
+async def execute_call_async(call: ApiCall[T], send: Callable[[Request], Awaitable[dict[str, Json]]]) -> T:
+    """
+    Carry out a call, and return its result.
+
+    :param call: the call.
+    :param send: sends one request and returns the JSON object of the response.
+    :raises RunRequestError: what ``send`` raises, unless the call handles it.
+    """
+    try:
+        request = next(call)
+        while True:
+            try:
+                body = await send(request)
+            except RunRequestError as error:
+                request = call.throw(error)
+            else:
+                request = call.send(body)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def execute_call(call: ApiCall[T], send: Callable[[Request], dict[str, Json]]) -> T:
+    """Carry out a call with a blocking ``send``; see :func:`execute_call_async`."""
+
+    async def send_at_once(request: Request) -> dict[str, Json]:
+        return send(request)
+
+    # It awaits nothing that suspends, so its first step is its last.
+    try:
+        execute_call_async(call, send_at_once).send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise RuntimeError("a blocking send cannot suspend")
 
 
 def get_run(ref: RunRef, *, include_steps: bool = True, include_raw: bool = False) -> ApiCall[Run]:
@@ -38,38 +77,36 @@ def get_run(ref: RunRef, *, include_steps: bool = True, include_raw: bool = Fals
     Retrieve a run.
 
     :param ref: the run.
-    :param include_steps: whether to read its steps, all of them; without, ``Run.steps`` is None.
+    :param include_steps: whether to read all its steps; else ``Run.steps`` is None.
     :param include_raw: whether to keep the API's JSON as ``Run.raw``.
     """
-    api = api_for(ref.thread_id)
+    api = api_of(ref)
     body = yield api.retrieve(ref)
-    run = api.read_run(body)
-    if run.thread_id is None:
-        run = dataclasses.replace(run, thread_id=ref.thread_id)
+    run = api.with_ref(api.read_run(body), ref)
     if not include_steps:
         run = dataclasses.replace(run, steps=None)
-    elif run.steps is None:
+    elif api.capabilities.lists_steps:
         run = yield from _with_steps(run, ref)
     return dataclasses.replace(run, raw=body) if include_raw else run
 
 
 def _with_steps(run: Run, ref: RunRef) -> ApiCall[Run]:
-    api = api_for(ref.thread_id)
+    api = api_of(ref)
     raw_steps = yield from list_raw_steps(ref)
     run = dataclasses.replace(run, steps=tuple(api.read_step(step) for step in raw_steps))
     if run.state is RunState.NEEDS_ACTION and run.required_action is None:
-        run = dataclasses.replace(run, required_action=required_action_of(raw_steps))
+        run = dataclasses.replace(run, required_action=api.required_action_of(raw_steps))
     return run
 
 
 def list_steps(ref: RunRef) -> ApiCall[tuple[RunStep, ...]]:
     """
-    Read the steps of a run, all of them, oldest first.
+    Read all steps of a run, oldest first.
 
     :param ref: the run.
     """
-    api = api_for(ref.thread_id)
-    if api.list_steps(ref, None) is None:
+    api = api_of(ref)
+    if not api.capabilities.lists_steps:
         run = yield from get_run(ref)
         return run.steps or ()
     raw_steps = yield from list_raw_steps(ref)
@@ -78,41 +115,33 @@ def list_steps(ref: RunRef) -> ApiCall[tuple[RunStep, ...]]:
 
 def list_raw_steps(ref: RunRef) -> ApiCall[list[dict[str, Json]]]:
     """
-    Read the steps of a run as the API sends them, all pages, oldest first, each step once.
+    Read the steps of a run as the API sends them: all pages, oldest first, each step once.
 
-    The reading ends, with a warning, at a cursor that does not move and at a page that brings nothing new
-    though it says there is more, so that no server can keep it going for ever.
+    Reading ends, with a warning, at a cursor that does not move and at a page that adds nothing although it
+    says there is more, so that no server can keep it going for ever.
 
     :param ref: the run.
     """
-    if api_for(ref.thread_id).list_steps(ref, None) is None:
+    api = api_of(ref)
+    if not api.capabilities.lists_steps:
         return []
-    ask = functools.partial(_steps_page, ref)
-    return _oldest_first((yield from _list_raw(f"steps of {ref}", ask)))
-
-
-def _steps_page(ref: RunRef, after: str | None) -> Request:
-    request = api_for(ref.thread_id).list_steps(ref, after)
-    if request is None:
-        msg = "this API has no list of steps"
-        raise TypeError(msg)
-    return request
+    return _oldest_first((yield from _list_raw(f"steps of {ref}", functools.partial(api.list_steps, ref))))
 
 
 def _list_raw(
-    what: str, ask: Callable[[str | None], Request], most_pages: int = MOST_PAGES
+    what: str, request_page: Callable[[str | None], Request], max_pages: int = MAX_PAGES
 ) -> ApiCall[list[dict[str, Json]]]:
     """
-    Read a list, all pages, each of its items once.
+    Read all pages of a list, each of its items once.
 
-    :param what: what is in it, for the warnings.
-    :param ask: gives the request for the page after an id.
-    :param most_pages: where to stop.
+    :param what: what it lists, for the warnings.
+    :param request_page: returns the request for the page after an id.
+    :param max_pages: where to stop.
     """
     items: dict[str, dict[str, Json]] = {}
     after: str | None = None
-    for _page in range(most_pages):
-        body = yield ask(after)
+    for _page in range(max_pages):
+        body = yield request_page(after)
         data = [item for item in list_or_none(body.get("data")) or () if isinstance(item, dict)]
         known = len(items)
         for item in data:
@@ -121,16 +150,16 @@ def _list_raw(
         if not body.get("has_more") or not data:
             break
         if last is None or last == after or len(items) == known:
-            log.warning("The list of %s says it has more after %s but does not move on", what, last)
+            log.warning("The list of %s says it has more after %s but does not advance", what, last)
             break
         after = str(last)
     else:
-        log.warning("Stopped reading the %s after %d pages", what, most_pages)
+        log.warning("Stopped reading the %s after %d pages", what, max_pages)
     return list(items.values())
 
 
 def _oldest_first(steps: list[dict[str, Json]]) -> list[dict[str, Json]]:
-    """Turn the list round where a server ignored ``order=asc``."""
+    """Return the list in order where a server ignored ``order=asc``."""
     times = [time for step in steps if (time := moment(step.get("created_at"))) is not None]
     return steps[::-1] if times and times[0] > times[-1] else steps
 
@@ -141,9 +170,9 @@ def create_run(
     """
     Create a run on a thread, or a thread and a run at once.
 
-    :param thread_id: the thread; None makes a new one of ``params["thread"]``.
+    :param thread_id: the thread; None creates one from ``params["thread"]``.
     :param params: the parameters of https://platform.openai.com/docs/api-reference/runs/createRun.
-    :param idempotency_key: sent as ``Idempotency-Key``: a server that heeds it makes no second run for it.
+    :param idempotency_key: sent as ``Idempotency-Key``: a server that honours it creates no second run for it.
     """
     api = AssistantsApi()
     body = yield _with_key(api.create(thread_id, params), idempotency_key)
@@ -152,7 +181,7 @@ def create_run(
 
 def create_thread(params: dict[str, Json]) -> ApiCall[str]:
     """
-    Create a thread, and give its id.
+    Create a thread, and return its id.
 
     :param params: the parameters of https://platform.openai.com/docs/api-reference/threads/createThread.
     """
@@ -160,16 +189,17 @@ def create_thread(params: dict[str, Json]) -> ApiCall[str]:
     return str(body["id"])
 
 
-def list_runs(thread_id: str) -> ApiCall[list[Run]]:
+def list_runs(api: str, parent_id: str) -> ApiCall[list[Run]]:
     """
-    List the latest runs of a thread, newest first, without their steps.
+    List the latest runs of a parent, newest first, without their steps.
 
-    :param thread_id: the thread.
+    :param api: the name of an API that lists runs.
+    :param parent_id: what they belong to, such as a thread.
     """
-    api = AssistantsApi()
-    ask = functools.partial(api.list_runs, thread_id)
-    raw = yield from _list_raw(f"runs of {thread_id}", ask, _MOST_PAGES_OF_RUNS)
-    runs = [api.read_run(run) for run in raw if run.get("id")]
+    chosen = api_of(RunRef(api, "-", parent_id))
+    request_page = functools.partial(chosen.list_runs, parent_id)
+    raw = yield from _list_raw(f"runs of {parent_id}", request_page, _MAX_PAGES_OF_RUNS)
+    runs = [chosen.read_run(run) for run in raw if run.get("id")]
     return sorted(runs, key=lambda run: run.created_at or 0, reverse=True)
 
 
@@ -179,19 +209,19 @@ def list_messages(ref: RunRef) -> ApiCall[list[dict[str, Json]]]:
 
     :param ref: the run.
     """
-    ask = functools.partial(AssistantsApi().list_messages, ref)
-    raw = yield from _list_raw(f"messages of {ref}", ask)
+    request_page = functools.partial(AssistantsApi().list_messages, ref)
+    raw = yield from _list_raw(f"messages of {ref}", request_page)
     return [message for message in raw if message.get("run_id") == ref.run_id]
 
 
 def create_response(params: dict[str, Json], idempotency_key: str | None = None) -> ApiCall[Run]:
     """
-    Create a response, in the background unless told otherwise.
+    Create a response, in the background and stored unless ``params`` says otherwise.
 
     :param params: the parameters of https://platform.openai.com/docs/api-reference/responses/create.
     :param idempotency_key: as for :func:`create_run`.
     """
-    api = api_for(None)
+    api = ResponsesApi()
     body = yield _with_key(api.create(None, params), idempotency_key)
     return api.read_run(body)
 
@@ -204,24 +234,24 @@ def _with_key(request: Request, idempotency_key: str | None) -> Request:
 
 def submit_tool_outputs(ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> ApiCall[Run]:
     """
-    Hand a run the outputs it waits for.
+    Submit the tool outputs that a run waits for.
 
     :param ref: the run.
     :param outputs: ``[{"tool_call_id": …, "output": …}]``.
     :param params: further parameters of the request.
-    :return: the run; for the Responses API the new response that follows.
+    :return: the run; for an API whose outputs go into a successor, the new run that follows.
     """
-    api = api_for(ref.thread_id)
+    api = api_of(ref)
     body = yield api.submit_tool_outputs(ref, outputs, params)
     return api.read_run(body)
 
 
 def cancel_run(ref: RunRef) -> ApiCall[Run]:
     """
-    Ask for the end of a run.
+    Cancel a run.
 
     :param ref: the run.
     """
-    api = api_for(ref.thread_id)
+    api = api_of(ref)
     body = yield api.cancel(ref)
     return api.read_run(body)

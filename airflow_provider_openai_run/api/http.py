@@ -22,26 +22,19 @@ from airflow_provider_openai_run.exceptions import (
     RunNotFoundError,
     RunRequestError,
 )
+from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.types.run import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 _PASSING = frozenset({408, 409, 425, 429})
-_SECRET = re.compile(
-    r"(?i)(?<![a-z0-9])(?:sk|sess|org|proj)-[\w*.-]{4,}|(?<=bearer)[\s:]+\S+|(?<=api key provided:)\s*\S+"
-)
-_LONGEST_MESSAGE = 500
 #: Longer than "Bearer".
 _SHORTEST_SECRET = 7
 _LONGEST_PAUSE = 3600.0
-_ASSISTANTS_ENDED = (
-    "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs any more. "
-    "Use the Responses API: give the id of a response as run_id, without a thread_id; or point the "
-    "connection's host at a server that still speaks threads and runs."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +104,28 @@ def _retry_after(text: str | None, now: float) -> float | None:
 
 
 def parse_or_raise(
-    answer: ApiResponse, ref: RunRef | None, *, key: str = "id", now: float, base_url: str = ""
+    answer: ApiResponse, request: Request, ref: RunRef | None, *, now: float, base_url: str = ""
 ) -> dict[str, Json]:
     """
     Give the JSON object that an answer holds.
 
     :param answer: the API's answer.
+    :param request: the request it answers.
     :param ref: the run that was asked about; None while it has no id yet.
-    :param key: a key the object must have: a run has an ``id``, a list has ``data``.
     :param now: epoch seconds.
     :param base_url: where it was asked.
     :raises RunRequestError: with ``is_retryable`` where asking again may help: for 408, 409, 425, 429, 5xx, and
         for a body that is not the object it should be.
     """
     if answer.http_status >= HTTPStatus.BAD_REQUEST:
-        raise _refusal(answer, ref, now, base_url)
+        raise _refusal(answer, request, ref, now, base_url)
     try:
         body = _parsed(answer.body)
     except ValueError:
         raise _malformed(answer, ref, "no valid JSON") from None
     if not isinstance(body, dict):
         raise _malformed(answer, ref, f"a JSON {type(body).__name__} where an object was due")
+    key = request.answer_key
     held = body.get(key)
     is_there = isinstance(held, list) if key == "data" else isinstance(held, str | int) and bool(held)
     if not is_there:
@@ -140,7 +134,9 @@ def parse_or_raise(
     return body
 
 
-def _refusal(answer: ApiResponse, ref: RunRef | None, now: float, base_url: str) -> RunRequestError:
+def _refusal(
+    answer: ApiResponse, request: Request, ref: RunRef | None, now: float, base_url: str
+) -> RunRequestError:
     code, said = _code_and_message(answer)
     status = answer.http_status
     facts = {
@@ -155,8 +151,8 @@ def _refusal(answer: ApiResponse, ref: RunRef | None, now: float, base_url: str)
         return RunAuthenticationError(f"{told}. {way_out}", **facts)
     if status != HTTPStatus.NOT_FOUND:
         return RunRequestError(told, **facts)
-    if (ref is None or ref.thread_id) and is_openai(base_url):
-        return AssistantsApiEndedError(f"{_ASSISTANTS_ENDED} {told}", **facts)
+    if request.ended_at_openai is not None and is_openai(base_url):
+        return AssistantsApiEndedError(f"{request.ended_at_openai} {told}", **facts)
     return RunNotFoundError(f"{told}. Check run_id, thread_id and the connection's host.", **facts)
 
 
@@ -168,7 +164,7 @@ def _malformed(answer: ApiResponse, ref: RunRef | None, what: str) -> RunRequest
 
 
 def _facts(answer: ApiResponse, ref: RunRef | None) -> dict[str, Json]:
-    about = {"run_id": ref.run_id, "thread_id": ref.thread_id} if ref else {}
+    about = ref.ids if ref else {}
     return {**about, "http_status": answer.http_status, "request_id": answer.request_id}
 
 
@@ -189,8 +185,12 @@ def _code_and_message(answer: ApiResponse) -> tuple[str | None, str]:
         said = error.get("message") or code
     else:
         said = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
-    told = redact(str(said or _phrase(answer.http_status)), answer.sent)
-    return (redact(str(code), answer.sent) if code else None), told
+    told = redact(str(said or _phrase(answer.http_status)), _secrets(answer))
+    return (redact(str(code), _secrets(answer)) if code else None), told
+
+
+def _secrets(answer: ApiResponse) -> list[str]:
+    return answer.sent.secrets if answer.sent else []
 
 
 def _parsed(body: bytes) -> Json:
@@ -213,16 +213,3 @@ def _phrase(http_status: int) -> str:
         return HTTPStatus(http_status).phrase
     except ValueError:
         return "an unknown status"
-
-
-def redact(text: str, sent: SentRequest | None = None) -> str:
-    """
-    Give an API's sentence with keys masked, and no longer than 500 characters.
-
-    :param text: the sentence.
-    :param sent: the request it answers, whose credentials are masked however they look.
-    """
-    for secret in sent.secrets if sent else ():
-        text = text.replace(secret, "***")
-    masked = _SECRET.sub("***", text)
-    return masked if len(masked) <= _LONGEST_MESSAGE else f"{masked[:_LONGEST_MESSAGE]}…"

@@ -1,25 +1,116 @@
-"""The wire, without I/O: what to ask each API for, and what its answers mean.
-
-One module per API, each with a class of the shape of :class:`RunApi`. Adding an API is adding a module and a
-line in :func:`api_for`.
-"""
+"""The APIs that have runs, by name, and the way from a DAG author's words to a run of one of them."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_provider_openai_run.api.assistants import AssistantsApi
-from airflow_provider_openai_run.api.base import Request, RunApi
 from airflow_provider_openai_run.api.responses import ResponsesApi
+from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
+from airflow_provider_openai_run.types.run_ref import RunRef, check_id
 
-__all__ = ["Request", "RunApi", "api_for"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-_ASSISTANTS = AssistantsApi()
-_RESPONSES = ResponsesApi()
+    from airflow_provider_openai_run.api.base import RunApi
+    from airflow_provider_openai_run.types.run import Json, Run
+
+#: The API of a run that is named by its ``run_id`` alone.
+_DEFAULT = ResponsesApi()
+
+#: All APIs, by name. To add one, add it here.
+APIS: dict[str, RunApi] = {api.name: api for api in (_DEFAULT, AssistantsApi())}
 
 
-def api_for(thread_id: str | None) -> RunApi:
+def get_api(name: str) -> RunApi:
     """
-    Give the API that a run belongs to.
+    Return an API by its name.
 
-    :param thread_id: a thread means the Assistants API, None the Responses API; ids themselves say nothing.
+    :param name: a key of :data:`APIS`.
+    :raises InvalidRunReferenceError: for any other name, listing those there are.
     """
-    return _RESPONSES if thread_id is None else _ASSISTANTS
+    try:
+        return APIS[name]
+    except (KeyError, TypeError):
+        known = ", ".join(map(repr, APIS))
+        raise InvalidRunReferenceError(f"api must be one of {known}, not {name!r}") from None
+
+
+def api_of(ref: RunRef) -> RunApi:
+    """Return the API that a run belongs to."""
+    return get_api(ref.api)
+
+
+def run_ref(
+    run_id: str, *, api: str | None = None, parent_id: str | None = None, **parents: str | None
+) -> RunRef:
+    """
+    Return the reference to a run, from the words that DAG authors and stored values use.
+
+    :param run_id: the run's id.
+    :param api: the API's name; None chooses it by the parent that is named: ``thread_id`` means a run of a
+        thread, ``run_id`` alone a response. Ids themselves say nothing.
+    :param parent_id: the id of what the run belongs to, where ``api`` is given.
+    :param parents: the same id by an API's own argument, such as ``thread_id="thread_1"``; None counts as not
+        given.
+    :raises InvalidRunReferenceError: for an id no request can be made of, an unknown API, or a parent that
+        is missing or does not belong to the API.
+    """
+    given = {name: value for name, value in parents.items() if value is not None}
+    chosen = _choose_api(given) if api is None else get_api(api)
+    argument = chosen.parent_argument
+    parent = given.pop(argument, parent_id) if argument else parent_id
+    if given or (parent is not None and argument is None):
+        name = next(iter(given), "parent_id")
+        raise InvalidRunReferenceError(
+            f"{name} is set, but runs of the {chosen.title} (api={chosen.name!r}) have no {name}; leave it out"
+        )
+    if argument is not None and parent is None:
+        raise InvalidRunReferenceError(
+            f"{argument} is missing: runs of the {chosen.title} (api={chosen.name!r}) need it"
+        )
+    check_id("run_id", run_id)
+    if argument is not None:
+        check_id(argument, parent)
+    return RunRef(chosen.name, run_id, parent)
+
+
+def ref_from_json(value: Mapping[str, Json]) -> RunRef:
+    """
+    Return the reference that stored JSON names: what ``RunRef.ids`` returned, or the older form without ``api``.
+
+    :param value: an event, an XCom or trigger arguments; further keys are ignored.
+    """
+    api, parent_id = value.get("api"), value.get("parent_id")
+    if api is None:
+        return run_ref(value["run_id"], thread_id=value.get("thread_id"))
+    return run_ref(value["run_id"], api=api, parent_id=parent_id)
+
+
+def ref_of(run: Run) -> RunRef:
+    """Return the reference to a run that was retrieved or created."""
+    if run.api is None:
+        return run_ref(run.id, thread_id=run.thread_id)
+    argument = get_api(run.api).parent_argument
+    return run_ref(run.id, api=run.api, parent_id=getattr(run, argument) if argument else None)
+
+
+def author_ids(ref: RunRef) -> dict[str, str | None]:
+    """
+    Return a reference in the words of DAG authors, as the XComs of tasks hold it.
+
+    ``run_id``, ``thread_id`` and ``api`` are always there; ``thread_id`` is None where the API has none.
+    """
+    argument = api_of(ref).parent_argument
+    ids = {"run_id": ref.run_id, "thread_id": None, "api": ref.api}
+    return {**ids, argument: ref.parent_id} if argument else ids
+
+
+def _choose_api(parents: Mapping[str, str | None]) -> RunApi:
+    if not parents:
+        return _DEFAULT
+    for api in APIS.values():
+        if api.parent_argument in parents:
+            return api
+    name = next(iter(parents))
+    raise InvalidRunReferenceError(f"{name} belongs to no API; there are {', '.join(map(repr, APIS))}")

@@ -6,7 +6,9 @@ https://platform.openai.com/docs/guides/background. Its output items are the run
 
 from __future__ import annotations
 
-from airflow_provider_openai_run.api.base import Request
+from urllib.parse import quote
+
+from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
 from airflow_provider_openai_run.api.parsing import (
     dict_or_none,
     error_of,
@@ -29,20 +31,18 @@ _USAGE_NAMES = {
 }
 
 
-class ResponsesApi:
-    """Requests and readers of the Responses API."""
+class ResponsesApi(RunApi):
+    """The Responses API: a response stands alone, and its output items are its steps."""
 
-    name = "Responses"
+    name = "responses"
+    title = "Responses API"
+    capabilities = Capabilities(answers_in_successor=True)
 
     def retrieve(self, ref: RunRef) -> Request:
         """Ask for the response."""
         return Request("GET", f"/responses/{ref.run_id}")
 
-    def list_steps(self, ref: RunRef, after: str | None) -> None:  # noqa: ARG002 - the shape of RunApi
-        """Output items come with the response."""
-        return
-
-    def create(self, thread_id: str | None, params: dict[str, Json]) -> Request:  # noqa: ARG002 - the same
+    def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:  # noqa: ARG002 - it has none
         """Ask for a response, in the background and stored unless ``params`` says otherwise."""
         return Request("POST", "/responses", body={"background": True, "store": True, **params})
 
@@ -55,6 +55,10 @@ class ResponsesApi:
         """Ask for the response's end; only background responses can be cancelled."""
         return Request("POST", f"/responses/{ref.run_id}/cancel")
 
+    def console_url(self, ref: RunRef) -> str:
+        """Return the response's page in OpenAI's logs."""
+        return f"https://platform.openai.com/logs/{quote(ref.run_id, safe='')}"
+
     def read_run(self, body: dict[str, Json]) -> Run:
         """Read a response object, its output items as the steps."""
         items = [item for item in list_or_none(body.get("output")) or () if isinstance(item, dict)]
@@ -62,6 +66,7 @@ class ResponsesApi:
         tools = list_or_none(body.get("tools"))
         return Run(
             id=str(text_or_none(body["id"])),
+            api=self.name,
             model=text_or_none(body.get("model")),
             instructions=body.get("instructions"),
             tools=tools,

@@ -1,4 +1,4 @@
-"""OpenAI clients, made of what a connection says."""
+"""OpenAI clients, built from what a connection says."""
 
 from __future__ import annotations
 
@@ -7,79 +7,74 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
-from airflow_provider_openai_run.api.http import redact
 from airflow_provider_openai_run.connection import azure
 from airflow_provider_openai_run.connection.settings import read
 from airflow_provider_openai_run.connection.transport import InvalidURL
 from airflow_provider_openai_run.exceptions import InvalidConnectionError
+from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_openai_run.connection.settings import ConnectionSettings, Fields
-    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
 T = TypeVar("T")
 
+#: What the OpenAI client takes for workload identity.
+Identity = Any
 
-def connect(hook: OpenAIRunHook) -> OpenAI:
+
+def read_settings(connection: Fields, conn_id: str) -> ConnectionSettings:
     """
-    Make a client of a hook's connection.
+    Return the checked settings of a connection.
 
-    :param hook: it is told what the connection says beside.
-    :raises InvalidConnectionError: for what is wrong with it, as one sentence that names the field.
+    :param connection: Airflow's.
+    :param conn_id: its id, for the error.
+    :raises InvalidConnectionError: one sentence that names the field that is wrong.
     """
-    connection = hook.get_connection(hook.conn_id)
-    hook.settings = settings = _read(connection, hook.conn_id)
-    # Airflow masks its secrets from here on.
-    extra = connection.extra_dejson
-    return _or_invalid(lambda: _new_client(settings, _identity(hook, settings, extra)), hook.conn_id)
+    return _raise_invalid(lambda: read(connection), conn_id)
 
 
-async def aconnect(hook: OpenAIRunHook) -> AsyncOpenAI:
+def build_client(settings: ConnectionSettings, conn_id: str, get_identity: Callable[[], Identity]) -> OpenAI:
     """
-    Make an async client of a hook's connection: in a thread, since its TLS context takes 20 ms.
+    Return a client for a connection.
 
-    :param hook: it is told what the connection says beside.
-    :raises InvalidConnectionError: for what is wrong with it, as one sentence that names the field.
+    :param settings: of the connection.
+    :param conn_id: its id, for the error.
+    :param get_identity: returns the official hook's workload identity; called where the settings ask for it.
+    :raises InvalidConnectionError: one sentence that names what is wrong.
     """
-    connection = await get_async_connection(hook.conn_id, hook=hook)
-    hook.settings = settings = _read(connection, hook.conn_id)
-    extra = await get_async_extra_dejson(connection)
+    return _raise_invalid(lambda: _new_client(settings, _identity(settings, get_identity)), conn_id)
 
-    def make() -> AsyncOpenAI:
-        return _new_async_client(settings, _identity(hook, settings, extra))
 
-    return await asyncio.to_thread(_or_invalid, make, hook.conn_id)
+async def build_async_client(
+    settings: ConnectionSettings, conn_id: str, get_identity: Callable[[], Identity]
+) -> AsyncOpenAI:
+    """Return an async client, built in a thread: its TLS context takes 20 ms; see :func:`build_client`."""
+
+    def build() -> AsyncOpenAI:
+        return _new_async_client(settings, _identity(settings, get_identity))
+
+    return await asyncio.to_thread(_raise_invalid, build, conn_id)
 
 
 @contextmanager
-def another(client: OpenAI, settings: ConnectionSettings | None, *, seconds: float) -> Iterator[OpenAI]:
+def dedicated_client(client: OpenAI, proxy: str | None, *, timeout: float) -> Iterator[OpenAI]:
     """
-    Give a client like the one there is, with connections of its own that no interrupted call has locked.
+    Yield a copy of a client with its own connection pool, which no interrupted call has locked.
 
-    :param client: the one there is.
-    :param settings: what its connection says.
-    :param seconds: how long a request may take.
+    :param client: the client to copy.
+    :param proxy: the URL of the connection's proxy; None leaves it to the environment.
+    :param timeout: how long a request may take, in seconds.
     """
-    with openai.DefaultHttpxClient(proxy=settings.proxy if settings else None) as http_client:
-        yield client.copy(http_client=http_client, max_retries=0, timeout=seconds)
+    with openai.DefaultHttpxClient(proxy=proxy) as http_client:
+        yield client.copy(http_client=http_client, max_retries=0, timeout=timeout)
 
 
-def _read(fields: Fields, conn_id: str) -> ConnectionSettings:
-    return _or_invalid(lambda: read(fields), conn_id)
-
-
-def _identity(
-    hook: OpenAIRunHook, settings: ConnectionSettings, extra: dict[str, Any]
-) -> Mapping[str, Any] | None:
-    if settings.auth_type != "workload_identity":
-        return None
-    identity: Mapping[str, Any] = hook._build_workload_identity(extra)  # noqa: SLF001 - the official hook's own
-    return identity
+def _identity(settings: ConnectionSettings, get_identity: Callable[[], Identity]) -> Mapping[str, Any] | None:
+    return get_identity() if settings.auth_type == "workload_identity" else None
 
 
 def _new_client(settings: ConnectionSettings, identity: Mapping[str, Any] | None) -> OpenAI:
@@ -103,7 +98,7 @@ def _new_async_client(settings: ConnectionSettings, identity: Mapping[str, Any] 
         provider = _token_provider(settings)
 
         async def token() -> str:
-            # It asks the network when the token it has is about to end.
+            # It sends a request when its token is about to expire.
             return await asyncio.to_thread(provider)
 
         arguments["api_key"] = token
@@ -124,9 +119,9 @@ def _token_provider(settings: ConnectionSettings) -> Callable[[], str]:
     )
 
 
-def _or_invalid(make: Callable[[], T], conn_id: str) -> T:
+def _raise_invalid(build: Callable[[], T], conn_id: str) -> T:
     try:
-        return make()
+        return build()
     except (openai.OpenAIError, ValueError, TypeError, ImportError, InvalidURL) as error:
-        told = redact(str(error)).rstrip(".")
-        raise InvalidConnectionError(f"Connection {conn_id!r}: {told}.") from None
+        reason = redact(str(error)).rstrip(".")
+        raise InvalidConnectionError(f"Connection {conn_id!r}: {reason}.") from None

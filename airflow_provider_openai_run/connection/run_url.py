@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_openai_run.api.endpoints import azure_cloud, is_openai
+from airflow_provider_openai_run.api.registry import api_of
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run import Json
@@ -31,7 +32,7 @@ _FOUNDRY = {"azure.com": "https://ai.azure.com/", "azure.us": "https://ai.azure.
 _NAMES = frozenset({"run_id", "thread_id"})
 
 
-def run_link(ref: RunRef, base_url: str, template: str | None = None) -> str | None:
+def run_url(ref: RunRef, base_url: str, template: str | None = None) -> str | None:
     """
     Give the page of a run; None for servers that have none we know.
 
@@ -39,11 +40,11 @@ def run_link(ref: RunRef, base_url: str, template: str | None = None) -> str | N
     :param base_url: where the API is.
     :param template: of the connection, as :func:`checked_template` gave it.
     """
-    run_id, thread_id = (quote(value or "", safe="") for value in (ref.run_id, ref.thread_id))
+    run_id, thread_id = (quote(value or "", safe="") for value in (ref.run_id, ref.parent_id))
     if template is not None:
         return template.format(run_id=run_id, thread_id=thread_id)
     if is_openai(base_url):
-        return None if thread_id else f"https://platform.openai.com/logs/{run_id}"
+        return api_of(ref).console_url(ref)
     return _FOUNDRY.get(azure_cloud(base_url) or "")
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import openai
 from openai import AsyncOpenAI, OpenAI
 
-from airflow_provider_openai_run.api.http import ApiResponse, SentRequest, redact
+from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
 from airflow_provider_openai_run.connection.azure import EntraTokenError
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
+from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,4 +139,4 @@ def _raise_unanswered(error: openai.OpenAIError, ref: RunRef | None) -> NoReturn
 
 
 def _about(ref: RunRef | None) -> dict[str, Any]:
-    return {"run_id": ref.run_id, "thread_id": ref.thread_id} if ref else {}
+    return ref.ids if ref else {}

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
-from airflow_provider_openai_run.api.http import redact
 from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none, strings_of, text_or_none
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError, RunNotFoundError
 from airflow_provider_openai_run.types.outcome import LogMessage
+from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.run import Json, Run
 from airflow_provider_openai_run.types.run_ref import RunRef
 
@@ -190,7 +190,7 @@ def _retrieve_runs(thread_id: str, run_ids: list[str], notes: list[LogMessage]) 
     runs = []
     for run_id in run_ids:
         try:
-            body = yield api.retrieve(RunRef(run_id, thread_id))
+            body = yield api.retrieve(RunRef(api.name, run_id, thread_id))
         except (RunNotFoundError, InvalidRunReferenceError):
             text = f"Run {run_id} of {thread_id}, which had not ended, is not there any more"
             notes.append(LogMessage(logging.WARNING, text))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.http import parse_or_raise
+from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.polling.backoff import PollBackoff
 from airflow_provider_openai_run.triggerer.connection_poller import asker
@@ -155,7 +156,7 @@ class _Listing:
     def __init__(self, key: _Key) -> None:
         _, conn_id, thread_id = key
         self._key = key
-        self._ref = _RunsOf("-", thread_id)
+        self._ref = _RunsOf(AssistantsApi.name, "-", thread_id)
         self._followers: set[FeedReader] = set()
         self._joined = asyncio.Event()
         self._asker = asker(conn_id)
@@ -205,7 +206,7 @@ class _Listing:
 
     async def _look(self) -> tuple[News, object]:
         """Look, and say by what to know that something has changed."""
-        request = AssistantsApi().list_runs(str(self._ref.thread_id), None)
+        request = api_of(self._ref).list_runs(str(self._ref.parent_id), None)
         try:
             body = await _ask(self._asker, request, self._ref)
         except RunRequestError as error:
@@ -237,7 +238,7 @@ class _RunsOf(RunRef):
     """The runs of a thread, as they are spoken of in errors."""
 
     def __str__(self) -> str:
-        return f"the runs of thread {self.thread_id}"
+        return f"the runs of thread {self.parent_id}"
 
 
 def _key(request: Request) -> str:
@@ -247,4 +248,4 @@ def _key(request: Request) -> str:
 async def _ask(asking: AdHocRequests, request: Request, ref: RunRef) -> dict[str, Json]:
     answer = await asking.ask(request, ref)
     now = time.time()
-    return parse_or_raise(answer, ref, key=request.answer_key, now=now, base_url=asking.base_url)
+    return parse_or_raise(answer, request, ref, now=now, base_url=asking.base_url)

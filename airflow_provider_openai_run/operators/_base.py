@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
+from airflow_provider_openai_run.api.registry import ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
 from airflow_provider_openai_run.polling.options import PollOptions
-from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
     from airflow_provider_openai_run.types.outcome import Outcome
+    from airflow_provider_openai_run.types.run_ref import RunRef
 
 #: How much later than the trigger's own deadline Airflow ends a deferral, so that the trigger's message comes
 #: first.
@@ -37,6 +38,7 @@ class BaseRunOperator(BaseOperator):
     conn_id: str
     run_id: str
     thread_id: str | None
+    api: str | None = None
     #: The polling options of :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
     poll_options: dict[str, Any]
     #: The run's page in the vendor's console; empty where there is none, None before that is known.
@@ -52,9 +54,8 @@ class BaseRunOperator(BaseOperator):
         :raises ValueError: for a polling option out of its range.
         """
         PollOptions(started_at=0.0, **self.poll_options)
-        for run_id, thread_id in ((self.run_id, None), ("-", self.thread_id)):
-            if not any(is_known_at_runtime(value) for value in (run_id, thread_id)):
-                RunRef(run_id, thread_id)
+        if not any(is_known_at_runtime(value) for value in (self.run_id, self.thread_id)):
+            _ = self.ref
 
     @cached_property
     def hook(self) -> OpenAIRunHook:
@@ -71,7 +72,9 @@ class BaseRunOperator(BaseOperator):
         :raises InvalidRunReferenceError: for an id no request can be made of.
         """
         # What a template makes of None: a DAG whose thread_id is a parameter serves both APIs.
-        return RunRef(self.run_id, None if self.thread_id == "None" else self.thread_id)
+        return run_ref(
+            self.run_id, api=self.api, thread_id=None if self.thread_id == "None" else self.thread_id
+        )
 
     def show_link(self, context: Context) -> None:
         """
@@ -80,7 +83,7 @@ class BaseRunOperator(BaseOperator):
         :param context: of the running task.
         :raises InvalidConnectionError: for a connection that is wrong.
         """
-        self.link = self.hook.run_link(self.ref) or ""
+        self.link = self.hook.run_url(self.ref) or ""
         ti = context.get("ti")
         if self.link and ti and self.do_xcom_push:
             ti.xcom_push(key=LINK_KEY, value=self.link)
@@ -102,7 +105,7 @@ class BaseRunOperator(BaseOperator):
         """Look at the task's run once; give None if the wait is not over."""
         from airflow_provider_openai_run.types.outcome import Outcome
 
-        decision = self.hook.poll(wait)
+        decision = self.hook.poll_once(wait)
         self.publish(decision, context)
         return decision if isinstance(decision, Outcome) else None
 
@@ -125,7 +128,7 @@ class BaseRunOperator(BaseOperator):
         """Read what the trigger sent."""
         from airflow_provider_openai_run.types.outcome import Outcome
 
-        return Outcome.from_event(event)
+        return Outcome.from_event(event, ref_from_json(event))
 
     def is_for_another_run(self, event: dict[str, Any], run_id: str | None) -> bool:
         """

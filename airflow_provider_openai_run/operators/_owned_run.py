@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, conf
 
+from airflow_provider_openai_run.api.registry import ref_from_json, ref_of
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
@@ -204,7 +205,7 @@ class OwnedRunOperator(BaseRunOperator):
         from airflow_provider_openai_run.owned_runs.continuation import Continuation
 
         # `airflow dags test` loses what was handed to defer().
-        kept = progress or {"run_id": event["run_id"], "thread_id": event.get("thread_id")}
+        kept = progress or ref_from_json(event).ids
         return self._go_on(context, Continuation.from_json(kept), event)
 
     def execute_answered(
@@ -218,7 +219,7 @@ class OwnedRunOperator(BaseRunOperator):
         if "error" in event:
             raise self._following(context).timed_out_with_a_person(come_so_far)
         answered = come_so_far.answered(call_id, answer_of(event))
-        asked = {"run_id": answered.run_id, "thread_id": answered.thread_id, "status": "requires_action"}
+        asked = {**answered.ref.ids, "status": "requires_action"}
         return self._go_on(context, answered, asked)
 
     def execute_on_free_thread(
@@ -256,8 +257,7 @@ class OwnedRunOperator(BaseRunOperator):
         with self._execution_timeout_cancels(context):
             run, owned = RunResolver(self, following, started_at).find_or_make()
             progress = Continuation(
-                run_id=run.id,
-                thread_id=run.thread_id,
+                **ref_of(run).ids,
                 started_at=started_at,
                 owned=owned,
                 spent=following.memory.get("spent", 0),

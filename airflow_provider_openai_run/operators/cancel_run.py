@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.registry import author_ids
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
@@ -104,11 +106,11 @@ class OpenAICancelRunOperator(BaseRunOperator):
 
         ref = self.ref
         try:
-            run = self.hook.cancel_run(ref.thread_id, ref.run_id)
+            run = self.hook.execute_call(calls.cancel_run(ref), ref)
         except RunRequestError as error:
             if error.http_status not in _HAD_ENDED:
                 raise
-            run = self.hook.get_run(ref.thread_id, ref.run_id, include_steps=False)
+            run = self.hook.execute_call(calls.get_run(ref, include_steps=False), ref)
             if not run.is_terminal and run.status != "cancelling":
                 raise
             self.log.info("%s was %s already", ref, run.status)
@@ -122,4 +124,4 @@ class OpenAICancelRunOperator(BaseRunOperator):
         return self._result(outcome.status)
 
     def _result(self, status: str | None) -> dict[str, Json]:
-        return {"run_id": self.ref.run_id, "thread_id": self.ref.thread_id, "status": status}
+        return {**author_ids(self.ref), "status": status}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow_provider_openai_run.operators._base import is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import ActiveRunPolicy, OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import request_parameters, split_answer_model
-from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +142,8 @@ class OpenAICreateRunOperator(OwnedRunOperator):
             )
         if self.thread_id is not None and (self.thread is not None or self.tool_resources is not None):
             raise ValueError("thread and tool_resources are for a new thread; leave out thread_id or them")
-        if not is_known_at_runtime(self.thread_id):
-            RunRef("-", self.thread_id)
+        if self.thread_id is not None and not is_known_at_runtime(self.thread_id):
+            check_id("thread_id", self.thread_id)
         if not is_known_at_runtime(self.assistant_id) and not self.assistant_id:
             raise ValueError("assistant_id is empty")
         self.check_arguments_for_create(self.tools)
@@ -160,5 +160,6 @@ class OpenAICreateRunOperator(OwnedRunOperator):
                 "json_schema": response_format(self.answer_model),
             }
         thread_id = None if self.thread_id in (None, "None") else self.thread_id
-        RunRef("-", thread_id)
+        if thread_id is not None:
+            check_id("thread_id", thread_id)
         return AssistantsAdapter(self.hook, thread_id, body)

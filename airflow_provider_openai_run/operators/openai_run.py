@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.exceptions import OpenAIRunError
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive, fail_without_retry
@@ -166,8 +167,8 @@ class OpenAIGetRunOperator(BaseRunOperator):
 
     def _retrieve(self, context: Context) -> dict[str, Json]:
         ref = self.ref
-        run = self.hook.get_run(
-            ref.thread_id, ref.run_id, include_steps=self.include_steps, include_raw=self.include_raw
+        run = self.hook.execute_call(
+            calls.get_run(ref, include_steps=self.include_steps, include_raw=self.include_raw), ref
         )
         attributes = run.to_xcom()
         self._advise_on_size(attributes)
@@ -190,13 +191,13 @@ class OpenAIGetRunOperator(BaseRunOperator):
         if not run.is_terminal:
             way_out = "Set wait_for_completion=True, or wait with OpenAIRunSensor first."
             message = f"{self.ref} has not ended: its status is {run.status}. {way_out}"
-            return OpenAIRunError(message, run_id=run.id, thread_id=run.thread_id, status=run.status)
+            return OpenAIRunError(message, **self.ref.ids, status=run.status)
         step = run.failing_step
         what = f"Its failing step is {step.id} ({step.type}, {step.status})" if step else ""
         why = f": {step.last_error}." if step and step.last_error else "."
         from airflow_provider_openai_run.types.outcome import Outcome
 
-        return fail_without_retry(Outcome.of(run, self.ref).ended_error(what and what + why))
+        return fail_without_retry(Outcome.from_run(run, self.ref).ended_error(what and what + why))
 
     def _advise_on_size(self, attributes: dict[str, Json]) -> None:
         size = len(json.dumps(attributes))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.operators._base import is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
-from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +74,8 @@ class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
         self.response_params = response_params
         if not self.tool_outputs and not self.approvals:
             raise ValueError("tool_outputs and approvals are both empty: there is nothing to submit")
-        for run, thread in ((self.run_id, None), ("-", self.thread_id)):
-            if not is_known_at_runtime(run) and not is_known_at_runtime(thread):
-                RunRef(run, thread)
+        if not is_known_at_runtime(self.run_id) and not is_known_at_runtime(self.thread_id):
+            _ = self.ref
         self.check_arguments_for_create(None)
 
     def runs(self) -> ApiAdapter:

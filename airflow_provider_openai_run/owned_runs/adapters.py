@@ -9,6 +9,8 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.assistants import AssistantsApi
+from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.exceptions import RunNotFoundError, RunRequestError
 from airflow_provider_openai_run.types.run_ref import RunRef
 
@@ -70,7 +72,7 @@ class AssistantsAdapter:
     :param body: the parameters of the API.
     """
 
-    name = "Assistants"
+    name = AssistantsApi.title
 
     def __init__(self, hook: OpenAIRunHook, thread_id: str | None, body: dict[str, Json]) -> None:
         self._hook = hook
@@ -84,7 +86,11 @@ class AssistantsAdapter:
 
     def known(self) -> list[Run]:
         """Give the latest runs of the thread, newest first."""
-        return [] if self.thread_id is None else self._hook.do(calls.list_runs(self.thread_id))
+        return (
+            []
+            if self.thread_id is None
+            else self._hook.execute_call(calls.list_runs(AssistantsApi.name, self.thread_id))
+        )
 
     def make(self, mark: RunIdentity, memory: TaskRunState) -> Run:
         """
@@ -108,7 +114,7 @@ class AssistantsAdapter:
         thread = dict(body.pop("thread", None) or {})
         if resources := body.pop("tool_resources", None):
             thread.setdefault("tool_resources", resources)
-        thread_id = self._hook.do(calls.create_thread(thread), once=True)
+        thread_id = self._hook.execute_call(calls.create_thread(thread), retry=False)
         memory.set(thread_id=thread_id, run_id=None)
         return thread_id
 
@@ -125,12 +131,13 @@ class AssistantsAdapter:
         given = [{"tool_call_id": call_id, "output": output} for call_id, output in outputs.items()]
         approved = [{"tool_call_id": call_id, "approve": approve} for call_id, approve in approvals.items()]
         params = {"tool_approvals": approved} if approved else {}
-        ref = _ref(run)
-        return self._hook.do(calls.submit_tool_outputs(ref, given, params), ref, once=True)
+        ref = ref_of(run)
+        return self._hook.execute_call(calls.submit_tool_outputs(ref, given, params), ref, retry=False)
 
     def text(self, run: Run) -> str | None:
         """Give the text of the run's own messages, never those of others on the thread."""
-        messages = self._hook.do(calls.list_messages(_ref(run)), _ref(run))
+        ref = ref_of(run)
+        messages = self._hook.execute_call(calls.list_messages(ref), ref)
         contents = [message.get("content") for message in messages if message.get("role") == "assistant"]
         texts = [_text_of_part(part) for content in contents if isinstance(content, list) for part in content]
         return "\n".join(text for text in texts if text is not None) if any(contents) else None
@@ -152,7 +159,7 @@ class ResponsesAdapter:
     :param body: the parameters of the API.
     """
 
-    name = "Responses"
+    name = "Responses API"
 
     def __init__(self, hook: OpenAIRunHook, body: dict[str, Json]) -> None:
         self._hook = hook
@@ -236,7 +243,7 @@ def _make(hook: OpenAIRunHook, operation: Callable[[], calls.ApiCall[Run]]) -> R
     """Make a run; again only after an answer which says that none was made."""
     for attempt in range(_MOST_TRIES):
         try:
-            return hook.do(operation(), once=True)
+            return hook.execute_call(operation(), retry=False)
         except RunRequestError as error:
             pause = error.retry_after or 0.5 * 2**attempt
             last = attempt == _MOST_TRIES - 1 or pause > _LONGEST_PAUSE
@@ -250,10 +257,6 @@ def _make(hook: OpenAIRunHook, operation: Callable[[], calls.ApiCall[Run]]) -> R
 def find_run(hook: OpenAIRunHook, ref: RunRef) -> Run | None:
     """Give a run as it is now; None if the API does not know it any more."""
     try:
-        return hook.get_run(ref.thread_id, ref.run_id, include_steps=False)
+        return hook.execute_call(calls.get_run(ref, include_steps=False), ref)
     except RunNotFoundError:
         return None
-
-
-def _ref(run: Run) -> RunRef:
-    return RunRef(run.id, run.thread_id)

@@ -7,10 +7,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.api.registry import ref_from_json
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.run_ref import RunRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,8 @@ class Continuation:
 
     :param run_id: the run that is followed now; over the rounds of a tool conversation with the Responses API
         this is one response after the other.
-    :param thread_id: its thread; None for a response.
+    :param api: the name of its API.
+    :param parent_id: what it belongs to, such as its thread; None for a response.
     :param started_at: when this try began, in epoch seconds: what the deadlines count from.
     :param owned: whether this task made the run, and so may cancel it.
     :param round: how many times the run was handed what it asked for, in this try.
@@ -30,7 +32,8 @@ class Continuation:
     """
 
     run_id: str
-    thread_id: str | None = None
+    api: str | None = None
+    parent_id: str | None = None
     started_at: float = field(default_factory=time.time)
     owned: bool = True
     round: int = 0
@@ -41,7 +44,7 @@ class Continuation:
     @property
     def ref(self) -> RunRef:
         """The run."""
-        return RunRef(self.run_id, self.thread_id)
+        return ref_from_json({"run_id": self.run_id, "api": self.api, "parent_id": self.parent_id})
 
     def on(self, run: Run, *, spent: int = 0) -> Self:
         """
@@ -68,4 +71,6 @@ class Continuation:
         """Read what :meth:`to_json` gave."""
         known = {item.name for item in dataclasses.fields(cls)}
         kept = {name: held for name, held in value.items() if name in known}
+        if "api" not in kept:
+            kept |= ref_from_json(value).ids
         return cls(**{**kept, "made": tuple(kept.get("made") or ())})

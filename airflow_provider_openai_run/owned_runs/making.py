@@ -6,9 +6,9 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
+from airflow_provider_openai_run.api.registry import run_ref
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.owned_runs.adapters import find_run
-from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
@@ -45,7 +45,7 @@ class RunMaker:
         """Give the run that an earlier try has made and this one is to follow; None if there is none."""
         run_id, thread_id = self._memory.get("run_id"), self._memory.get("thread_id")
         if run_id is not None:
-            run = find_run(self._hook, RunRef(run_id, thread_id))
+            run = find_run(self._hook, run_ref(run_id, thread_id=thread_id))
             if run is not None:
                 run = dataclasses.replace(run, thread_id=thread_id)
                 return run if self._is_worth_it(run) else None
@@ -68,7 +68,7 @@ class RunMaker:
             known = self._runs.known()
             mine = (run for run in known if self._mark.is_of_the_same_task(run) and not self._mark.is_on(run))
             return next((run for run in mine if not run.is_terminal), None)
-        run = find_run(self._hook, RunRef(before["run_id"], before.get("thread_id")))
+        run = find_run(self._hook, run_ref(before["run_id"], thread_id=before.get("thread_id")))
         if run is None or run.is_terminal:
             return None
         return dataclasses.replace(run, thread_id=before.get("thread_id"))

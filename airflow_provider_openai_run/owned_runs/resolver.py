@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.cancellation import cancel
 from airflow_provider_openai_run.exceptions import RunRequestError, ThreadBusyError
 from airflow_provider_openai_run.operators._base import fail_without_retry
@@ -48,7 +49,7 @@ class RunResolver:
                 log.info("Going on with run %s, which an earlier try has made; it is %s", run.id, run.status)
                 return run, True
             if self._task.cancel_on_kill and (left_behind := making.left_behind()):
-                cancel(self._task.hook, RunRef(left_behind.id, left_behind.thread_id), "the task was cleared")
+                cancel(self._task.hook, ref_of(left_behind), "the task was cleared")
             other = making.in_the_way()
             if other is None:
                 return self._make(), True
@@ -68,7 +69,7 @@ class RunResolver:
         if run is None and followed is not None:
             cancel(self._task.hook, followed, why)
         elif run is not None and not run.is_terminal:
-            cancel(self._task.hook, RunRef(run.id, run.thread_id), why)
+            cancel(self._task.hook, ref_of(run), why)
 
     def _make(self) -> Run:
         self._task.refuse_if_killed()
@@ -84,18 +85,18 @@ class RunResolver:
 
     def _wait_for_the_end_of(self, other: Run) -> None:
         """Wait, deferred if the task may be; or refuse to."""
-        task, ref = self._task, RunRef(other.id, other.thread_id)
+        task, ref = self._task, ref_of(other)
         if task.on_active_run != "wait" and not self._making.is_its_own(other):
             way_out = "Set on_active_run='wait' to run after it, or 'attach' to follow it."
             message = (
                 f"{ref} is active ({other.status}), and a thread has one active run at a time. {way_out}"
             )
-            raise ThreadBusyError(message, run_id=other.id, thread_id=other.thread_id, status=other.status)
+            raise ThreadBusyError(message, **ref.ids, status=other.status)
         task.log.info("Waiting for the end of %s, which keeps the thread busy", ref)
         options = {**task.poll_options, "on_requires_action": "wait"}
         deadline = task.deadline(self._started_at)
         wait = RunPoller(ref, PollOptions(started_at=time.time(), deadline=deadline, **options))
-        decision = task.hook.poll(wait) if task.deferrable else task.hook.wait(wait)
+        decision = task.hook.poll_once(wait) if task.deferrable else task.hook.poll_until_done(wait)
         if not isinstance(decision, Outcome):
             task.defer(
                 # The page shows the task's own run, not this one.

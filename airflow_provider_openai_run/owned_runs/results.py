@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.exceptions import AnswerFormatError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def parsed(text: str | None, model: type[BaseModel], run: Run) -> Json:
     """
     from pydantic import ValidationError
 
-    facts: dict[str, Any] = {"run_id": run.id, "thread_id": run.thread_id, "status": run.status}
+    facts: dict[str, Any] = {**ref_of(run).ids, "status": run.status}
     if text is None:
         raise AnswerFormatError(f"Run {run.id} has no answer to read as {model.__name__}", **facts)
     try:

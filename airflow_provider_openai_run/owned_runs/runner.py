@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.registry import api_of, author_ids, ref_of
 from airflow_provider_openai_run.cancellation import cancel
 from airflow_provider_openai_run.exceptions import (
     AnswerFormatError,
@@ -66,7 +67,7 @@ class OwnedRunRunner:
     def begin(self, progress: Continuation) -> None:
         """Leave the ids and the link in XCom, before anything is waited for."""
         self._follow(progress)
-        self._push({"run_id": progress.run_id, "thread_id": progress.thread_id})
+        self._push(author_ids(progress.ref))
         if link := self._task.link:
             self._push({"link": link, LINK_KEY: link})
 
@@ -74,7 +75,7 @@ class OwnedRunRunner:
         self._task.followed = progress
         if self._task.was_killed and progress.owned and self._task.cancel_on_kill:
             cancel(self._hook, progress.ref, "its task was killed when it could not cancel")
-        self._task.link = self._hook.run_link(progress.ref) or ""
+        self._task.link = self._hook.run_url(progress.ref) or ""
 
     def until_the_end(self, progress: Continuation) -> dict[str, Json]:
         """Wait for the run, answer what it asks for, and give its attributes and its answer at the end."""
@@ -92,8 +93,8 @@ class OwnedRunRunner:
 
     def from_the_start(self, run: Run, progress: Continuation) -> dict[str, Json]:
         """Do the same with a run as it was made: what has ended by then may not be stored to be looked at."""
-        if run.thread_id is None and run.is_terminal and run.steps is not None:
-            came_to = self._come_to(run, Outcome.of(run, progress.ref), progress)
+        if run.is_terminal and not api_of(progress.ref).capabilities.lists_steps:
+            came_to = self._come_to(run, Outcome.from_run(run, progress.ref), progress)
             if isinstance(came_to, dict):
                 return came_to
             progress = came_to
@@ -108,7 +109,7 @@ class OwnedRunRunner:
         if run.status == outcome.status or (
             run.is_terminal and not classify_status(outcome.status).is_terminal
         ):
-            outcome = Outcome.of(run, progress.ref, outcome.request_id)
+            outcome = Outcome.from_run(run, progress.ref, outcome.request_id)
         return self._come_to(run, outcome, progress)
 
     def _come_to(self, run: Run, outcome: Outcome, progress: Continuation) -> dict[str, Json] | Continuation:
@@ -122,11 +123,11 @@ class OwnedRunRunner:
     def _asks(self, run: Run, outcome: Outcome) -> bool:
         if run.state is RunState.NEEDS_ACTION:
             return not classify_status(outcome.status).is_terminal
-        return run.thread_id is None and run.is_successful and bool(pending_calls(run))
+        can_ask = api_of(ref_of(run)).capabilities.answers_in_successor
+        return can_ask and run.is_successful and bool(pending_calls(run))
 
     def _retrieve(self, ref: RunRef) -> Run:
-        run = self._hook.get_run(ref.thread_id, ref.run_id, include_steps=True)
-        return dataclasses.replace(run, thread_id=ref.thread_id)
+        return self._hook.execute_call(calls.get_run(ref), ref)
 
     def _wait(self, progress: Continuation) -> RunPoller:
         deadline = self._task.deadline(progress.started_at)
@@ -209,7 +210,12 @@ class OwnedRunRunner:
 
     def _give_up(self, run: Run, progress: Continuation, error: OpenAIRunError) -> OpenAIRunError:
         """Push what there is, cancel the run, and give the error with the run's facts."""
-        error.run_id, error.thread_id, error.status = run.id, run.thread_id, run.status
+        error.api, error.run_id, error.parent_id = (
+            progress.ref.api,
+            progress.ref.run_id,
+            progress.ref.parent_id,
+        )
+        error.status = run.status
         self._push_facts(run, progress, None)
         self.memory.give_up(run.id)
         if progress.owned and not run.is_terminal:
@@ -225,8 +231,7 @@ class OwnedRunRunner:
             said = error.message.partition("The run itself was left")[0]
             error = RunWaitTimeoutError(
                 f"{said}The run was told to end.",
-                run_id=error.run_id,
-                thread_id=error.thread_id,
+                **progress.ref.ids,
                 status=error.status,
                 request_id=error.request_id,
             )
@@ -239,9 +244,7 @@ class OwnedRunRunner:
     def timed_out_with_a_person(self, progress: Continuation) -> OpenAIRunError:
         """Give the error for a call that no person has answered in time."""
         message = f"Nobody answered what {progress.ref} asks for in time. The run itself was left"
-        error = RunWaitTimeoutError(
-            f"{message} as it is.", run_id=progress.run_id, thread_id=progress.thread_id
-        )
+        error = RunWaitTimeoutError(f"{message} as it is.", **progress.ref.ids)
         return self._waited_in_vain(error, progress)
 
     def _finish(self, run: Run, outcome: Outcome, progress: Continuation) -> dict[str, Json]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from typing import TYPE_CHECKING
 
+from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import ToolCallError
 from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter, AssistantsAdapter, ResponsesAdapter
 from airflow_provider_openai_run.owned_runs.tools import pending_calls
@@ -52,8 +53,8 @@ class Submission:
         self._params = params
         self._runs: ApiAdapter = (
             ResponsesAdapter(hook, params)
-            if ref.thread_id is None
-            else AssistantsAdapter(hook, ref.thread_id, {})
+            if api_of(ref).capabilities.answers_in_successor
+            else AssistantsAdapter(hook, ref.parent_id, {})
         )
         self.name = self._runs.name
 
@@ -71,17 +72,16 @@ class Submission:
         :raises ToolCallError: if the outputs are not those that are asked for, before anything is sent.
         """
         ref = self._ref
-        asking = self._hook.get_run(ref.thread_id, ref.run_id)
-        asking = dataclasses.replace(asking, thread_id=ref.thread_id)
+        asking = self._hook.execute_call(calls.get_run(ref), ref)
         asked = {call.id for call in pending_calls(asking)}
-        if ref.thread_id is not None and asking.state is not RunState.NEEDS_ACTION:
+        if not api_of(ref).capabilities.answers_in_successor and asking.state is not RunState.NEEDS_ACTION:
             log.info("%s does not ask for anything; it is %s", ref, asking.status)
             return asking
         given = set(self._outputs) | set(self._approvals)
         if given != asked:
             message = f"{ref} asks for {sorted(asked)}; tool_outputs and approvals are for {sorted(given)}"
-            raise ToolCallError(message, run_id=ref.run_id, thread_id=ref.thread_id, status=asking.status)
-        if ref.thread_id is None:
+            raise ToolCallError(message, **ref.ids, status=asking.status)
+        if api_of(ref).capabilities.answers_in_successor:
             handed_on = {name: getattr(asking, name) for name in _HANDED_ON if getattr(asking, name)}
             self._runs = ResponsesAdapter(self._hook, {**handed_on, **self._params})
         return self._runs.answer(asking, self._outputs, self._approvals, mark, memory)

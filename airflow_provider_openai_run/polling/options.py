@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal, TypeAlias, get_args
 
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
@@ -71,3 +72,20 @@ class PollState:
 
 
 INITIAL_POLL_STATE = PollState()
+
+
+def to_seconds(name: str, value: timedelta | float | None) -> float | None:
+    """
+    Return a duration in seconds; None stays None.
+
+    :param name: the argument, for the error.
+    :param value: seconds, or a timedelta.
+    :raises ValueError: for anything but None and a positive, finite duration, naming the argument.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds is None:
+        return None
+    given: object = seconds
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise ValueError(f"{name} must be more than 0 seconds, as a number or a timedelta, not {value!r}")
+    return float(seconds)

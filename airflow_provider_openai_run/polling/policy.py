@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, retry_after_seconds
 from airflow_provider_openai_run.api.parsing import list_or_none
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunNotFoundError,
@@ -120,7 +120,7 @@ class RunPoller:
         """Whether its deadline has passed, at ``now`` in epoch seconds."""
         return self.options.deadline is not None and now >= self.options.deadline
 
-    def answered(self, answer: ApiResponse, now: float, *, base_url: str = "") -> Decision:
+    def on_response(self, answer: ApiResponse, now: float, *, base_url: str = "") -> Decision:
         """
         Decide after the API answered.
 
@@ -133,11 +133,12 @@ class RunPoller:
         seen = hash(answer.body) if answer.http_status == HTTPStatus.OK else None
         if seen is not None and seen == self._seen:
             return self._saw_the_same(now, after, answer.request_id)
+        api = api_of(self.ref)
         try:
-            body = parse_or_raise(answer, self.ref, now=now, base_url=base_url)
+            body = parse_or_raise(answer, api.retrieve(self.ref), self.ref, now=now, base_url=base_url)
         except RunRequestError as error:
-            return self.failed(error, now)
-        run = api_for(self.ref.thread_id).read_run(body)
+            return self.on_error(error, now)
+        run = api.with_ref(api.read_run(body), self.ref)
         decision = self.on_run(run, now, retry_after_seconds=after, request_id=answer.request_id)
         self._seen = seen if isinstance(decision, PollAgain) else None
         return decision
@@ -180,7 +181,7 @@ class RunPoller:
         decision = self._ask_on(now, retry_after_seconds, notes)
         return replace(decision, run=run) if has_changed else decision
 
-    def failed(self, error: RunRequestError, now: float) -> Decision:
+    def on_error(self, error: RunRequestError, now: float) -> Decision:
         """
         Decide after a request that failed.
 
@@ -237,7 +238,7 @@ class RunPoller:
             return self._without_end(RunRequiresActionError(message, **facts))
         if not run.is_terminal and not (asks and on_requires_action == "return"):
             return None
-        return Outcome.of(run, self.ref, request_id)
+        return Outcome.from_run(run, self.ref, request_id)
 
     def _give_up(self, error: RunRequestError, now: float) -> Outcome:
         waited = in_words(now - self.options.started_at)
@@ -254,7 +255,7 @@ class RunPoller:
 
     def _facts(self, error: OpenAIRunError | None) -> dict[str, Json]:
         answer = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
-        return {"run_id": self.ref.run_id, "thread_id": self.ref.thread_id, "status": self.status, **answer}
+        return {**self.ref.ids, "status": self.status, **answer}
 
     def _ask_on(self, now: float, retry_after_seconds: float | None, notes: list[LogMessage]) -> PollAgain:
         interval = self._pace.interval(now - self.options.started_at, self._draw())

@@ -82,7 +82,7 @@ class AdaptiveRateLimiter:
         self._at_once = min(max(size, _USUALLY_AT_ONCE), _MOST_AT_ONCE)
         return 1 if self.in_outage else int(self._at_once)
 
-    def sent(self, now: float) -> None:
+    def on_sent(self, now: float) -> None:
         """Take note of a request that goes now."""
         rate = self._rate(now)
         if rate < math.inf and self._paced_for(now) > _WINDOW and rate > 2 * max(self._rate_seen(now), 1.0):
@@ -94,7 +94,7 @@ class AdaptiveRateLimiter:
         if rate < math.inf:
             self._next_at = max(self._next_at, now) + 1 / rate
 
-    def answered(self, headers: Mapping[str, str], now: float) -> None:
+    def on_response(self, headers: Mapping[str, str], now: float) -> None:
         """Take note of an answer, and of what the API says is left of its limit."""
         self._failures = 0
         self._probe_at = -math.inf
@@ -110,7 +110,7 @@ class AdaptiveRateLimiter:
         else:
             self._budget = (left / reset, now + reset)
 
-    def limited(self, retry_after: float | None, now: float, asked_at: float) -> None:
+    def on_rate_limited(self, retry_after: float | None, now: float, asked_at: float) -> None:
         """
         Take note of a 429.
 
@@ -126,7 +126,7 @@ class AdaptiveRateLimiter:
             self._cut_at = now
         self._hold_until(now + (_REST if retry_after is None else retry_after))
 
-    def failed(self, retry_after: float | None, now: float, asked_at: float) -> None:
+    def on_error(self, retry_after: float | None, now: float, asked_at: float) -> None:
         """
         Take note of a request without a good answer.
 

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_openai_run.api.registry import author_ids
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
@@ -145,11 +146,11 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         if self._wait is None:
             self.show_link(context)
         wait = self._wait = self._wait or self.new_wait(self.timeout, self._started_at(context))
-        decision = self.hook.poll(wait)
+        decision = self.hook.poll_once(wait)
         while self.reschedule and wait.is_failing and not isinstance(decision, Outcome):
             # The count of failures does not outlive this process, and it is to end the wait in every mode.
             time.sleep(max(0.0, decision.at - time.time()))
-            decision = self.hook.poll(wait)
+            decision = self.hook.poll_once(wait)
         self.publish(decision, context)
         if wait.is_late(time.time()) and not isinstance(decision, Outcome):
             # Airflow would say so next, but not of which run.
@@ -170,10 +171,10 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         try:
-            outcome.raise_unless(self.accepted_statuses)
+            outcome.raise_unless_accepted(self.accepted_statuses)
         except OpenAIRunError as error:
             self._raise(error)
-        return {"run_id": outcome.ref.run_id, "thread_id": outcome.ref.thread_id, "status": outcome.status}
+        return {**author_ids(outcome.ref), "status": outcome.status}
 
     def _raise(self, error: OpenAIRunError) -> NoReturn:
         ends_it = isinstance(error, RunEndedError | RunRequiresActionError | RunWaitTimeoutError)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api.http import retry_after_seconds
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
@@ -231,7 +231,7 @@ class ConnectionPoller:
                 self._wake_at(at)
                 return
             heapq.heappop(self._schedule)
-            self._throttle.sent(now)
+            self._throttle.on_sent(now)
             task = self._loop.create_task(self._poll(watched))
             self._polls.add(task)
             task.add_done_callback(functools.partial(self._polled, watched))
@@ -259,7 +259,7 @@ class ConnectionPoller:
         # Slept over, that time may have become another one.
         while (at := self._goes_at(due, now := self._loop.time())) > now:  # noqa: ASYNC110
             await asyncio.sleep(at - now)
-        self._throttle.sent(now)
+        self._throttle.on_sent(now)
         task = self._loop.create_task(self._ask(request, ref))
         self._polls.add(task)
         try:
@@ -276,11 +276,11 @@ class ConnectionPoller:
     async def _poll(self, watched: Subscription) -> None:
         wait = watched.wait
         try:
-            answer = await self._ask(api_for(wait.ref.thread_id).retrieve(wait.ref), wait.ref)
+            answer = await self._ask(api_of(wait.ref).retrieve(wait.ref), wait.ref)
         except RunRequestError as error:
-            decision = wait.failed(error, time.time())
+            decision = wait.on_error(error, time.time())
         else:
-            decision = wait.answered(answer, time.time(), base_url=self._repeater.base_url)
+            decision = wait.on_response(answer, time.time(), base_url=self._repeater.base_url)
         if watched.is_open:
             watched.hear(decision)
             if isinstance(decision, PollAgain):
@@ -293,7 +293,7 @@ class ConnectionPoller:
             answer = await self._repeater.ask(request, ref)
         except RunRequestError as error:
             self._trouble = error
-            self._throttle.failed(error.retry_after, self._loop.time(), asked_at)
+            self._throttle.on_error(error.retry_after, self._loop.time(), asked_at)
             raise
         self._heed(answer, asked_at)
         return answer
@@ -312,11 +312,11 @@ class ConnectionPoller:
         """Let the mood that an answer shows count for all runs."""
         now, after = self._loop.time(), retry_after_seconds(answer.headers, time.time())
         if answer.http_status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._throttle.limited(after, now, asked_at)
+            self._throttle.on_rate_limited(after, now, asked_at)
         elif answer.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._throttle.failed(after, now, asked_at)
+            self._throttle.on_error(after, now, asked_at)
         else:
-            self._throttle.answered(answer.headers, now)
+            self._throttle.on_response(answer.headers, now)
             self._trouble = None
 
     def _expire(self, watched: Subscription) -> None:

@@ -210,7 +210,7 @@ class _Prepared:
 def _for_another(error: RunRequestError, ref: RunRef) -> RunRequestError:
     """Give the error of one run's request for a run that waited for its turn meanwhile."""
     told = f"The API could not be asked for {ref} either: {error.message}"
-    about: dict[str, Any] = {"run_id": ref.run_id, "thread_id": ref.thread_id}
+    about: dict[str, Any] = ref.ids
     return type(error)(told, is_retryable=error.is_retryable, retry_after=error.retry_after, **about)
 
 

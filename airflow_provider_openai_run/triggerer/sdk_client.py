@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import openai
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_openai_run.api.http import redact
 from airflow_provider_openai_run.connection.transport import READ_TIMEOUT, asend
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -100,9 +100,7 @@ class Client:
                 return await asend(client, request, ref, once=True)
         except TimeoutError as error:
             told = f"The API could not be asked for {ref}: its answer did not come to an end"
-            raise RunRequestError(
-                told, is_retryable=True, run_id=ref.run_id, thread_id=ref.thread_id
-            ) from error
+            raise RunRequestError(told, is_retryable=True, **ref.ids) from error
 
     async def _current(self) -> AsyncOpenAI:
         if self._client is not None and time.monotonic() < self._good_until:
@@ -148,7 +146,7 @@ class Client:
             return client
         # The one before stays open for those who are still asking with it; the one before that has nobody.
         unused, self._before, self._client = self._before, self._client, client
-        self.proxy = hook.settings.proxy if hook.settings else None
+        self.proxy = hook.settings.proxy
         self._good_until = time.monotonic() + _KEPT_FOR
         if unused is not None:
             await unused.close()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_openai_run.api.registry import run_ref
 from airflow_provider_openai_run.polling.options import PollOptions, PollState
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
-from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,13 +45,15 @@ class OpenAIRunTrigger(BaseTrigger):
         conn_id: str,
         run_id: str,
         thread_id: str | None = None,
+        api: str | None = None,
+        parent_id: str | None = None,
         poll_state: dict[str, Any] | None = None,
         publish: bool = True,
         **options: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
         self.conn_id = sys.intern(conn_id)
-        self.ref = RunRef(run_id, thread_id)
+        self.ref = run_ref(run_id, api=api, parent_id=parent_id, thread_id=thread_id)
         self.options = PollOptions(**options)
         self.poll_state = PollState(**poll_state or {})
         self.publish = publish
@@ -69,12 +71,12 @@ class OpenAIRunTrigger(BaseTrigger):
         ref = wait.ref
         options = dataclasses.asdict(wait.options)
         poll_state = dataclasses.asdict(wait.poll_state)
-        about: dict[str, Any] = {"conn_id": conn_id, "run_id": ref.run_id, "thread_id": ref.thread_id}
+        about: dict[str, Any] = {"conn_id": conn_id, **ref.ids}
         return cls(**about, poll_state=poll_state, publish=publish, **options)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what the trigger is built anew from: ids, times and options; no secret."""
-        about = {"conn_id": self.conn_id, "run_id": self.ref.run_id, "thread_id": self.ref.thread_id}
+        about = {"conn_id": self.conn_id, **self.ref.ids}
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {

@@ -10,7 +10,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
-from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.run_ref import check_id
 from airflow_provider_openai_run.types.status import TERMINAL_STATUSES, check_accepted_statuses
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class OpenAIRunEventTrigger(BaseEventTrigger):
         if include_past and not hasattr(self, "asset_state_store"):
             way_out = "without the asset state store, each restart would tell of all of them again"
             raise ValueError(f"include_past needs Airflow 3.3: {way_out}")
-        self.thread_id = str(RunRef("-", thread_id).thread_id)
+        check_id("thread_id", thread_id)
+        self.thread_id = thread_id
         self.conn_id = conn_id
         chosen = TERMINAL_STATUSES if statuses is None else check_accepted_statuses(statuses, "statuses")
         self.statuses = sorted(set(chosen))

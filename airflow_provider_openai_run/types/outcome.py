@@ -1,17 +1,20 @@
-"""What a wait came to, and how that crosses from the triggerer to the worker."""
+"""How a wait ended, and how that crosses from the triggerer to the worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_openai_run.api.http import redact
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
+    RunCancelledError,
     RunEndedError,
-    ended_error_for,
+    RunExpiredError,
+    RunFailedError,
+    RunIncompleteError,
     error_from_event,
 )
+from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import RunState, classify_status
@@ -19,10 +22,27 @@ from airflow_provider_openai_run.types.status import RunState, classify_status
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_ENDED_ERRORS: dict[RunState, type[RunEndedError]] = {
+    RunState.FAILED: RunFailedError,
+    RunState.CANCELLED: RunCancelledError,
+    RunState.EXPIRED: RunExpiredError,
+    RunState.INCOMPLETE: RunIncompleteError,
+}
+
+
+def ended_error_for(status: str | None) -> type[RunEndedError]:
+    """Return the error class for a run that ended as ``status``."""
+    return _ENDED_ERRORS.get(classify_status(status), RunEndedError)
+
 
 @dataclass(frozen=True, slots=True)
 class LogMessage:
-    """Something worth a line in the task's log."""
+    """
+    A line for the task's log.
+
+    :param level: a level of :mod:`logging`.
+    :param text: the line.
+    """
 
     level: int
     text: str
@@ -31,16 +51,16 @@ class LogMessage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """
-    The wait is over.
+    How a wait ended.
 
     :param ref: the run.
     :param status: the last status seen; the one that counts.
     :param reason: why the run ended without success, in the API's words.
     :param code: the API's code for that.
-    :param request_id: of the answer that said so.
-    :param error: why the wait ended although the run did not; None if it ended, or was to be returned as it
-        is.
-    :param run: the run as it was seen last, where that is known; it does not cross to the worker.
+    :param request_id: the request id of the response that said so.
+    :param error: why the wait ended although the run did not; None if the run ended, or was to be returned
+        as it is.
+    :param run: the run as it was last seen, where that is known; it does not cross to the worker.
     """
 
     ref: RunRef
@@ -53,13 +73,13 @@ class Outcome:
     run: Run | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, run: Run, ref: RunRef, request_id: str | None = None) -> Self:
+    def from_run(cls, run: Run, ref: RunRef, request_id: str | None = None) -> Self:
         """
-        Give the outcome of a wait that ended with the run as it is.
+        Return the outcome of a wait that ended with the run as it is.
 
-        :param run: as it was retrieved.
+        :param run: the run as it was retrieved.
         :param ref: how it was asked for.
-        :param request_id: of the answer.
+        :param request_id: the request id of the response.
         """
         return cls(
             ref=ref,
@@ -70,51 +90,52 @@ class Outcome:
             run=run,
         )
 
-    def raise_unless(self, accepted_statuses: Collection[str]) -> None:
+    def raise_unless_accepted(self, accepted_statuses: Collection[str]) -> None:
         """
-        Raise what the wait came to, unless that is what was waited for.
+        Raise the error of this outcome, unless it is what was waited for.
 
         :param accepted_statuses: terminal statuses that count as success.
         :raises OpenAIRunError: the error of the wait, or the one for the status the run ended in.
         """
         if self.error is not None:
             raise self.error
-        returned_as_it_is = classify_status(self.status) is RunState.NEEDS_ACTION
-        if not returned_as_it_is and self.status not in accepted_statuses:
+        is_returned_unfinished = classify_status(self.status) is RunState.NEEDS_ACTION
+        if not is_returned_unfinished and self.status not in accepted_statuses:
             raise self.ended_error()
 
     def ended_error(self, more: str = "") -> RunEndedError:
         """
-        Give the error for a run that ended in a status that is not accepted.
+        Return the error for a run that ended in a status that is not accepted.
 
         :param more: a further sentence for its message.
         """
         why = self.reason.rstrip(".") if self.reason else "the API gave no reason"
         request_id = f" (request id {self.request_id})" if self.request_id else ""
-        message = f"{self.ref} ended as {self.status}: {why}{request_id}. {more or 'It will not change.'}"
+        message = f"{self.ref} ended as {self.status}: {why}{request_id}. {more or 'Its status is final.'}"
         return ended_error_for(self.status)(
-            message,
-            run_id=self.ref.run_id,
-            thread_id=self.ref.thread_id,
-            status=self.status,
-            code=self.code,
-            request_id=self.request_id,
+            message, **self.ref.ids, status=self.status, code=self.code, request_id=self.request_id
         )
 
     def to_event(self) -> dict[str, Any]:
-        """Give the outcome as the small JSON object a trigger sends: ids, status, and what went wrong."""
-        event = {"run_id": self.ref.run_id, "thread_id": self.ref.thread_id, "status": self.status}
+        """Return the outcome as the small JSON object a trigger sends: ids, status, and what went wrong."""
+        event: dict[str, Any] = {**self.ref.ids, "status": self.status}
         for name in ("reason", "code", "request_id"):
             if getattr(self, name) is not None:
                 event[name] = getattr(self, name)
         return event if self.error is None else {**event, "error": self.error.to_event()}
 
     @classmethod
-    def from_event(cls, event: dict[str, Any]) -> Self:
-        """Read what :meth:`to_event` gave."""
+    def from_event(cls, event: dict[str, Any], ref: RunRef) -> Self:
+        """
+        Return the outcome that :meth:`to_event` described.
+
+        :param event: its JSON.
+        :param ref: the run that the event names, see
+            :func:`airflow_provider_openai_run.api.registry.ref_from_json`.
+        """
         error = event.get("error")
         return cls(
-            ref=RunRef(event["run_id"], event.get("thread_id")),
+            ref=ref,
             status=event.get("status"),
             reason=event.get("reason"),
             code=event.get("code"),

@@ -133,6 +133,7 @@ class Run:
     from. See https://platform.openai.com/docs/api-reference/runs/object and
     https://platform.openai.com/docs/api-reference/responses/object.
 
+    :param api: the name of the API it belongs to; None in what older versions wrote.
     :param steps: the run's steps, oldest first; None if they were not asked for.
     :param file_ids: what the API gives, else the files of the run's tool resources, else an empty list.
     :param created_at: Unix seconds, like all the times here.
@@ -141,6 +142,7 @@ class Run:
     """
 
     id: str
+    api: str | None = None
     thread_id: str | None = None
     assistant_id: str | None = None
     model: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
 
@@ -13,39 +14,54 @@ _REFUSED_IN_IDS = re.compile(r"[\s/?#\x00-\x1f\x7f-\x9f\\%\ud800-\udfff]|\.\.|^\
 @dataclass(frozen=True, slots=True)
 class RunRef:
     r"""
-    Which run is meant.
+    A reference to one run of one API.
 
-    :param run_id: the run's id. Ids are opaque: no prefix is asked for.
-    :param thread_id: the thread of an Assistants run; None means the Responses API.
-    :raises InvalidRunReferenceError: for an id that is no string, is empty, or holds white space, control
-        characters, ``/``, ``\``, ``..``, ``?``, ``#`` or ``%``: it would ask the API for something else.
+    DAG authors write the API's own words (``run_id``, ``thread_id``);
+    :func:`airflow_provider_openai_run.api.registry.run_ref` turns those into a reference.
+
+    :param api: the name of an API in :data:`airflow_provider_openai_run.api.registry.APIS`.
+    :param run_id: the run's id. Ids are opaque: no prefix is required.
+    :param parent_id: the id of what the run belongs to, such as its thread; None for an API whose runs
+        stand alone.
+    :raises InvalidRunReferenceError: for an id that is not a string, is empty, or contains white space,
+        control characters, ``/``, ``\``, ``..``, ``?``, ``#`` or ``%``: it would change the request's path.
     """
 
+    api: str
     run_id: str
-    thread_id: str | None = None
+    parent_id: str | None = None
 
     def __post_init__(self) -> None:
-        _refuse_bad_id("run_id", self.run_id)
-        if self.thread_id is not None:
-            _refuse_bad_id("thread_id", self.thread_id)
+        check_id("run_id", self.run_id)
+        if self.parent_id is not None:
+            check_id("parent_id", self.parent_id)
 
     def __str__(self) -> str:
-        return f"run {self.run_id}" if self.thread_id is None else f"run {self.run_id} on {self.thread_id}"
+        return f"run {self.run_id}" if self.parent_id is None else f"run {self.run_id} on {self.parent_id}"
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """The reference as plain JSON, as triggers, events and errors carry it."""
+        return {"api": self.api, "run_id": self.run_id, "parent_id": self.parent_id}
 
 
-def _refuse_bad_id(name: str, value: object) -> None:
+def check_id(name: str, value: object) -> None:
+    """
+    Refuse an id that no request can be made of.
+
+    :param name: the argument that holds it.
+    :param value: the id.
+    :raises InvalidRunReferenceError: naming the argument, the value and the way out.
+    """
     if not isinstance(value, str):
         problem = f"must be a string, not {type(value).__name__}"
     elif not value:
         problem = "is empty"
     elif value == "None":
-        problem = "is what a template makes of nothing"
+        problem = "rendered to 'None': the XCom or param it comes from is empty"
     elif bad := _REFUSED_IN_IDS.search(value):
-        problem = f"holds {bad.group()!r}, which no id holds"
+        problem = f"contains {bad.group()!r}, which no id contains"
     else:
         return
-    way_out = (
-        "Give the id as the API returned it; if it comes from a template or an XCom, look at what that gave."
-    )
-    msg = f"{name} {problem}: {str(value)[:100]!r}. {way_out}"
-    raise InvalidRunReferenceError(msg)
+    way_out = "Pass the id as the API returned it; if it comes from a template or an XCom, check what that returned."
+    raise InvalidRunReferenceError(f"{name} {problem}: {str(value)[:100]!r}. {way_out}")

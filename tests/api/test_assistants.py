@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openai_run.api.assistants import AssistantsApi, required_action_of
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.assistants import AssistantsApi
+from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
@@ -18,7 +18,7 @@ from tests.json_strategies import exactly, json_objects, json_values, objects_wi
 from tests.run_strategies import good_ids
 
 API = AssistantsApi()
-REF = RunRef("run_1", "thread_1")
+REF = RunRef("assistants", "run_1", "thread_1")
 TEXTS = ("thread_id", "assistant_id", "model", "status", "object")
 TIMES = ("created_at", "started_at", "completed_at", "failed_at", "cancelled_at", "expires_at")
 OBJECTS = ("metadata", "required_action", "incomplete_details")
@@ -33,8 +33,8 @@ def read(**fields: Any) -> Run:
 
 
 def test_a_thread_means_this_api() -> None:
-    assert isinstance(api_for("thread_1"), AssistantsApi)
-    assert isinstance(api_for(""), AssistantsApi)
+    assert isinstance(get_api("assistants"), AssistantsApi)
+    assert isinstance(get_api("assistants"), AssistantsApi)
 
 
 @quick
@@ -212,7 +212,7 @@ def test_the_required_action_is_found_in_the_steps() -> None:
         a_step("in_progress", a_call("done", output="42"), a_call("open", output=None), a_call("new")),
         a_step("in_progress", {"id": "x", "type": "code_interpreter", "code_interpreter": {}}),
     ]
-    assert required_action_of(steps) == {
+    assert API.required_action_of(steps) == {
         "type": "submit_tool_outputs",
         "submit_tool_outputs": {"tool_calls": [a_call("open"), a_call("new")]},
     }
@@ -222,7 +222,7 @@ def test_the_required_action_is_found_in_the_steps() -> None:
     "steps", [[], [a_step("in_progress")], [a_step("in_progress", a_call("c", output=""))]]
 )
 def test_without_an_open_call_no_action_is_made_up(steps: list[dict[str, Any]]) -> None:
-    assert required_action_of(steps) is None
+    assert API.required_action_of(steps) is None
 
 
 @quick
@@ -230,12 +230,14 @@ def test_without_an_open_call_no_action_is_made_up(steps: list[dict[str, Any]]) 
 def test_no_shape_of_steps_stops_the_search_for_the_required_action(
     steps: list[dict[str, Any]], held: Any
 ) -> None:
-    action = required_action_of([*steps, a_step(held, held), a_step("in_progress", held, {"function": held})])
+    action = API.required_action_of(
+        [*steps, a_step(held, held), a_step("in_progress", held, {"function": held})]
+    )
     assert action is None or action["submit_tool_outputs"]["tool_calls"]
 
 
 def test_looking_for_the_required_action_leaves_the_steps_as_they_are() -> None:
     steps = [a_step("in_progress", a_call("open", output=None))]
     before = exactly(steps)
-    required_action_of(steps)
+    API.required_action_of(steps)
     assert exactly(steps) == before

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.calls import (
-    MOST_PAGES,
+    MAX_PAGES,
     ApiCall,
     cancel_run,
     create_response,
@@ -30,8 +30,8 @@ from tests.json_strategies import exactly, json_values, quick
 
 T = TypeVar("T")
 Body = dict[str, Any]
-REF = RunRef("run_1", "thread_1")
-RESPONSE = RunRef("resp_1")
+REF = RunRef("assistants", "run_1", "thread_1")
+RESPONSE = RunRef("responses", "resp_1")
 
 
 def carried_out(operation: ApiCall[T], answer: Callable[[Request], Body]) -> tuple[T, list[Request]]:
@@ -107,7 +107,7 @@ def test_every_step_is_read_once_and_oldest_first_from_any_server(server: StepSe
 def test_pages_of_any_shape_end_the_reading_within_bounds(pages: list[Body]) -> None:
     count = iter(range(10**6))
     steps, requests = carried_out(list_raw_steps(REF), lambda _: pages[next(count) % len(pages)])
-    assert len(requests) <= MOST_PAGES
+    assert len(requests) <= MAX_PAGES
     assert all(isinstance(step, dict) for step in steps)
 
 
@@ -121,7 +121,7 @@ def test_a_server_that_always_has_new_steps_is_left_after_a_bounded_number_of_pa
         return {"data": [step], "has_more": True, "last_id": step["id"]}
 
     steps, requests = carried_out(list_raw_steps(REF), endless)
-    assert len(requests) == len(steps) == MOST_PAGES
+    assert len(requests) == len(steps) == MAX_PAGES
     assert_warned(caplog)
 
 

@@ -8,7 +8,7 @@ from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.types.run_ref import RunRef
 
-REF = RunRef("run_1", "thread_1")
+REF = RunRef("assistants", "run_1", "thread_1")
 
 
 def answered(operation: calls.ApiCall[Any], *bodies: dict[str, Any]) -> tuple[list[Request], Any]:
@@ -27,7 +27,7 @@ def test_the_runs_of_a_thread_are_listed_newest_first_over_all_pages() -> None:
         {"data": [{"id": "run_3", "created_at": 3}, {"id": "run_2", "created_at": 2}], "has_more": True},
         {"data": [{"id": "run_1", "created_at": 1}], "has_more": False},
     )
-    requests, runs = answered(calls.list_runs("thread_1"), *pages)
+    requests, runs = answered(calls.list_runs("assistants", "thread_1"), *pages)
     assert [request.path for request in requests] == ["/threads/thread_1/runs"] * 2
     assert requests[1].query["after"] == "run_2"
     assert [run.id for run in runs] == ["run_3", "run_2", "run_1"]
@@ -35,7 +35,7 @@ def test_the_runs_of_a_thread_are_listed_newest_first_over_all_pages() -> None:
 
 def test_a_server_that_lists_the_oldest_first_is_put_right() -> None:
     page = {"data": [{"id": "run_1", "created_at": 1}, {"id": "run_2", "created_at": 2}]}
-    _, runs = answered(calls.list_runs("thread_1"), page)
+    _, runs = answered(calls.list_runs("assistants", "thread_1"), page)
     assert [run.id for run in runs] == ["run_2", "run_1"]
 
 

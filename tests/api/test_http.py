@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, retry_after_seconds
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import api_of, get_api, run_ref
 from airflow_provider_openai_run.exceptions import (
     AssistantsApiEndedError,
     RunAuthenticationError,
@@ -23,8 +25,14 @@ from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.json_strategies import json_values, quick
 
 NOW = 1_795_000_000.0
-REF = RunRef("run_1", "thread_1")
+REF = RunRef("assistants", "run_1", "thread_1")
 HEADERS = {"x-request-id": "req_1", "content-type": "text/html"}
+
+
+def request_for(ref: RunRef | None, answer_key: str = "id") -> Request:
+    """The request for a run, as its API makes it, or one that creates a response."""
+    request = get_api("responses").create(None, {}) if ref is None else api_of(ref).retrieve(ref)
+    return dataclasses.replace(request, answer_key=answer_key)
 
 
 def refusal(
@@ -38,20 +46,28 @@ def refusal(
     sent = json.dumps(body).encode() if isinstance(body, dict) else body
     with pytest.raises(RunRequestError) as caught:
         parse_or_raise(
-            ApiResponse(http_status, HEADERS | (headers or {}), sent), ref, now=NOW, base_url=base_url
+            ApiResponse(http_status, HEADERS | (headers or {}), sent),
+            request_for(ref),
+            ref,
+            now=NOW,
+            base_url=base_url,
         )
     return caught.value
 
 
 def test_a_good_answer_is_its_object() -> None:
-    assert parse_or_raise(ApiResponse(200, {}, b'{"id": "run_1", "a": null}'), REF, now=NOW) == {
+    assert parse_or_raise(
+        ApiResponse(200, {}, b'{"id": "run_1", "a": null}'), request_for(REF), REF, now=NOW
+    ) == {
         "id": "run_1",
         "a": None,
     }
-    assert parse_or_raise(ApiResponse(201, {}, b'\xef\xbb\xbf{"id": "run_1"}'), None, now=NOW) == {
-        "id": "run_1"
+    assert parse_or_raise(
+        ApiResponse(201, {}, b'\xef\xbb\xbf{"id": "run_1"}'), request_for(None), None, now=NOW
+    ) == {"id": "run_1"}
+    assert parse_or_raise(ApiResponse(200, {}, b'{"data": []}'), request_for(REF, "data"), REF, now=NOW) == {
+        "data": []
     }
-    assert parse_or_raise(ApiResponse(200, {}, b'{"data": []}'), REF, key="data", now=NOW) == {"data": []}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +100,7 @@ def test_a_body_that_is_not_what_was_asked_for_may_pass_and_is_named_by_its_size
     body: bytes, key: str
 ) -> None:
     with pytest.raises(RunRequestError) as caught:
-        parse_or_raise(ApiResponse(200, HEADERS, body), REF, key=key, now=NOW)
+        parse_or_raise(ApiResponse(200, HEADERS, body), request_for(REF, key), REF, now=NOW)
     error = caught.value
     assert error.is_retryable
     assert (error.run_id, error.thread_id, error.http_status, error.request_id) == (
@@ -105,10 +121,10 @@ def test_what_is_read_from_an_answer_can_be_written_as_strict_json(number: str) 
         f'{{"id": "r", "status": "completed", "metadata": {{"a": {number}}}, "output": [{{"b": {number}}}]}}'
     )
     try:
-        read = parse_or_raise(ApiResponse(200, {}, body.encode()), None, now=NOW)
+        read = parse_or_raise(ApiResponse(200, {}, body.encode()), request_for(None), None, now=NOW)
     except RunRequestError:
         return
-    value = api_for(None).read_run(read).to_xcom()
+    value = get_api("responses").read_run(read).to_xcom()
     json.dumps(value, allow_nan=False)
     for step in value["steps"]:
         json.dumps(json.loads(step["details"]), allow_nan=False)
@@ -126,7 +142,7 @@ def test_any_answer_is_an_object_with_its_key_or_one_of_our_errors(
 ) -> None:
     read: Any = None
     with contextlib.suppress(RunRequestError):
-        read = parse_or_raise(ApiResponse(http_status, {}, body), ref, key=key, now=NOW)
+        read = parse_or_raise(ApiResponse(http_status, {}, body), request_for(ref, key), ref, now=NOW)
     assert read is None or (http_status < 400 and read[key] is not None)
 
 
@@ -207,7 +223,7 @@ def test_every_form_of_error_body_says_what_it_can(
 
 def test_without_a_request_id_none_is_named() -> None:
     with pytest.raises(RunRequestError) as caught:
-        parse_or_raise(ApiResponse(500, {}, b""), REF, now=NOW)
+        parse_or_raise(ApiResponse(500, {}, b""), request_for(REF), REF, now=NOW)
     assert caught.value.request_id is None
     assert "request id" not in str(caught.value)
 
@@ -248,7 +264,7 @@ def test_a_code_as_long_as_a_book_is_cut() -> None:
 def test_only_a_thread_asked_for_at_openai_meets_the_end_of_the_assistants_api(
     base_url: str, thread_id: str | None, http_status: int, has_ended: bool
 ) -> None:
-    error = refusal(http_status, ref=RunRef("run_1", thread_id), base_url=base_url)
+    error = refusal(http_status, ref=run_ref("run_1", thread_id=thread_id), base_url=base_url)
     assert isinstance(error, AssistantsApiEndedError) is has_ended
     if has_ended:
         assert not error.is_retryable

@@ -20,7 +20,7 @@ from airflow_provider_openai_run.api.calls import (
     list_raw_steps,
 )
 from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import api_of, get_api
 from airflow_provider_openai_run.exceptions import (
     AssistantsApiEndedError,
     RunAuthenticationError,
@@ -89,7 +89,7 @@ def files_of(raw: Body) -> list[str]:
 @pytest.mark.parametrize("path", files("run"))
 def test_a_recorded_run_maps_without_loss(path: Path) -> None:
     raw = load(path)
-    run = api_for(raw["thread_id"]).read_run(raw)
+    run = get_api("assistants").read_run(raw)
     as_sent = {name: raw.get(name) for name in DOCUMENTED_ATTRIBUTES}
     expected = as_sent | {
         **{name: whole_seconds(raw.get(name)) for name in ("created_at", "started_at", "completed_at")},
@@ -133,7 +133,7 @@ def open_calls(raw: Body) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("path", files("response"))
 def test_a_recorded_response_maps_without_loss(path: Path) -> None:
     raw = load(path)
-    run = api_for(None).read_run(raw)
+    run = get_api("responses").read_run(raw)
     value = run.to_xcom()
     for name in (
         "id",
@@ -165,7 +165,7 @@ def assert_items_are_steps(steps: list[Body], items: list[Body]) -> None:
 @pytest.mark.parametrize("path", files("response"))
 def test_what_a_recorded_response_leaves_unanswered_is_its_required_action(path: Path) -> None:
     raw = load(path)
-    action = api_for(None).read_run(raw).required_action or {}
+    action = get_api("responses").read_run(raw).required_action or {}
     found = [
         [call["id"] for call in action.get(kind, {}).get("tool_calls", [])]
         for kind in ("submit_tool_outputs", "submit_tool_approval")
@@ -177,7 +177,7 @@ def test_what_a_recorded_response_leaves_unanswered_is_its_required_action(path:
 def test_recorded_steps_map_without_loss(path: Path) -> None:
     raw = load(path)
     for step in raw.get("data", [raw]):
-        value = api_for("thread").read_step(step).to_xcom()
+        value = get_api("assistants").read_step(step).to_xcom()
         for name in ("id", "object", "type", "status", "last_error"):
             assert exactly(value[name]) == exactly(step.get(name)), name
         for name in ("created_at", "completed_at", "failed_at", "cancelled_at", "expires_at"):
@@ -191,7 +191,7 @@ def test_recorded_steps_map_without_loss(path: Path) -> None:
 @pytest.mark.parametrize("path", files("input_items"))
 def test_recorded_input_items_read_like_output_items(path: Path) -> None:
     items = load(path)["data"]
-    assert_items_are_steps([api_for(None).read_step(item).to_xcom() for item in items], items)
+    assert_items_are_steps([get_api("responses").read_step(item).to_xcom() for item in items], items)
 
 
 @pytest.mark.parametrize("path", files("error"))
@@ -200,9 +200,9 @@ def test_a_recorded_error_is_told_with_all_it_says(path: Path) -> None:
     exchange = raw if "body" in raw else {"status": 400, "headers": {}, "body": raw}
     headers = {name.lower(): value for name, value in exchange["headers"].items()}
     answer = ApiResponse(exchange["status"], headers, json.dumps(exchange["body"]).encode())
-    ref = RunRef("run_1", "thread_1")
+    ref = RunRef("assistants", "run_1", "thread_1")
     with pytest.raises(RunRequestError) as caught:
-        parse_or_raise(answer, ref, now=NOW, base_url="http://127.0.0.1/v1")
+        parse_or_raise(answer, api_of(ref).retrieve(ref), ref, now=NOW, base_url="http://127.0.0.1/v1")
     error, said = caught.value, exchange["body"]["error"]
     kinds = {401: RunAuthenticationError, 403: RunAuthenticationError, 404: RunNotFoundError}
     assert type(error) is kinds.get(exchange["status"], RunRequestError)
@@ -223,9 +223,9 @@ def exchanges(path: Path) -> list[Body]:
 def run_ref(path: str) -> RunRef | None:
     match path.strip("/").split("/"):
         case ["threads", thread_id, "runs", run_id, *_]:
-            return RunRef(run_id, thread_id)
+            return RunRef("assistants", run_id, thread_id)
         case ["responses", run_id, *_]:
-            return RunRef(run_id)
+            return RunRef("responses", run_id)
     return None
 
 
@@ -239,7 +239,7 @@ def replay(operation: ApiCall[Run], recorded: Iterator[Body]) -> Run:
             headers = {name.lower(): value for name, value in exchange["headers"].items()}
             answer = ApiResponse(exchange["status"], headers, json.dumps(exchange["body"]).encode())
             try:
-                body = parse_or_raise(answer, run_ref(request.path), key=request.answer_key, now=NOW)
+                body = parse_or_raise(answer, request, run_ref(request.path), now=NOW)
             except RunRequestError as error:
                 request = operation.throw(error)
             else:
@@ -254,9 +254,9 @@ def test_each_run_of_a_recorded_sequence_is_retrieved_as_read_by_hand(path: Path
         ref, body = run_ref(exchange["path"]), exchange["body"]
         if ref is None or exchange["method"] != "GET" or body.get("object") not in ("thread.run", "response"):
             continue
-        run = replay(get_run(ref, include_steps=ref.thread_id is None, include_raw=True), iter([exchange]))
+        run = replay(get_run(ref, include_steps=ref.parent_id is None, include_raw=True), iter([exchange]))
         assert exactly(run.raw) == exactly(body)
-        assert (run.id, run.thread_id, run.status) == (ref.run_id, ref.thread_id, body["status"])
+        assert (run.id, run.thread_id, run.status) == (ref.run_id, ref.parent_id, body["status"])
         assert len(run.steps or ()) == len(body.get("output", []))
 
 
@@ -271,7 +271,9 @@ def test_each_run_made_or_cancelled_in_a_recorded_sequence_is_read_from_the_answ
             case ["threads", thread_id, "runs"]:
                 run = replay(create_run(thread_id, exchange["request_body"]), iter([exchange]))
             case [*_, "cancel"]:
-                run = replay(cancel_run(run_ref(exchange["path"]) or RunRef("none")), iter([exchange]))
+                run = replay(
+                    cancel_run(run_ref(exchange["path"]) or RunRef("responses", "none")), iter([exchange])
+                )
             case other:
                 pytest.fail(f"{other} is nothing a run is made by")
         assert (run.id, run.status) == (exchange["body"]["id"], exchange["body"]["status"])
@@ -327,7 +329,7 @@ def test_a_wait_over_a_recorded_sequence_ends_at_its_first_terminal_status(path:
         if body["status"] in ("completed", "failed", "cancelled", "expired", "incomplete"):
             first_end.setdefault(ref, body["status"])
         waiting = waits.setdefault(ref, RunPoller(ref, PollOptions(started_at=NOW), draw=lambda: 0.0))
-        decision = waiting.answered(ApiResponse(200, {}, json.dumps(body).encode()), NOW)
+        decision = waiting.on_response(ApiResponse(200, {}, json.dumps(body).encode()), NOW)
         assert isinstance(decision, PollAgain | Outcome)
         if isinstance(decision, Outcome):
             ended.setdefault(ref, decision.status)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.api.responses import ResponsesApi
 from airflow_provider_openai_run.types.run import Run, Usage
 from airflow_provider_openai_run.types.run_ref import RunRef
@@ -17,7 +17,7 @@ from tests.json_strategies import exactly, json_objects, json_values, objects_wi
 from tests.run_strategies import good_ids
 
 API = ResponsesApi()
-REF = RunRef("resp_1")
+REF = RunRef("responses", "resp_1")
 ITEM_KINDS = st.sampled_from(
     [
         "message",
@@ -60,13 +60,13 @@ def read(*output: Any, **fields: Any) -> Run:
 
 
 def test_a_run_id_alone_means_this_api() -> None:
-    assert isinstance(api_for(None), ResponsesApi)
+    assert isinstance(get_api("responses"), ResponsesApi)
 
 
 @quick
 @given(good_ids)
 def test_the_path_has_exactly_the_segments_meant(run_id: str) -> None:
-    ref = RunRef(run_id)
+    ref = RunRef("responses", run_id)
     for request, rest in ((API.retrieve(ref), []), (API.cancel(ref), ["cancel"])):
         assert request.path.split("/") == ["", "responses", run_id, *rest]
         assert urlsplit(f"https://host/v1{request.path}").path == f"/v1{request.path}"
@@ -80,7 +80,7 @@ def test_each_request_has_its_method_and_steps_need_none() -> None:
         "POST",
     )
     assert (API.retrieve(REF).body, API.cancel(REF).body) == (None, None)
-    assert api_for(None).list_steps(REF, None) is None
+    assert get_api("responses").list_steps(REF, None) is None
 
 
 def test_a_response_is_created_in_the_background_and_stored_unless_told_otherwise() -> None:

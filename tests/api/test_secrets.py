@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, redact
+from airflow_provider_openai_run.api.base import Request
+from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise
 from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.json_strategies import quick
 
@@ -53,7 +55,12 @@ def test_a_key_is_in_no_message_however_the_server_says_it(secret: str, sentence
         {"detail": [{"msg": said}]},
     ):
         with pytest.raises(RunRequestError) as caught:
-            parse_or_raise(ApiResponse(401, {}, json.dumps(body).encode()), RunRef("run_1"), now=0.0)
+            parse_or_raise(
+                ApiResponse(401, {}, json.dumps(body).encode()),
+                Request("GET", "/responses/run_1"),
+                RunRef("responses", "run_1"),
+                now=0.0,
+            )
         error = caught.value
         assert secret not in str(error)
         assert secret not in json.dumps(error.to_event())

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import get_api
 from tests.benchmarks.payloads import Bodies
 from tests.benchmarks.stub_server import Behaviour
 
@@ -54,6 +54,6 @@ def test_a_body_has_the_size_asked_for_and_names_the_run(resource: str, size: in
 def test_a_body_tells_whether_the_run_has_ended(ended: bool, status: str) -> None:
     bodies = Bodies(2_000)
     response = bodies.body("responses", "resp_000007", ended=ended)
-    assert api_for(None).read_run(json.loads(response)).status == status
+    assert get_api("responses").read_run(json.loads(response)).status == status
     assert json.loads(bodies.body("batches", "batch_000007", ended=ended))["status"] == status
     assert json.loads(bodies.body("turns", "agsess_000007", ended=ended))["data"][0]["status"] == status

@@ -77,7 +77,7 @@ def test_the_key_of_azures_own_header_is_in_no_error(
     connect(monkeypatch, host=api.address, password=KEY, extra={"azure_api_version": "2024-05-01-preview"})
     hook = OpenAIRunHook(CONN_ID)
     with pytest.raises(RunAuthenticationError) as caught:
-        hook.get_run("thread_1", "run_1")
+        hook.get_run("run_1", thread_id="thread_1")
     hook.conn.close()
     assert KEY not in str(caught.value)
 

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_provider_openai_run.connection.run_url import checked_template, run_link
+from airflow_provider_openai_run.connection.run_url import checked_template, run_url
 from airflow_provider_openai_run.types.run_ref import RunRef
 
-RESPONSE = RunRef("resp_1")
-RUN = RunRef("run_1", "thread_1")
+RESPONSE = RunRef("responses", "resp_1")
+RUN = RunRef("assistants", "run_1", "thread_1")
 TEMPLATE = "https://console.example/runs/{run_id}?thread={thread_id}"
 
 
@@ -35,23 +35,23 @@ TEMPLATE = "https://console.example/runs/{run_id}?thread={thread_id}"
 def test_a_run_has_a_page_where_its_vendor_has_a_console(
     ref: RunRef, base_url: str, link: str | None
 ) -> None:
-    assert run_link(ref, base_url) == link
+    assert run_url(ref, base_url) == link
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:8085/v1", "https://api.openai.com/v1"])
 def test_a_template_goes_before_any_vendors_page(base_url: str) -> None:
-    assert run_link(RUN, base_url, TEMPLATE) == "https://console.example/runs/run_1?thread=thread_1"
-    assert run_link(RESPONSE, base_url, TEMPLATE) == "https://console.example/runs/resp_1?thread="
+    assert run_url(RUN, base_url, TEMPLATE) == "https://console.example/runs/run_1?thread=thread_1"
+    assert run_url(RESPONSE, base_url, TEMPLATE) == "https://console.example/runs/resp_1?thread="
 
 
 @pytest.mark.parametrize("hostile", ["a&b=c", "<script>", '"onload=1', "é:@", "{run_id}"])
 def test_an_id_stays_one_part_of_the_address(hostile: str) -> None:
-    link = run_link(RunRef(hostile, hostile), "http://runs.example/v1", TEMPLATE)
+    link = run_url(RunRef("assistants", hostile, hostile), "http://runs.example/v1", TEMPLATE)
     assert link is not None
     parts = urlsplit(link)
     assert (parts.hostname, parts.path.count("/"), parts.query.count("&")) == ("console.example", 2, 0)
     assert not set(link) & set("<>\"'{} ")
-    openai = run_link(RunRef(hostile), "https://api.openai.com/v1") or ""
+    openai = run_url(RunRef("responses", hostile), "https://api.openai.com/v1") or ""
     assert openai.count("/") == 4
     assert openai.isascii()
 

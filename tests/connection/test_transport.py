@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from airflow_provider_openai_run.api.base import Request
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.connection.transport import READ_TIMEOUT, asend, send
 from airflow_provider_openai_run.exceptions import AssistantsApiEndedError, RunNotFoundError, RunRequestError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
@@ -22,8 +22,8 @@ from tests.sandboxed import KEY
 
 http: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
 
-REF = RunRef("run_1", "thread_1")
-REQUEST = api_for("thread_1").retrieve(REF)
+REF = RunRef("assistants", "run_1", "thread_1")
+REQUEST = get_api("assistants").retrieve(REF)
 
 Handler = Callable[[Any], Any]
 
@@ -58,24 +58,24 @@ def test_a_thread_at_openai_is_told_that_the_assistants_api_has_ended() -> None:
     hook = hook_on(played(missing))
     for ask in (hook.get_run, hook.list_steps, hook.cancel_run):
         with pytest.raises(AssistantsApiEndedError, match="2026-08-26") as caught:
-            ask("thread_1", "run_1")
+            ask("run_1", thread_id="thread_1")
         assert "Responses API" in str(caught.value)
         assert caught.value.http_status == 404
     with pytest.raises(AssistantsApiEndedError, match="2026-08-26"):
-        hook.create_run("thread_1", "asst_1")
+        hook.create_run(thread_id="thread_1", assistant_id="asst_1")
     with pytest.raises(AssistantsApiEndedError, match="2026-08-26"):
-        hook.create_run(None, "asst_1")
+        hook.create_run(assistant_id="asst_1")
 
 
 def test_a_wait_for_a_thread_at_openai_ends_at_the_first_answer() -> None:
     with pytest.raises(AssistantsApiEndedError, match="2026-08-26"):
-        hook_on(played(missing)).wait_for_run("thread_1", "run_1")
+        hook_on(played(missing)).wait_for_run("run_1", thread_id="thread_1")
 
 
 @pytest.mark.parametrize("base_url", ["https://api.openai.com/v1/", "https://API.OpenAI.com/v1"])
 def test_the_host_is_told_by_its_name(base_url: str) -> None:
     with pytest.raises(AssistantsApiEndedError):
-        hook_on(played(missing, base_url=base_url)).get_run("thread_1", "run_1")
+        hook_on(played(missing, base_url=base_url)).get_run("run_1", thread_id="thread_1")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_host_is_told_by_its_name(base_url: str) -> None:
 )
 def test_elsewhere_and_without_a_thread_a_404_is_only_that(base_url: str, thread_id: str | None) -> None:
     with pytest.raises(RunNotFoundError) as caught:
-        hook_on(played(missing, base_url=base_url)).get_run(thread_id, "run_1")
+        hook_on(played(missing, base_url=base_url)).get_run("run_1", thread_id=thread_id)
     assert not isinstance(caught.value, AssistantsApiEndedError)
 
 
@@ -99,7 +99,7 @@ def test_azure_is_a_base_url_and_a_query() -> None:
         base_url="https://eastus.services.ai.azure.com/api/projects/p",
         default_query={"api-version": "2025-05-01"},
     )
-    hook_on(client).get_run("thread_1", "run_1", include_steps=False)
+    hook_on(client).get_run("run_1", thread_id="thread_1", include_steps=False)
     assert str(requests[0].url) == (
         "https://eastus.services.ai.azure.com/api/projects/p/threads/thread_1/runs/run_1?api-version=2025-05-01"
     )
@@ -157,8 +157,8 @@ def test_a_poll_is_quiet_and_leaves_the_loggers_as_they_were(
 ) -> None:
     logger = logging.getLogger(http.__name__)
     response = sandbox.create_response(script="instant")
-    ref = RunRef(response["id"])
-    request = api_for(None).retrieve(ref)
+    ref = RunRef("responses", response["id"])
+    request = get_api("responses").retrieve(ref)
     hook = OpenAIRunHook()
     with caplog.at_level(logging.INFO, logger.name):
         before = logger.level
@@ -190,8 +190,8 @@ def test_a_logger_that_is_quieter_stays_so_during_a_poll(level: int) -> None:
 
 def test_the_async_twin_asks_and_answers_alike(sandbox: Sandbox) -> None:
     response = sandbox.create_response(script="instant")
-    ref = RunRef(response["id"])
-    request = api_for(None).retrieve(ref)
+    ref = RunRef("responses", response["id"])
+    request = get_api("responses").retrieve(ref)
     hook = OpenAIRunHook()
 
     async def ask() -> Any:

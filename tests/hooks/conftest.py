@@ -12,7 +12,7 @@ from tests.sandboxed import connect, fake_clock, running_sandbox, sandbox, task_
 
 __all__ = ["connect", "fake_clock", "running_sandbox", "sandbox", "task_log"]
 
-#: Calls a method of the hook, or its async twin: ``call("get_run", thread_id, run_id)``.
+#: Calls a method of the hook, or its async twin: ``call("get_run", run_id, thread_id=thread_id)``.
 Call = Callable[..., Any]
 
 

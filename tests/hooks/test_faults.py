@@ -71,7 +71,7 @@ def test_a_fault_is_an_error_that_says_what_it_was(
         connect(timeout=0.2)
     sandbox.faults.add(**fault)
     with pytest.raises(RunRequestError) as caught:
-        call("get_run", *run)
+        call("get_run", run[1], thread_id=run[0])
     error = caught.value
     assert (error.http_status, error.is_retryable) == (http_status, is_retryable)
     assert (error.thread_id, error.run_id) == run
@@ -86,12 +86,12 @@ def test_the_kinds_of_refusal_are_errors_of_their_own(
     sandbox: Sandbox, connect: Connect, call: Call, run: tuple[str, str]
 ) -> None:
     with pytest.raises(RunNotFoundError):
-        call("get_run", run[0], "run_nobody")
+        call("get_run", "run_nobody", thread_id=run[0])
     with pytest.raises(RunNotFoundError):
         call("get_run", run_id="resp_nobody")
     connect(password="another-key")
     with pytest.raises(RunAuthenticationError) as caught:
-        call("get_run", *run)
+        call("get_run", run[1], thread_id=run[0])
     assert caught.value.code == "invalid_api_key"
 
 
@@ -101,7 +101,7 @@ def test_a_fault_among_the_steps_is_an_error_and_no_shorter_list(
 ) -> None:
     sandbox.faults.add(kind, path="/steps", skip=1)
     with pytest.raises(RunRequestError):
-        call("get_run", *run)
+        call("get_run", run[1], thread_id=run[0])
 
 
 def test_the_sdk_tries_again_as_the_connection_says(
@@ -109,13 +109,13 @@ def test_the_sdk_tries_again_as_the_connection_says(
 ) -> None:
     connect(max_retries=2)
     sandbox.faults.add("rate_limited", times=2, retry_after=0.001, form="ms")
-    assert call("get_run", *run, include_steps=False).status == "completed"
+    assert call("get_run", run[1], thread_id=run[0], include_steps=False).status == "completed"
     assert [request.status for request in sandbox.requests] == [429, 429, 200]
 
 
 def test_an_answer_may_take_its_time(sandbox: Sandbox, call: Call, run: tuple[str, str]) -> None:
     sandbox.faults.add("slow", seconds=0.05, times=1)
-    assert call("get_run", *run, include_steps=False).status == "completed"
+    assert call("get_run", run[1], thread_id=run[0], include_steps=False).status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_pages_that_lie_end_the_reading_and_give_each_step_once(
 ) -> None:
     sandbox.faults.add(kind, path="/steps")
     with caplog.at_level(logging.WARNING):
-        steps = call("list_steps", *run)
+        steps = call("list_steps", run[1], thread_id=run[0])
     assert len(steps) == len({step.id for step in steps}) == count
     assert sandbox.count(path="/steps") <= 4
     if warned is not None:
@@ -154,7 +154,7 @@ def test_pages_that_never_end_are_read_up_to_a_bound(
     monkeypatch.setattr(calls._list_raw, "__defaults__", (3,))
     sandbox.faults.add("endless_pages", path="/steps")
     with caplog.at_level(logging.WARNING):
-        steps = call("list_steps", *run)
+        steps = call("list_steps", run[1], thread_id=run[0])
     assert len(steps) == 300
     assert "after 3 pages" in caplog.text
 
@@ -177,7 +177,7 @@ def test_a_wait_bears_what_may_pass(
 ) -> None:
     sandbox.faults.add(**{"times": 3, **fault})
     made = sandbox.create_run(script="completed")
-    assert call("wait_for_run", made["thread_id"], made["id"]).status == "completed"
+    assert call("wait_for_run", made["id"], thread_id=made["thread_id"]).status == "completed"
 
 
 def test_a_wait_bears_an_api_that_does_not_answer(
@@ -186,7 +186,7 @@ def test_a_wait_bears_an_api_that_does_not_answer(
     connect(timeout=0.2)
     sandbox.faults.add("stalled", times=1)
     made = sandbox.create_run(script="completed")
-    assert call("wait_for_run", made["thread_id"], made["id"]).status == "completed"
+    assert call("wait_for_run", made["id"], thread_id=made["thread_id"]).status == "completed"
 
 
 @pytest.mark.parametrize("kind", ["server_error", "malformed", "cut"])
@@ -195,7 +195,7 @@ def test_a_wait_gives_up_after_so_many_failures(
 ) -> None:
     sandbox.faults.add(kind)
     with pytest.raises(RunRequestError, match="3 failed requests in a row"):
-        call("wait_for_run", *run, max_consecutive_failures=3)
+        call("wait_for_run", run[1], thread_id=run[0], max_consecutive_failures=3)
     assert sandbox.count() == 3
 
 
@@ -204,7 +204,7 @@ def test_a_wait_leaves_the_api_alone_for_as_long_as_it_asks(
 ) -> None:
     sandbox.faults.add("rate_limited", times=1, retry_after=61)
     made = sandbox.create_run(script="completed")
-    call("wait_for_run", made["thread_id"], made["id"])
+    call("wait_for_run", made["id"], thread_id=made["thread_id"])
     assert fake_clock.slept[0] >= 61
 
 
@@ -214,7 +214,7 @@ def test_a_poll_is_tried_once_whatever_the_connection_says(
     connect(max_retries=5)
     sandbox.faults.add("server_error")
     with pytest.raises(RunRequestError):
-        call("wait_for_run", *run, max_consecutive_failures=2)
+        call("wait_for_run", run[1], thread_id=run[0], max_consecutive_failures=2)
     assert sandbox.count() == 2
 
 
@@ -224,7 +224,7 @@ def test_a_wait_in_trouble_names_the_trouble_at_its_deadline(
     sandbox.faults.add("server_error", skip=1)
     made = sandbox.create_run(script="in_progress")
     with pytest.raises(RunWaitTimeoutError, match="HTTP 500") as caught:
-        call("wait_for_run", made["thread_id"], made["id"], timeout=30)
+        call("wait_for_run", made["id"], thread_id=made["thread_id"], timeout=30)
     assert caught.value.status == "queued"
 
 
@@ -274,12 +274,12 @@ def test_the_key_is_in_no_cause_of_an_error(
 ) -> None:
     sandbox.faults.add(**fault)
     with pytest.raises(OpenAIRunError) as caught:
-        call("get_run", *run)
+        call("get_run", run[1], thread_id=run[0])
     assert KEY not in "\n".join(f"{error!r} {error}" for error in chain(caught.value))
 
 
 def test_the_key_is_in_no_repr_of_the_hook(sandbox: Sandbox, run: tuple[str, str]) -> None:
     hook = OpenAIRunHook()
-    hook.get_run(*run, include_steps=False)
+    hook.get_run(run[1], thread_id=run[0], include_steps=False)
     assert KEY not in f"{hook!r} {hook.conn!r} {vars(hook)!r}"
     hook.conn.close()

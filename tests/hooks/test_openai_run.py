@@ -60,7 +60,7 @@ def ended_response(sandbox: Sandbox, script: str = "completed") -> str:
 
 def test_a_run_is_retrieved_with_every_attribute(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, instructions="", metadata={"asked_by": "a test"})
-    run = call("get_run", thread_id, run_id)
+    run = call("get_run", run_id, thread_id=thread_id)
     told = run.to_xcom()
     assert set(DOCUMENTED_ATTRIBUTES) <= set(told)
     assert (run.id, run.thread_id, run.assistant_id) == (run_id, thread_id, "asst_sandbox")
@@ -88,15 +88,15 @@ def test_the_steps_of_a_run_that_did_not_succeed_are_read_too(
     sandbox: Sandbox, call: Call, script: str
 ) -> None:
     thread_id, run_id = ended(sandbox, script)
-    run = call("get_run", thread_id, run_id)
+    run = call("get_run", run_id, thread_id=thread_id)
     assert run.status == script
     assert run.steps
-    assert run.steps == call("list_steps", thread_id, run_id)
+    assert run.steps == call("list_steps", run_id, thread_id=thread_id)
 
 
 def test_steps_over_many_pages_come_oldest_first_and_once(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, sandbox.add_script("long", {"base": "completed", "steps": 257}))
-    steps = call("get_run", thread_id, run_id).steps
+    steps = call("get_run", run_id, thread_id=thread_id).steps
     assert len(steps) == len({step.id for step in steps}) == 257
     codes = [json.loads(step.details)["tool_calls"][0]["code_interpreter"]["input"] for step in steps[:-1]]
     assert codes == [f"print({number})" for number in range(256)]
@@ -108,7 +108,7 @@ def test_steps_over_many_pages_come_oldest_first_and_once(sandbox: Sandbox, call
 
 def test_the_steps_can_be_left_out(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox)
-    assert call("get_run", thread_id, run_id, include_steps=False).steps is None
+    assert call("get_run", run_id, thread_id=thread_id, include_steps=False).steps is None
     assert sandbox.count(path="/steps") == 0
     assert call("get_run", run_id=ended_response(sandbox), include_steps=False).steps is None
 
@@ -122,12 +122,12 @@ def test_the_json_of_the_api_can_be_had_as_it_came(sandbox: Sandbox, call: Call)
         "new": {"key": [1, None]},
     }
     sandbox.seed_run(seeded)
-    assert call("get_run", "thread_1", "run_1", include_raw=True).raw == seeded
+    assert call("get_run", "run_1", thread_id="thread_1", include_raw=True).raw == seeded
 
 
 def test_kinds_nobody_knows_pass_through_whole(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "unknown_steps")
-    steps = call("list_steps", thread_id, run_id)
+    steps = call("list_steps", run_id, thread_id=thread_id)
     assert [step.type for step in steps] == ["tool_calls", "activities", "message_creation"]
     grounding = json.loads(steps[0].details)["tool_calls"][0]
     assert grounding["type"] == "bing_grounding"
@@ -137,13 +137,13 @@ def test_kinds_nobody_knows_pass_through_whole(sandbox: Sandbox, call: Call) -> 
 
 def test_a_status_nobody_knows_passes_through(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "unknown_status")
-    assert call("get_run", thread_id, run_id).status == "paused_by_vendor"
+    assert call("get_run", run_id, thread_id=thread_id).status == "paused_by_vendor"
 
 
 def test_ids_of_any_form_are_taken(sandbox: Sandbox, call: Call) -> None:
     run_id, thread_id = "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "t:1+é"
     sandbox.seed_run({"id": run_id, "thread_id": thread_id, "status": "completed"})
-    assert call("get_run", thread_id, run_id).id == run_id
+    assert call("get_run", run_id, thread_id=thread_id).id == run_id
     sandbox.seed_response({"id": "caresp_1~x", "status": "completed", "output": []})
     assert call("get_run", run_id="caresp_1~x").id == "caresp_1~x"
 
@@ -181,7 +181,13 @@ def test_the_twins_refuse_bad_ids_too(sandbox: Sandbox, call: Call, method: str)
 
 def test_a_run_is_created_on_a_thread(sandbox: Sandbox, call: Call) -> None:
     thread_id = sandbox.create_thread()["id"]
-    run = call("create_run", thread_id, "asst_1", instructions="Be brief.", metadata={"k": "v"})
+    run = call(
+        "create_run",
+        thread_id=thread_id,
+        assistant_id="asst_1",
+        instructions="Be brief.",
+        metadata={"k": "v"},
+    )
     assert isinstance(run, Run)
     assert (run.thread_id, run.assistant_id, run.instructions) == (thread_id, "asst_1", "Be brief.")
     assert (run.status, run.steps) == ("queued", None)
@@ -192,7 +198,9 @@ def test_a_run_is_created_on_a_thread(sandbox: Sandbox, call: Call) -> None:
 
 
 def test_a_thread_and_a_run_are_created_at_once(sandbox: Sandbox, call: Call) -> None:
-    run = call("create_run", None, "asst_1", thread={"messages": [{"role": "user", "content": "Hello"}]})
+    run = call(
+        "create_run", assistant_id="asst_1", thread={"messages": [{"role": "user", "content": "Hello"}]}
+    )
     assert run.thread_id in sandbox.state()["threads"]
 
 
@@ -222,12 +230,12 @@ def test_a_response_that_fails_at_once_is_given_as_it_is(sandbox: Sandbox, call:
 
 def test_tool_outputs_are_handed_to_a_run(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "requires_action")
-    calls = call("get_run", thread_id, run_id).required_action["submit_tool_outputs"]["tool_calls"]
+    calls = call("get_run", run_id, thread_id=thread_id).required_action["submit_tool_outputs"]["tool_calls"]
     outputs = [{"tool_call_id": item["id"], "output": "rain"} for item in calls]
-    run = call("submit_tool_outputs", thread_id, run_id, tool_outputs=outputs)
+    run = call("submit_tool_outputs", run_id, thread_id=thread_id, tool_outputs=outputs)
     assert (run.id, run.status) == (run_id, "queued")
     sandbox.clock.advance(2)
-    assert call("get_run", thread_id, run_id).status == "completed"
+    assert call("get_run", run_id, thread_id=thread_id).status == "completed"
 
 
 def test_tool_outputs_go_into_a_new_response(sandbox: Sandbox, call: Call) -> None:
@@ -242,14 +250,14 @@ def test_tool_outputs_go_into_a_new_response(sandbox: Sandbox, call: Call) -> No
 
 def test_what_only_the_steps_tell_becomes_the_required_action(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "requires_action_untold")
-    action = call("get_run", thread_id, run_id).required_action
+    action = call("get_run", run_id, thread_id=thread_id).required_action
     names = [item["function"]["name"] for item in action["submit_tool_outputs"]["tool_calls"]]
     assert names == ["get_weather", "get_weather"]
 
 
 def test_a_run_and_a_response_are_cancelled(sandbox: Sandbox, call: Call) -> None:
     run = sandbox.create_run(script="in_progress")
-    assert call("cancel_run", run["thread_id"], run["id"]).status == "cancelling"
+    assert call("cancel_run", run["id"], thread_id=run["thread_id"]).status == "cancelling"
     response = sandbox.create_response(script="in_progress")
     assert call("cancel_run", run_id=response["id"]).status == "cancelled"
 
@@ -257,7 +265,7 @@ def test_a_run_and_a_response_are_cancelled(sandbox: Sandbox, call: Call) -> Non
 def test_cancelling_what_has_ended_is_the_error_the_api_makes_it(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox)
     with pytest.raises(RunRequestError) as caught:
-        call("cancel_run", thread_id, run_id)
+        call("cancel_run", run_id, thread_id=thread_id)
     assert caught.value.http_status == 400
     assert not caught.value.is_retryable
 
@@ -289,12 +297,12 @@ def test_a_wait_ends_with_the_run_or_with_its_error(
     made = sandbox.create_run(script=script)
     ids = (made["thread_id"], made["id"])
     if error is None:
-        run = call("wait_for_run", *ids, **options)
+        run = call("wait_for_run", ids[1], thread_id=ids[0], **options)
         assert run.status == script
         assert run.steps
     else:
         with pytest.raises(error, match=made["id"]):
-            call("wait_for_run", *ids, **options)
+            call("wait_for_run", ids[1], thread_id=ids[0], **options)
     assert fake_clock.slept
     assert {request.method for request in sandbox.requests} == {"GET"}
 
@@ -326,7 +334,7 @@ def test_the_query_and_headers_of_the_connection_are_sent(
         "default_headers": {"x-ms-enable-preview": "true"},
     }
     connect(extra={"openai_client_kwargs": client})
-    call("get_run", thread_id, run_id)
+    call("get_run", run_id, thread_id=thread_id)
     run_request, steps_request = sandbox.requests
     for request in (run_request, steps_request):
         assert parse_qs(request.query)["api-version"] == ["2025-05-01"]
@@ -336,7 +344,7 @@ def test_the_query_and_headers_of_the_connection_are_sent(
 
 def test_a_thread_unknown_to_another_server_is_just_not_found(sandbox: Sandbox, call: Call) -> None:
     with pytest.raises(RunNotFoundError) as caught:
-        call("get_run", "thread_1", "run_1")
+        call("get_run", "run_1", thread_id="thread_1")
     assert not isinstance(caught.value, AssistantsApiEndedError)
     assert (caught.value.run_id, caught.value.thread_id, caught.value.http_status) == (
         "run_1",

@@ -76,7 +76,7 @@ def test_a_killed_tasks_cancel_goes_by_the_proxy_too(
 ) -> None:
     connect(monkeypatch, host="http://api.invalid/v1", password=KEY, extra={"proxy": api.address})
     hook = OpenAIRunHook(CONN_ID)
-    hook.cancel_run_from_signal_handler(RESPONSE, seconds=5)
+    hook.cancel_run_from_signal_handler(RESPONSE, timeout=5)
     hook.conn.close()
     assert [asked.host for asked in api.requests] == ["api.invalid"]
 

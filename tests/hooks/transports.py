@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.triggerer.replay_transport import ReplayTransport
 from airflow_provider_openai_run.types.run_ref import RunRef
@@ -17,8 +17,8 @@ from tests.fake_http_server import FakeHttpServer, ReceivedRequest, fake_http_se
 
 CONN_ID = "openai_here"
 VARIABLE = "AIRFLOW_CONN_OPENAI_HERE"
-RESPONSE = RunRef("resp_1")
-RUN = RunRef("run_1", "thread_1")
+RESPONSE = RunRef("responses", "resp_1")
+RUN = RunRef("assistants", "run_1", "thread_1")
 
 #: The hook, its async twin, the watcher's SDK, and the watcher's repetitions of what that sent.
 WAYS = ("sync", "async", "watcher", "repeated", "repeated again")
@@ -40,11 +40,11 @@ def ask_every_way(api: FakeHttpServer, ref: RunRef = RESPONSE) -> dict[str, Rece
     hook = OpenAIRunHook(CONN_ID)
     before = len(api.requests)
     try:
-        hook.get_run(ref.thread_id, ref.run_id, include_steps=False)
+        hook.get_run(ref.run_id, thread_id=ref.parent_id, include_steps=False)
     finally:
         if "conn" in hook.__dict__:
             hook.conn.close()
-    asyncio.run(OpenAIRunHook(CONN_ID).aget_run(ref.thread_id, ref.run_id, include_steps=False))
+    asyncio.run(OpenAIRunHook(CONN_ID).aget_run(ref.run_id, thread_id=ref.parent_id, include_steps=False))
     asyncio.run(_watch(ref))
     asked = api.requests[before:]
     assert len(asked) == len(WAYS)
@@ -55,7 +55,7 @@ async def _watch(ref: RunRef) -> None:
     repeater = ReplayTransport(CONN_ID)
     try:
         for _ in range(3):
-            answer = await repeater.ask(api_for(ref.thread_id).retrieve(ref), ref)
+            answer = await repeater.ask(api_of(ref).retrieve(ref), ref)
             assert answer.http_status == 200
         assert repeater._prepared, "nothing was prepared for repeating"
     finally:

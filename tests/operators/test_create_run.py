@@ -155,7 +155,7 @@ def test_a_run_that_failed_fails_the_task_after_all_was_pushed_and_a_retry_makes
 
 def ids(deferred: TaskDeferred) -> dict[str, Any]:
     ref = watched(deferred).ref
-    return {"run_id": ref.run_id, "thread_id": ref.thread_id}
+    return ref.ids
 
 
 @pytest.mark.parametrize("store", [StateStore(), None])

@@ -72,14 +72,14 @@ def test_a_run_that_is_being_made_when_the_task_is_killed_is_cancelled_too(
     endless: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = response_task()
-    create = task.hook.do
+    create = task.hook.execute_call
 
     def killed_meanwhile(*arguments: Any, **options: Any) -> Any:
         made = create(*arguments, **options)
         task.on_kill()
         return made
 
-    monkeypatch.setattr(task.hook, "do", killed_meanwhile)
+    monkeypatch.setattr(task.hook, "execute_call", killed_meanwhile)
     with pytest.raises(RunCancelledError):
         TaskAttempts(task).begin()
     assert statuses(endless) == {"cancelled"}
@@ -148,7 +148,7 @@ def timed_out(deferred: TaskDeferred) -> dict[str, Any]:
         "type": "RunWaitTimeoutError",
         "message": f"Gave up waiting for {ref}. The run itself was left as it is.",
     }
-    return {"run_id": ref.run_id, "thread_id": ref.thread_id, "status": "in_progress", "error": error}
+    return {**ref.ids, "status": "in_progress", "error": error}
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,9 @@ def test_outputs_are_submitted_by_hand_and_only_once(sandbox: Sandbox) -> None:
     run = sandbox.create_run(script="requires_action")
     sandbox.clock.advance(1.5)
     ref = {"run_id": run["id"], "thread_id": run["thread_id"]}
-    calls = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook.get_run(run["thread_id"], run["id"])
+    calls = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook.get_run(
+        run["id"], thread_id=run["thread_id"]
+    )
     asked = (calls.required_action or {})["submit_tool_outputs"]["tool_calls"]
     tries = TaskAttempts(submit_task(**ref, tool_outputs=outputs_for(asked)))
     assert tries.begin()["status"] == "queued"
@@ -323,7 +325,7 @@ def test_outputs_for_a_response_make_the_one_that_follows(sandbox: Sandbox) -> N
     response = sandbox.create_response(script="requires_action")
     sandbox.clock.advance(1.5)
     hook = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook
-    asked = (hook.get_run(None, response["id"]).required_action or {})["submit_tool_outputs"]["tool_calls"]
+    asked = (hook.get_run(response["id"]).required_action or {})["submit_tool_outputs"]["tool_calls"]
     result = TaskAttempts(submit_task(run_id=response["id"], tool_outputs=outputs_for(asked))).begin()
     assert result["previous_response_id"] == response["id"]
     assert result["model"] == "gpt-4o-mini"

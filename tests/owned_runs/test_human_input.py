@@ -46,9 +46,7 @@ def until_asked(tries: TaskAttempts, sandbox: Sandbox) -> Any:
     sandbox.clock.advance(1.5)
     ref = watched(deferred).ref
     with pytest.raises(TaskAwaitingInput) as parked:
-        tries.resume(
-            deferred, {"run_id": ref.run_id, "thread_id": ref.thread_id, "status": "requires_action"}
-        )
+        tries.resume(deferred, {**ref.ids, "status": "requires_action"})
     return parked.value
 
 
@@ -128,6 +126,4 @@ def test_an_airflow_that_cannot_park_a_task_fails_it_by_name(
     sandbox.clock.advance(1.5)
     ref = watched(deferred).ref
     with pytest.raises(RunRequiresActionError, match="roll"):
-        tries.resume(
-            deferred, {"run_id": ref.run_id, "thread_id": ref.thread_id, "status": "requires_action"}
-        )
+        tries.resume(deferred, {**ref.ids, "status": "requires_action"})

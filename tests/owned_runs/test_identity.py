@@ -107,7 +107,7 @@ def test_a_store_that_fails_is_borne_with_a_warning(caplog: pytest.LogCaptureFix
 
 
 def test_progress_reads_back_equal_from_json() -> None:
-    progress = Continuation(run_id="run_1", thread_id="t", started_at=5.0, made=("run_1",)).answered(
+    progress = Continuation(run_id="run_1", parent_id="t", started_at=5.0, made=("run_1",)).answered(
         "call", True
     )
     assert Continuation.from_json(json.loads(json.dumps(progress.to_json()))) == progress

@@ -59,7 +59,7 @@ BOTH = pytest.mark.parametrize("new_task", [of_a_run, of_a_response])
 
 def asked(deferred: TaskDeferred, status: str = "requires_action") -> dict[str, Any]:
     ref = watched(deferred).ref
-    return {"run_id": ref.run_id, "thread_id": ref.thread_id, "status": status}
+    return {**ref.ids, "status": status}
 
 
 @BOTH

@@ -81,7 +81,7 @@ def test_an_unknown_assistant_is_one_clear_error_without_retries(
     task = OpenAICreateRunOperator(
         task_id="task",
         assistant_id="asst_nowhere",
-        thread_id=hook.do(calls.create_thread({})),
+        thread_id=hook.execute_call(calls.create_thread({})),
         **PACE,
     )
     with pytest.raises(AirflowFailException, match=r"No run was made.*An assistant"):
@@ -92,12 +92,12 @@ def test_a_run_is_made_on_a_thread_and_ending_the_task_ends_it(
     openai_responses: str, connect: Connect
 ) -> None:
     hook = connect(openai_responses)
-    thread_id = hook.do(calls.create_thread({}))
+    thread_id = hook.execute_call(calls.create_thread({}))
     answer = requests.post(f"{openai_responses}/assistants", json={"model": "gpt-4o"}, timeout=10)
     task = OpenAICreateRunOperator(
         task_id="task", assistant_id=answer.json()["id"], thread_id=thread_id, deferrable=True, **PACE
     )
     ref = watched(TaskAttempts(task).begin()).ref
-    assert ref.thread_id == thread_id
+    assert ref.parent_id == thread_id
     task.on_kill()
-    assert hook.get_run(thread_id, ref.run_id).status in {"cancelling", "cancelled"}
+    assert hook.get_run(ref.run_id, thread_id=thread_id).status in {"cancelling", "cancelled"}

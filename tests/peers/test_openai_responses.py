@@ -167,7 +167,7 @@ def test_a_run_is_created_and_cancelled(
 ) -> None:
     thread_id = api("/threads", {})["id"]
     assistant_id = api("/assistants", {"model": "gpt-4o"})["id"]
-    run = hook.create_run(thread_id, assistant_id, metadata={"kept": "here"})
+    run = hook.create_run(thread_id=thread_id, assistant_id=assistant_id, metadata={"kept": "here"})
     assert (run.status, run.thread_id, run.metadata) == ("queued", thread_id, {"kept": "here"})
     assert hook.cancel_run(run_id=run.id, thread_id=thread_id).status == "cancelling"
     with pytest.raises(RunCancelledError):
@@ -178,7 +178,7 @@ def test_a_thread_and_a_run_are_created_at_once(
     hook: OpenAIRunHook, api: Callable[[str, dict[str, Any]], dict[str, Any]]
 ) -> None:
     assistant_id = api("/assistants", {"model": "gpt-4o"})["id"]
-    made = asyncio.run(hook.acreate_run(None, assistant_id, thread={"messages": []}))
+    made = asyncio.run(hook.acreate_run(assistant_id=assistant_id, thread={"messages": []}))
     assert made.thread_id
     assert hook.get_run(run_id=made.id, thread_id=made.thread_id).id == made.id
 

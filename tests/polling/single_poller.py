@@ -12,7 +12,7 @@ from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
 
 START = 1_795_000_000.0
-REF = RunRef("run_1", "thread_1")
+REF = RunRef("assistants", "run_1", "thread_1")
 CALLS = {
     "type": "submit_tool_outputs",
     "submit_tool_outputs": {

@@ -117,12 +117,12 @@ def told(waiting: RunPoller, happening: Sighting | Failure, now: float) -> Decis
         error = happening.error(
             "It failed.", is_retryable=happening.is_retryable, retry_after=happening.retry_after
         )
-        return waiting.failed(error, now)
+        return waiting.on_error(error, now)
     action = CALL if happening.status == "requires_action" else None
     body = json.dumps({"id": "r", "status": happening.status, "required_action": action}).encode()
     after = happening.retry_after_seconds
     headers = {} if after is None else {"openai-poll-after-ms": f"{1000 * after:.6f}"}
-    return waiting.answered(ApiResponse(200, headers, body), now)
+    return waiting.on_response(ApiResponse(200, headers, body), now)
 
 
 def ended_with(outcome: Outcome) -> str | type[Exception] | None:
@@ -134,7 +134,7 @@ def ended_with(outcome: Outcome) -> str | type[Exception] | None:
 def test_a_wait_ends_when_and_as_the_model_says(
     chosen: PollOptions, happenings: list[Sighting | Failure], chance: Random
 ) -> None:
-    waiting, model = RunPoller(RunRef("r", "t"), chosen, chance.random), Model(chosen)
+    waiting, model = RunPoller(RunRef("assistants", "r", "t"), chosen, chance.random), Model(chosen)
     now = START
     for happening in happenings:
         now += happening.latency
@@ -153,7 +153,7 @@ def test_a_wait_ends_when_and_as_the_model_says(
 def test_the_next_question_comes_when_it_may_and_never_after_the_deadline(
     chosen: PollOptions, happenings: list[Sighting | Failure], draw: float
 ) -> None:
-    waiting, now = RunPoller(RunRef("r", "t"), chosen, lambda: draw), START
+    waiting, now = RunPoller(RunRef("assistants", "r", "t"), chosen, lambda: draw), START
     assert chosen.max_poll_interval is not None
     for happening in happenings:
         now += happening.latency
@@ -192,7 +192,7 @@ def expected_notes(
 def test_the_log_tells_changes_and_failures_and_no_mere_look(
     chosen: PollOptions, happenings: list[Sighting | Failure]
 ) -> None:
-    waiting, model, now = RunPoller(RunRef("r", "t"), chosen, lambda: 0.0), Model(chosen), START
+    waiting, model, now = RunPoller(RunRef("assistants", "r", "t"), chosen, lambda: 0.0), Model(chosen), START
     said: set[str] = set()
     for happening in happenings:
         now += happening.latency
@@ -212,7 +212,7 @@ def test_statuses_nobody_knows_never_end_a_wait_before_its_deadline(
     statuses: list[str | None], budget: float
 ) -> None:
     chosen = PollOptions(started_at=START, deadline=START + budget)
-    waiting, now = RunPoller(RunRef("r", "t"), chosen, lambda: 0.0), START
+    waiting, now = RunPoller(RunRef("assistants", "r", "t"), chosen, lambda: 0.0), START
     for status in statuses:
         decision = told(waiting, Sighting(status, None, 0.0), now)
         if isinstance(decision, Outcome):

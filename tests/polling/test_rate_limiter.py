@@ -29,7 +29,7 @@ NO_HEADERS: Mapping[str, str] = {}
 def fail(throttle: AdaptiveRateLimiter, times: int, now: float = 0.0) -> None:
     """Let requests fail that were all asked before any of them did."""
     for _ in range(times):
-        throttle.failed(None, now, asked_at=now - 1)
+        throttle.on_error(None, now, asked_at=now - 1)
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -82,23 +82,23 @@ def test_a_limit_told_in_headers_is_stayed_under(window: float) -> None:
 
 def test_retry_after_holds_all() -> None:
     throttle = AdaptiveRateLimiter()
-    throttle.limited(7.0, 100.0, asked_at=99.9)
+    throttle.on_rate_limited(7.0, 100.0, asked_at=99.9)
     assert throttle.ready_at() == 107.0
-    throttle.limited(2.0, 101.0, asked_at=99.9)
+    throttle.on_rate_limited(2.0, 101.0, asked_at=99.9)
     assert throttle.ready_at() == 107.0
-    throttle.answered(NO_HEADERS, 102.0)
+    throttle.on_response(NO_HEADERS, 102.0)
     assert throttle.ready_at() == 107.0
 
 
 def test_retry_after_of_an_overloaded_server_holds_all() -> None:
     throttle = AdaptiveRateLimiter()
-    throttle.failed(7.0, 100.0, asked_at=99.9)
+    throttle.on_error(7.0, 100.0, asked_at=99.9)
     assert throttle.ready_at() == 107.0
 
 
 def test_a_429_without_a_hint_is_a_second_of_rest() -> None:
     throttle = AdaptiveRateLimiter()
-    throttle.limited(None, 100.0, asked_at=99.9)
+    throttle.on_rate_limited(None, 100.0, asked_at=99.9)
     assert throttle.ready_at() == 101.0
 
 
@@ -106,16 +106,16 @@ def test_a_429_of_what_was_under_way_cuts_the_rate_no_further() -> None:
     once, often = AdaptiveRateLimiter(), AdaptiveRateLimiter()
     for throttle, refusals in ((once, 1), (often, 30)):
         for moment in range(100):
-            throttle.answered(NO_HEADERS, moment / 20)
+            throttle.on_response(NO_HEADERS, moment / 20)
         for refusal in range(refusals):
-            throttle.limited(1.0, 5.0 + refusal / 1000, asked_at=4.9)
-        throttle.sent(throttle.ready_at())
+            throttle.on_rate_limited(1.0, 5.0 + refusal / 1000, asked_at=4.9)
+        throttle.on_sent(throttle.ready_at())
     assert often.ready_at() - once.ready_at() == pytest.approx(0.029, abs=0.001)
 
 
 def test_a_budget_that_is_used_up_is_waited_for() -> None:
     throttle = AdaptiveRateLimiter()
-    throttle.answered(
+    throttle.on_response(
         {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2.5s"}, now=100.0
     )
     assert throttle.ready_at() == 162.5
@@ -126,8 +126,8 @@ def test_a_budget_that_is_used_up_is_waited_for() -> None:
 )
 def test_a_reset_is_read_as_apis_write_it(reset: str, seconds: float) -> None:
     throttle = AdaptiveRateLimiter()
-    throttle.answered({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": reset}, 100.0)
-    throttle.sent(100.0)
+    throttle.on_response({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": reset}, 100.0)
+    throttle.on_sent(100.0)
     assert throttle.ready_at() == pytest.approx(100 + seconds)
 
 
@@ -135,8 +135,8 @@ def test_a_reset_is_read_as_apis_write_it(reset: str, seconds: float) -> None:
 @pytest.mark.parametrize("reset", ["soon", "", "0s", "-5"])
 def test_headers_that_make_no_sense_are_passed_over(left: str, reset: str) -> None:
     throttle = AdaptiveRateLimiter()
-    throttle.answered({"x-ratelimit-remaining-requests": left, "x-ratelimit-reset-requests": reset}, 100.0)
-    throttle.sent(100.0)
+    throttle.on_response({"x-ratelimit-remaining-requests": left, "x-ratelimit-reset-requests": reset}, 100.0)
+    throttle.on_sent(100.0)
     assert throttle.ready_at() <= 100.0
 
 
@@ -156,9 +156,9 @@ def test_an_outage_is_probed_at_growing_intervals_up_to_half_a_minute() -> None:
     for _ in range(10):
         gaps.append(throttle.ready_at() - now)
         asked_at = throttle.ready_at()
-        throttle.sent(asked_at)
+        throttle.on_sent(asked_at)
         now = asked_at + 0.5
-        throttle.failed(None, now, asked_at)
+        throttle.on_error(None, now, asked_at)
     assert gaps == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
 
 
@@ -171,8 +171,8 @@ def test_failures_of_what_was_under_way_when_an_outage_began_do_not_make_it_long
 @pytest.mark.parametrize(
     "end",
     [
-        lambda throttle: throttle.answered(NO_HEADERS, 201.0),
-        lambda throttle: throttle.limited(0.0, 201.0, asked_at=200.5),
+        lambda throttle: throttle.on_response(NO_HEADERS, 201.0),
+        lambda throttle: throttle.on_rate_limited(0.0, 201.0, asked_at=200.5),
     ],
     ids=["a good one", "a 429"],
 )
@@ -180,7 +180,7 @@ def test_an_outage_ends_with_the_first_answer(end: Callable[[AdaptiveRateLimiter
     throttle = AdaptiveRateLimiter()
     fail(throttle, 3)
     for probe in range(1, 6):
-        throttle.failed(None, probe * 40.0, asked_at=probe * 40.0 - 1)
+        throttle.on_error(None, probe * 40.0, asked_at=probe * 40.0 - 1)
     assert throttle.ready_at() == 230.0
     end(throttle)
     assert not throttle.in_outage
@@ -192,7 +192,7 @@ def test_failures_between_answers_are_no_outage() -> None:
     throttle = AdaptiveRateLimiter()
     for moment in range(100):
         fail(throttle, 2, now=float(moment))
-        throttle.answered(NO_HEADERS, moment + 0.5)
+        throttle.on_response(NO_HEADERS, moment + 0.5)
         assert not throttle.in_outage
         assert throttle.ready_at() <= moment
 

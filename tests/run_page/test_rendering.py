@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.progress import PROGRESS_KEY
 from airflow_provider_openai_run.run_page.rendering import MOST_STEPS, MOST_TEXT, rendered, text_of
 from airflow_provider_openai_run.run_page.xcom_data import ATTRIBUTES
@@ -110,7 +110,7 @@ def test_every_recorded_response_makes_a_page() -> None:
     made = 0
     for path in sorted((RECORDED / "response").glob("*.json")):
         body = json.loads(path.read_text(encoding="utf-8"))
-        run = api_for(None).read_run(body.get("response", body))
+        run = get_api("responses").read_run(body.get("response", body))
         page = Page(view({"return_value": run.to_xcom()}))
         assert_is_ours(page)
         assert run.id in page.text

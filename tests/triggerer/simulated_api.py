@@ -162,7 +162,7 @@ class Simulation:
     def _start(self, run: int) -> None:
         asked_at, latency = self.now, self._latency(self._chance)
         self.asked_times[run] += 1
-        self.throttle.sent(asked_at)
+        self.throttle.on_sent(asked_at)
         self._under_way += 1
         self._later(latency / 2, lambda: self._arrive(run, asked_at, latency / 2))
 
@@ -175,10 +175,10 @@ class Simulation:
         self._under_way -= 1
         self.told.append(XComData(asked_at, self.now, refused=not taken))
         if taken:
-            self.throttle.answered(headers, self.now)
+            self.throttle.on_response(headers, self.now)
             self._failures[run], delay = 0, self._interval
         else:
-            self.throttle.limited(self._retry_after, self.now, asked_at)
+            self.throttle.on_rate_limited(self._retry_after, self.now, asked_at)
             self._failures[run] += 1
             delay = self._interval * 2 ** (self._failures[run] - 1)
         heapq.heappush(self._due, (self.now + delay * (1 - 0.1 * self._chance.random()), run))

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from airflow_provider_openai_run.api.registry import run_ref
 from airflow_provider_openai_run.polling.options import PollOptions
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggerer import connection_poller as poller_module
 from airflow_provider_openai_run.triggerer.connection_poller import Subscription, watch
 from airflow_provider_openai_run.types.outcome import Outcome
-from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.triggerer.api_in_memory import ApiInMemory, Reply
 from tests.triggerer.virtual_time import EPOCH, VirtualLoop
 
@@ -55,7 +55,7 @@ def watch_run(
     deadline = None if timeout is None else now() + timeout
     pace = {"poll_interval": 5.0, "max_poll_interval": 5.0, "max_consecutive_failures": 10**6}
     chosen = PollOptions(started_at=now(), deadline=deadline, **{**pace, **options})
-    return watch(conn_id, RunPoller(RunRef(run_id, thread_id), chosen))
+    return watch(conn_id, RunPoller(run_ref(run_id, thread_id=thread_id), chosen))
 
 
 async def outcome_of(watched: Subscription) -> Outcome:

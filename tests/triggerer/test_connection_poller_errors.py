@@ -43,14 +43,14 @@ def test_some_requests_that_stall_do_not_hold_up_the_others(api: ApiInMemory) ->
 def test_an_unforeseen_error_is_that_of_one_run_alone(
     api: ApiInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answered = RunPoller.answered
+    answered = RunPoller.on_response
 
     def answered_badly(wait: RunPoller, answer: ApiResponse, at: float, *, base_url: str = "") -> Decision:
         if wait.ref.run_id == "bad":
             raise ZeroDivisionError
         return answered(wait, answer, at, base_url=base_url)
 
-    monkeypatch.setattr(RunPoller, "answered", answered_badly)
+    monkeypatch.setattr(RunPoller, "on_response", answered_badly)
 
     async def story() -> None:
         good, bad = watch_run(api, "good"), watch_run(api, "bad")

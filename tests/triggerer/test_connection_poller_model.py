@@ -185,7 +185,7 @@ class Story:
         self.delivered += 1
         assert not waiting.left
         ref, deadline = waiting.trigger.ref, waiting.trigger.options.deadline
-        assert (event["run_id"], event["thread_id"]) == (ref.run_id, ref.thread_id)
+        assert (event["run_id"], event["parent_id"]) == (ref.run_id, ref.parent_id)
         if "error" in event:
             assert event["error"]["type"] == "RunWaitTimeoutError"
             assert deadline is not None

@@ -81,7 +81,7 @@ async def test_odd_ids_are_asked_for_as_they_are(
 ) -> None:
     plain = response(sandbox)
     odd = sandbox.seed_response({**sandbox.create_response(script="in_progress"), "id": run_id})
-    for ref in (RunRef(odd["id"]), plain, RunRef(odd["id"])):
+    for ref in (RunRef("responses", odd["id"]), plain, RunRef("responses", odd["id"])):
         await ask_well(repeater, ref)
     assert spy.asked_by_sdk == [run_id], "an odd id is as good as any to prepare a request with"
     paths = [request.path for request in sandbox.requests]
@@ -217,7 +217,7 @@ async def test_a_list_is_repeated_with_its_query_and_apart_from_the_runs(
     repeater: ReplayTransport, sandbox: Sandbox, spy: Spy
 ) -> None:
     run = assistants_run(sandbox)
-    page = AssistantsApi().list_runs(str(run.thread_id), None)
+    page = AssistantsApi().list_runs(str(run.parent_id), None)
     for _ in range(3):
         await ask_well(repeater, run)
         assert (await repeater.ask(page, run)).http_status == HTTPStatus.OK
@@ -230,7 +230,7 @@ async def test_a_page_further_down_is_asked_for_by_the_sdk(
     repeater: ReplayTransport, sandbox: Sandbox, spy: Spy
 ) -> None:
     run = assistants_run(sandbox)
-    page = AssistantsApi().list_runs(str(run.thread_id), run.run_id)
+    page = AssistantsApi().list_runs(str(run.parent_id), run.run_id)
     for _ in range(2):
         assert (await repeater.ask(page, run)).http_status == HTTPStatus.OK
     assert len(spy.asked_by_sdk) == 2

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from airflow_provider_openai_run.api.http import ApiResponse
-from airflow_provider_openai_run.api.registry import api_for
+from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.connection import transport
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Clock, Sandbox
@@ -101,16 +101,16 @@ async def repeater(sandbox: Sandbox, spy: Spy) -> AsyncIterator[ReplayTransport]
 
 
 def response(sandbox: Sandbox) -> RunRef:
-    return RunRef(sandbox.create_response(script="in_progress")["id"])
+    return RunRef("responses", sandbox.create_response(script="in_progress")["id"])
 
 
 def assistants_run(sandbox: Sandbox) -> RunRef:
     run = sandbox.create_run(script="in_progress")
-    return RunRef(run["id"], run["thread_id"])
+    return RunRef("assistants", run["id"], run["thread_id"])
 
 
 async def ask(repeater: ReplayTransport, ref: RunRef) -> ApiResponse:
-    return await repeater.ask(api_for(ref.thread_id).retrieve(ref), ref)
+    return await repeater.ask(api_of(ref).retrieve(ref), ref)
 
 
 async def ask_well(repeater: ReplayTransport, ref: RunRef) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_openai_run.api.registry import ref_from_json
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunCancelledError,
@@ -24,9 +25,9 @@ from airflow_provider_openai_run.types.run import Run, RunError
 from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import STATUSES
 from tests.json_strategies import json_objects, json_values, quick
-from tests.run_strategies import good_ids, runs
+from tests.run_strategies import refs, runs
 
-REF = RunRef("run_1", "thread_1")
+REF = RunRef("assistants", "run_1", "thread_1")
 ENDED: dict[str, type[RunEndedError]] = {
     "completed": RunEndedError,
     "failed": RunFailedError,
@@ -48,7 +49,7 @@ wait_errors = st.builds(
 )
 outcomes = st.builds(
     Outcome,
-    ref=st.builds(RunRef, good_ids, st.none() | good_ids),
+    ref=refs,
     status=st.sampled_from([*STATUSES, None, "brand_new"]),
     reason=texts,
     code=texts,
@@ -62,10 +63,10 @@ outcomes = st.builds(
 def test_an_end_raises_its_error_unless_it_is_accepted(status: str, accepted: tuple[str]) -> None:
     outcome = Outcome(ref=REF, status=status, reason="out of luck", code="bad_luck", request_id="req_1")
     if status in accepted:
-        outcome.raise_unless(accepted)
+        outcome.raise_unless_accepted(accepted)
         return
     with pytest.raises(RunEndedError) as caught:
-        outcome.raise_unless(accepted)
+        outcome.raise_unless_accepted(accepted)
     error = caught.value
     assert type(error) is ENDED[status]
     assert (error.run_id, error.thread_id, error.status) == ("run_1", "thread_1", status)
@@ -76,14 +77,14 @@ def test_an_end_raises_its_error_unless_it_is_accepted(status: str, accepted: tu
 
 @pytest.mark.parametrize("accepted", [("completed",), ("failed", "expired")])
 def test_a_run_returned_for_its_required_action_raises_nothing(accepted: tuple[str, ...]) -> None:
-    Outcome(ref=REF, status="requires_action").raise_unless(accepted)
+    Outcome(ref=REF, status="requires_action").raise_unless_accepted(accepted)
 
 
 @pytest.mark.parametrize("status", ["completed", "requires_action", "failed", None])
 def test_the_error_of_the_wait_comes_before_what_the_status_says(status: str | None) -> None:
     error = RunWaitTimeoutError("Gave up.")
     with pytest.raises(RunWaitTimeoutError) as caught:
-        Outcome(ref=REF, status=status, error=error).raise_unless(("completed",))
+        Outcome(ref=REF, status=status, error=error).raise_unless_accepted(("completed",))
     assert caught.value is error
 
 
@@ -101,7 +102,7 @@ def test_a_further_sentence_comes_into_the_error_of_an_end() -> None:
 
 def test_the_outcome_of_a_run_is_its_status_and_why() -> None:
     run = Run(id="r", status="failed", last_error=RunError(code="server_error", message="Sorry."))
-    outcome = Outcome.of(run, REF, "req_1")
+    outcome = Outcome.from_run(run, REF, "req_1")
     assert (outcome.ref, outcome.status, outcome.code, outcome.request_id) == (
         REF,
         "failed",
@@ -115,7 +116,7 @@ def test_the_outcome_of_a_run_is_its_status_and_why() -> None:
 
 def test_an_incomplete_run_says_what_cut_it_short() -> None:
     run = Run(id="r", status="incomplete", incomplete_details={"reason": "max_output_tokens"})
-    assert "max_output_tokens" in str(Outcome.of(run, REF).ended_error())
+    assert "max_output_tokens" in str(Outcome.from_run(run, REF).ended_error())
 
 
 @pytest.mark.parametrize("secret", ["sk-proj-abcdEFGH1234", "Bearer abcdEFGH1234"])
@@ -125,7 +126,7 @@ def test_a_key_in_the_reason_of_a_failed_run_is_masked(secret: str) -> None:
         status="failed",
         last_error=RunError(code="tool_error", message=f"MCP said: {secret} is wrong"),
     )
-    outcome = Outcome.of(run, REF)
+    outcome = Outcome.from_run(run, REF)
     assert "abcdEFGH1234" not in json.dumps(outcome.to_event())
     assert "abcdEFGH1234" not in str(outcome.ended_error())
 
@@ -133,7 +134,7 @@ def test_a_key_in_the_reason_of_a_failed_run_is_masked(secret: str) -> None:
 @quick
 @given(runs)
 def test_the_event_of_any_run_is_small_json(run: Run) -> None:
-    event = Outcome.of(run, REF, "req_1").to_event()
+    event = Outcome.from_run(run, REF, "req_1").to_event()
     assert json.loads(json.dumps(event)) == event
     assert (event["run_id"], event["thread_id"], event["status"]) == ("run_1", "thread_1", run.status)
     assert len(json.dumps(event)) < SMALL
@@ -150,14 +151,14 @@ def test_the_event_of_any_run_is_small_json(run: Run) -> None:
     ids=["message", "code", "incomplete", "payload"],
 )
 def test_an_event_stays_small_however_much_the_api_says(run: Run) -> None:
-    assert len(json.dumps(Outcome.of(run, REF).to_event())) < SMALL
+    assert len(json.dumps(Outcome.from_run(run, REF).to_event())) < SMALL
 
 
 @quick
 @given(outcomes)
 def test_an_outcome_crosses_in_an_event(outcome: Outcome) -> None:
     event = json.loads(json.dumps(outcome.to_event()))
-    came = Outcome.from_event(event)
+    came = Outcome.from_event(event, ref_from_json(event))
     assert came.to_event() == event
     assert (came.ref, came.status, type(came.error)) == (outcome.ref, outcome.status, type(outcome.error))
     assert (came.reason, came.code, came.request_id) == (outcome.reason, outcome.code, outcome.request_id)
@@ -173,21 +174,23 @@ def test_what_another_version_added_to_an_event_is_left_out(
     event = outcome.to_event()
     if "error" in event:
         event["error"] = {**{f"x_{key}": value for key, value in added_to_error.items()}, **event["error"]}
-    assert Outcome.from_event({**added, **event}).to_event() == outcome.to_event()
+    assert Outcome.from_event({**added, **event}, outcome.ref).to_event() == outcome.to_event()
 
 
 def test_an_error_type_of_a_newer_triggerer_still_fails_the_wait() -> None:
     error = {"type": "RunPausedError", "message": "Paused."}
-    outcome = Outcome.from_event({"run_id": "run_1", "status": "completed", "error": error})
+    event = {"run_id": "run_1", "status": "completed", "error": error}
+    outcome = Outcome.from_event(event, ref_from_json(event))
     with pytest.raises(OpenAIRunError, match="Paused"):
-        outcome.raise_unless(("completed",))
+        outcome.raise_unless_accepted(("completed",))
 
 
 def test_the_least_an_event_holds_is_the_id_of_the_run() -> None:
-    outcome = Outcome.from_event({"run_id": "run_1"})
-    assert (outcome.ref, outcome.status, outcome.error) == (RunRef("run_1"), None, None)
+    event = {"run_id": "run_1"}
+    outcome = Outcome.from_event(event, ref_from_json(event))
+    assert (outcome.ref, outcome.status, outcome.error) == (RunRef("responses", "run_1"), None, None)
 
 
 def test_a_status_nobody_knows_does_not_pass_for_success() -> None:
     with pytest.raises(RunEndedError, match="brand_new"):
-        Outcome(ref=REF, status="brand_new").raise_unless(("completed",))
+        Outcome(ref=REF, status="brand_new").raise_unless_accepted(("completed",))

@@ -75,7 +75,9 @@ def test_an_xcom_of_another_version_can_be_read() -> None:
     assert Run.from_xcom({}).to_xcom()["id"] is None
 
 
-@pytest.mark.parametrize("value", [Run(id="r"), RunStep(id="s"), Usage(), RunError(), RunRef("r")])
+@pytest.mark.parametrize(
+    "value", [Run(id="r"), RunStep(id="s"), Usage(), RunError(), RunRef("responses", "r")]
+)
 def test_values_are_frozen(value: Any) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, dataclasses.fields(value)[0].name, "other")
