@@ -19,7 +19,7 @@ from tests.sandboxed import KEY, Connect
 http: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
 
 RESPONSES = "The Responses API"
-ASSISTANTS = "The Assistants API (threads and runs)"
+ASSISTANTS = "The Assistants API"
 SERVED = "is served, and the credentials may use it."
 
 
@@ -63,7 +63,7 @@ def only_responses(asked: ReceivedRequest) -> Reply:
 
 def only_threads(asked: ReceivedRequest) -> Reply:
     """A server made with FastAPI."""
-    if asked.path == "/v1/threads/thread_0/runs/run_0":
+    if asked.path == "/v1/threads/parent_0/runs/run_0":
         return 404, {"detail": "No run found with id 'run_0'."}
     return 404, {"detail": "Not Found"}
 
@@ -152,7 +152,8 @@ def test_each_kind_of_server_is_told(
     assert len(api.requests) == 3
 
 
-def test_openai_is_told_to_have_ended_one_of_them_without_asking() -> None:
+def test_openai_is_told_to_have_ended_one_of_them_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, password=KEY)
     asked: list[str] = []
 
     def answer(request: Any) -> Any:
@@ -160,14 +161,13 @@ def test_openai_is_told_to_have_ended_one_of_them_without_asking() -> None:
         status, body = only_responses(ReceivedRequest(request.url.path, {}, {}))
         return http.Response(status, json=body, request=request)
 
-    hook = OpenAIRunHook()
+    hook = OpenAIRunHook(CONN_ID)
     transport = http.Client(transport=http.MockTransport(answer))
     hook.__dict__["conn"] = openai.OpenAI(api_key=KEY, http_client=transport)
     is_good, words = hook.test_connection()
     assert is_good
     assert words == (
-        f"At https://api.openai.com/v1: {RESPONSES} {SERVED} "
-        f"{ASSISTANTS} is not served: OpenAI ended it on 2026-08-26."
+        f"At https://api.openai.com/v1: {RESPONSES} {SERVED} {ASSISTANTS} is not served: OpenAI ended it."
     )
     assert not any("threads" in path for path in asked)
 
@@ -215,4 +215,4 @@ def test_extras_that_nobody_reads_are_named(api: FakeHttpServer, monkeypatch: py
     connect(monkeypatch, host=f"{api.address}/v1", password=KEY, extra={"model": "m", "team": 1})
     is_good, words = judged()
     assert is_good
-    assert words.endswith("Nobody here reads the extra 'model', 'team'.")
+    assert words.endswith("Extras that are not used: 'model', 'team'.")
