@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -69,7 +69,7 @@ class ApiInMemory:
         api = self
 
         class Hook:
-            settings = None
+            settings = SimpleNamespace(proxy=None)
 
             def __init__(self, conn_id: str) -> None:
                 self.conn_id = conn_id

@@ -62,7 +62,8 @@ def test_it_sends_one_small_event_when_the_run_has_ended(
 ) -> None:
     run = sandbox.create_run(script=script)
     event = fake_clock.run(event_of(rebuilt(trigger_for(run, fake_clock))))
-    assert (event["run_id"], event["thread_id"], event["status"]) == (run["id"], run["thread_id"], script)
+    assert (event["api"], event["status"]) == ("assistants", script)
+    assert (event["run_id"], event["parent_id"]) == (run["id"], run["thread_id"])
     assert "error" not in event
     assert len(json.dumps(event)) < 1000
 
@@ -70,7 +71,8 @@ def test_it_sends_one_small_event_when_the_run_has_ended(
 def test_it_sends_the_event_of_a_response(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     response = sandbox.create_response(script="completed")
     event = fake_clock.run(event_of(trigger_for({"id": response["id"]}, fake_clock)))
-    assert (event["run_id"], event["thread_id"], event["status"]) == (response["id"], None, "completed")
+    assert (event["api"], event["status"]) == ("responses", "completed")
+    assert (event["run_id"], event["parent_id"]) == (response["id"], None)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def end_a_run(sandbox: Sandbox, script: Any = "instant") -> str:
     [
         ({"thread_id": ""}, "thread_id is empty"),
         ({"thread_id": None}, "thread_id must be the id"),
-        ({"thread_id": "../x"}, "thread_id holds"),
+        ({"thread_id": "../x"}, "thread_id contains"),
         ({"thread_id": "{{var.value.thread}}"}, "watchers render none"),
         ({"conn_id": ""}, "conn_id must be the id of a connection"),
         ({"conn_id": None}, "conn_id must be the id of a connection"),
