@@ -25,8 +25,9 @@ from airflow_provider_openai_run.types.outcome import ended_error_for
 from tests.json_strategies import json_values, quick
 
 FACTS: dict[str, Any] = {
+    "api": "assistants",
     "run_id": "run_1",
-    "thread_id": "thread_1",
+    "parent_id": "thread_1",
     "status": "failed",
     "code": "server_error",
     "request_id": "req_1",

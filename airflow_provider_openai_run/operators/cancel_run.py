@@ -38,6 +38,8 @@ class OpenAICancelRunOperator(BaseRunOperator):
     :param run_id: the run, or the response, which must be one in the background. Templated.
     :param thread_id: the thread of the run; None for a response. Templated; a template that renders ``None``
         counts as None.
+    :param api: the name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
+        None infers it: ``thread_id`` means the Assistants API, ``run_id`` alone the Responses API.
     :param conn_id: the OpenAI connection. Templated.
     :param wait_for_completion: whether to wait until the run has ended: one of the Assistants API is
         ``cancelling`` for a while, and keeps its thread busy.
@@ -58,6 +60,7 @@ class OpenAICancelRunOperator(BaseRunOperator):
         *,
         run_id: str,
         thread_id: str | None = None,
+        api: str | None = None,
         conn_id: str = DEFAULT_CONN_ID,
         wait_for_completion: bool = False,
         timeout: float | None = None,
@@ -70,6 +73,7 @@ class OpenAICancelRunOperator(BaseRunOperator):
         super().__init__(**kwargs)
         self.run_id = run_id
         self.thread_id = thread_id
+        self.api = api
         self.conn_id = conn_id
         self.wait_for_completion = wait_for_completion
         self.timeout = timeout

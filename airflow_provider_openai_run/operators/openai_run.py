@@ -77,6 +77,8 @@ class OpenAIGetRunOperator(BaseRunOperator):
     :param run_id: the run, or the response. Templated.
     :param thread_id: the thread of the run; None for a response. Templated; a template that renders ``None``
         counts as None.
+    :param api: the name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
+        None infers it: ``thread_id`` means the Assistants API, ``run_id`` alone the Responses API.
     :param conn_id: the OpenAI connection. Templated.
     :param wait_for_completion: whether to wait until the run has ended, before it is retrieved.
     :param fail_on_unsuccessful: whether the task fails if the run did not succeed; after everything was
@@ -105,6 +107,7 @@ class OpenAIGetRunOperator(BaseRunOperator):
         *,
         run_id: str,
         thread_id: str | None = None,
+        api: str | None = None,
         conn_id: str = DEFAULT_CONN_ID,
         wait_for_completion: bool = False,
         fail_on_unsuccessful: bool = False,
@@ -124,6 +127,7 @@ class OpenAIGetRunOperator(BaseRunOperator):
         check_positive("xcom_size_warning", xcom_size_warning)
         self.run_id = run_id
         self.thread_id = thread_id
+        self.api = api
         self.conn_id = conn_id
         self.wait_for_completion = wait_for_completion
         self.fail_on_unsuccessful = fail_on_unsuccessful

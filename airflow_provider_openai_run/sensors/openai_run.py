@@ -51,6 +51,8 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
     :param run_id: the run, or the response. Templated.
     :param thread_id: the thread of the run; None for a response. Templated; a template that renders ``None``
         counts as None.
+    :param api: the name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
+        None infers it: ``thread_id`` means the Assistants API, ``run_id`` alone the Responses API.
     :param conn_id: the OpenAI connection. Templated.
     :param accepted_statuses: the terminal statuses that count as success.
     :param poll_interval: the shortest time between two looks at the run, in seconds; it grows with the time
@@ -75,6 +77,7 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         *,
         run_id: str,
         thread_id: str | None = None,
+        api: str | None = None,
         conn_id: str = DEFAULT_CONN_ID,
         accepted_statuses: Collection[str] = ("completed",),
         poll_interval: float | None = None,
@@ -94,6 +97,7 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         super().__init__(poke_interval=poll_interval, **kwargs)
         self.run_id = run_id
         self.thread_id = thread_id
+        self.api = api
         self.conn_id = conn_id
         self.accepted_statuses = check_accepted_statuses(accepted_statuses)
         self.deferrable = deferrable

@@ -40,7 +40,7 @@ def test_a_thread_means_this_api() -> None:
 @quick
 @given(good_ids, good_ids)
 def test_the_path_has_exactly_the_segments_meant(run_id: str, thread_id: str) -> None:
-    ref = RunRef(run_id, thread_id)
+    ref = RunRef("assistants", run_id, thread_id)
     steps = API.list_steps(ref, None)
     for request, rest in (
         (API.retrieve(ref), []),

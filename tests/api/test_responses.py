@@ -73,14 +73,15 @@ def test_the_path_has_exactly_the_segments_meant(run_id: str) -> None:
         assert posixpath.normpath(request.path) == request.path
 
 
-def test_each_request_has_its_method_and_steps_need_none() -> None:
+def test_each_request_has_its_method_and_steps_have_no_list() -> None:
     assert (API.retrieve(REF).method, API.cancel(REF).method, API.create(None, {}).method) == (
         "GET",
         "POST",
         "POST",
     )
     assert (API.retrieve(REF).body, API.cancel(REF).body) == (None, None)
-    assert get_api("responses").list_steps(REF, None) is None
+    with pytest.raises(NotImplementedError, match="no list of steps"):
+        API.list_steps(REF, None)
 
 
 def test_a_response_is_created_in_the_background_and_stored_unless_told_otherwise() -> None:

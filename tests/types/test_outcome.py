@@ -71,7 +71,7 @@ def test_an_end_raises_its_error_unless_it_is_accepted(status: str, accepted: tu
     assert type(error) is ENDED[status]
     assert (error.run_id, error.thread_id, error.status) == ("run_1", "thread_1", status)
     assert (error.code, error.request_id) == ("bad_luck", "req_1")
-    for word in ("run_1", "thread_1", status, "out of luck", "req_1", "not change"):
+    for word in ("run_1", "thread_1", status, "out of luck", "req_1", "Its status is final."):
         assert word in str(error)
 
 
@@ -136,7 +136,7 @@ def test_a_key_in_the_reason_of_a_failed_run_is_masked(secret: str) -> None:
 def test_the_event_of_any_run_is_small_json(run: Run) -> None:
     event = Outcome.from_run(run, REF, "req_1").to_event()
     assert json.loads(json.dumps(event)) == event
-    assert (event["run_id"], event["thread_id"], event["status"]) == ("run_1", "thread_1", run.status)
+    assert (event["run_id"], event["parent_id"], event["status"]) == ("run_1", "thread_1", run.status)
     assert len(json.dumps(event)) < SMALL
 
 
