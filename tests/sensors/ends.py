@@ -19,7 +19,8 @@ def assert_end(
     """A run's end is the sensor's: success, skipped, or failed without another try."""
     if error is None:
         assert (end.state, end.error) == ("success", None)
-        assert end.xcoms["return_value"] == {**ids_of(run), "status": status}
+        api = "responses" if run.get("thread_id") is None else "assistants"
+        assert end.xcoms["return_value"] == {**ids_of(run), "api": api, "status": status}
         assert end.xcoms.keys() <= {"return_value", PROGRESS_KEY}
         return
     assert end.state == ("skipped" if soft_fail else "failed")

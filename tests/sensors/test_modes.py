@@ -146,7 +146,7 @@ def test_a_timeout_names_the_run_its_last_status_and_the_budget(
 
 
 @pytest.mark.parametrize("own_mode", ["poke", "reschedule"])
-@pytest.mark.parametrize("slow", ["run_url", "poll"])
+@pytest.mark.parametrize("slow", ["run_url", "poll_once"])
 def test_a_timeout_names_the_run_whatever_took_so_long(
     sandbox: Sandbox,
     waiting: Waiting,

@@ -96,14 +96,23 @@ def test_templates_are_rendered_when_the_task_runs(sandbox: Sandbox, waiting: Wa
     params = {"run": ids_of(run), "connection": "openai_default"}
     templates = {"id": "{{ params.run.run_id }}", "thread_id": "{{ params.run.thread_id }}"}
     task = waiting(templates, mode, conn_id="{{ params.connection }}", params=params)
-    assert task.to_its_end().xcoms["return_value"] == {**ids_of(run), "status": "completed"}
+    assert task.to_its_end().xcoms["return_value"] == {
+        **ids_of(run),
+        "api": "assistants",
+        "status": "completed",
+    }
 
 
 def test_a_thread_that_renders_none_is_no_thread(sandbox: Sandbox, waiting: Waiting, mode: str) -> None:
     response = sandbox.create_response(script="completed")
     task = waiting({"id": response["id"], "thread_id": "{{ params.thread }}"}, mode, params={"thread": None})
     end = task.to_its_end()
-    assert end.xcoms["return_value"] == {"run_id": response["id"], "thread_id": None, "status": "completed"}
+    assert end.xcoms["return_value"] == {
+        "run_id": response["id"],
+        "thread_id": None,
+        "api": "responses",
+        "status": "completed",
+    }
 
 
 @pytest.mark.parametrize("name", ["id", "thread_id"])
@@ -211,7 +220,7 @@ def test_it_defers_with_ids_times_and_options_only(
     assert told.next_method == "execute_complete"
     known: Mapping[str, Any] = told.trigger_kwargs
     assert known["conn_id"] == "openai_default"
-    assert (known["run_id"], known["thread_id"]) == (run["id"], run["thread_id"])
+    assert (known["api"], known["run_id"], known["parent_id"]) == ("assistants", run["id"], run["thread_id"])
     assert known["started_at"] == pytest.approx(now, abs=1)
     assert known["deadline"] == pytest.approx(now + TIMEOUT, abs=1)
     assert known["on_requires_action"] == "return"
