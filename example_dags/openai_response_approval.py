@@ -1,9 +1,9 @@
 """
-Have a person approve what a model is about to do.
+Let a person approve what a model is about to do.
 
-When the model wants to use a tool of an MCP server that needs approval, the task is parked, and "Required
-actions" in Airflow's UI shows what is asked for; a refusal goes back to the model. No worker is held while
-the person thinks. Airflow 3.3 and later. Trigger it as it is, or with another MCP server.
+When the model wants to use a tool of an MCP server that requires approval, the task is parked, and
+"Required actions" in Airflow's UI shows the request; a rejection goes back to the model. No worker is
+occupied meanwhile. Airflow 3.3 and later. Trigger it as it is, or with another MCP server.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
         "question": Param("Roll 2d6.", type="string"),
         "model": Param("gpt-5.2", type="string"),
         "server_url": Param("https://dmcp-server.deno.dev/sse", type="string", description="The MCP server"),
-        "metadata": Param({}, type="object", description="Put on the responses"),
+        "metadata": Param({}, type="object", description="Metadata of the responses"),
     },
     render_template_as_native_obj=True,
     tags=["openai", "example"],
     doc_md=__doc__,
 )
 def openai_response_approval() -> None:
-    """Ask; wait for a person if the model wants to use a tool; report."""
+    """Create a response, let a person approve its tool calls, and report on it."""
     # [START howto_openai_approval]
     ask = OpenAICreateResponseOperator(
         task_id="ask",

@@ -1,9 +1,8 @@
 """
-Have a model answer in the background, wait without holding a worker, and put the answer's facts into XCom.
+Create a response with the hook, wait for it in a sensor, and push its attributes to XCom.
 
-The Responses API needs no thread: the id of the response is all that the sensor and the operator are given.
-Trigger it as it is, or with another ``question`` and ``model``; the connection ``openai_default`` says which
-server is asked.
+The Responses API has no threads: the sensor and the operator need the response's id only. Trigger it as it
+is, or with another ``question`` and ``model``; the connection ``openai_default`` names the server.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ log = logging.getLogger(__name__)
     params={
         "question": Param("Why is the sky blue? One sentence.", type="string"),
         "model": Param("gpt-5.2", type="string"),
-        "metadata": Param({}, type="object", description="Put on the response"),
+        "metadata": Param({}, type="object", description="Metadata of the response"),
     },
     tags=["openai", "example"],
     doc_md=__doc__,
 )
 def openai_response_background() -> None:
-    """Create a response, wait, get it, print its text."""
+    """Create a response, wait for it, retrieve it, and log its text."""
 
     # [START howto_hook_openai_create_response]
     @task
     def ask(params: dict[str, Any] | None = None) -> str:
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
-        asked = params or {}
+        values = params or {}
         response = OpenAIRunHook().create_response(
-            model=asked["model"], input=asked["question"], metadata=asked["metadata"]
+            model=values["model"], input=values["question"], metadata=values["metadata"]
         )
         return response.id
 
@@ -54,9 +53,9 @@ def openai_response_background() -> None:
         run_id=response_id,
         deferrable=True,
         poll_interval=2,
-        timeout=timedelta(minutes=15).total_seconds(),
+        timeout=timedelta(minutes=15),
     )
-    facts = OpenAIGetRunOperator(task_id="facts", run_id=response_id)
+    attributes = OpenAIGetRunOperator(task_id="attributes", run_id=response_id)
     # [END howto_sensor_openai_run_response]
 
     @task
@@ -66,8 +65,8 @@ def openai_response_background() -> None:
         log.info("%s (%s tokens)", text, usage["total_tokens"] if usage else "an unknown number of")
         return text
 
-    wait >> facts
-    report(facts.output["steps"], facts.output["usage"])
+    wait >> attributes
+    report(attributes.output["steps"], attributes.output["usage"])
 
 
 openai_response_background()

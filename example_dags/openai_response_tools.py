@@ -1,10 +1,9 @@
 """
-Let a model call functions of yours, round after round, without holding a worker while it thinks.
+Let a model call Python functions, round after round, without occupying a worker while it works.
 
-Each time the model asks, the task resumes on a worker, calls the functions of ``tool_handlers`` with the
-arguments the model gave, hands over what they return, and is deferred again. ``token_budget`` and
-``max_tool_rounds`` keep a conversation from going on for ever. Trigger it as it is, or with another
-``question`` and ``model``.
+Each time the model asks, the task resumes on a worker, calls the functions in ``tool_handlers`` with the
+model's arguments, submits what they return, and defers again. ``token_budget`` and ``max_tool_rounds``
+limit the conversation. Trigger it as it is, or with another ``question`` and ``model``.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ CITY = {
 
 # [START howto_openai_tool_functions]
 def get_weather(city: str) -> dict[str, str]:
-    """What the weather is like; a warehouse or another API would be asked here."""
+    """Return the weather; a real function would query a warehouse or another API."""
     return {"city": city, "weather": "rain", "temperature": "11 °C"}
 
 
 def get_time(city: str) -> str:
-    """What time it is."""
+    """Return the local time."""
     return f"It is noon in {city}."
 
 
@@ -47,14 +46,14 @@ def get_time(city: str) -> str:
             "What is the weather like in Oslo and in Lima, and what time is it?", type="string"
         ),
         "model": Param("gpt-5.2", type="string"),
-        "metadata": Param({}, type="object", description="Put on the responses"),
+        "metadata": Param({}, type="object", description="Metadata of the responses"),
     },
     render_template_as_native_obj=True,
     tags=["openai", "example"],
     doc_md=__doc__,
 )
 def openai_response_tools() -> None:
-    """Ask; answer what the model asks back; report."""
+    """Create a response, answer its tool calls, and report on it."""
     # [START howto_openai_tool_handlers]
     ask = OpenAICreateResponseOperator(
         task_id="ask",
@@ -77,8 +76,13 @@ def openai_response_tools() -> None:
     # [END howto_openai_tool_handlers]
 
     @task
-    def report(answer: str, used: dict[str, int]) -> str:
-        log.info("%s (%s rounds, %s tokens)", answer, used["rounds"], used["total_tokens_of_all_rounds"])
+    def report(answer: str, token_usage: dict[str, int]) -> str:
+        log.info(
+            "%s (%s rounds, %s tokens)",
+            answer,
+            token_usage["rounds"],
+            token_usage["total_tokens_of_all_rounds"],
+        )
         return answer
 
     report(ask.output["answer"], ask.output["token_usage"])

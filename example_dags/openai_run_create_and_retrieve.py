@@ -1,8 +1,8 @@
 """
-Create a run of the Assistants API, wait for it without holding a worker, and retrieve it, all in one DAG.
+Create a run of the Assistants API with the hook, wait for it without occupying a worker, and retrieve it.
 
-Trigger it with the ``assistant_id`` of an assistant that exists behind the connection ``openai_default``. A
-thread is made along with the run.
+Trigger it with the ``assistant_id`` of an assistant behind the connection ``openai_default``. A thread is
+created with the run.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ log = logging.getLogger(__name__)
         "assistant_id": Param(type="string", minLength=1, description="The assistant that answers"),
         "question": Param("What is six times seven? Compute it.", type="string"),
         "model": Param(None, type=["null", "string"], description="Instead of the assistant's own model"),
-        "metadata": Param({}, type="object", description="Put on the run"),
+        "metadata": Param({}, type="object", description="Metadata of the run"),
     },
     tags=["openai", "example"],
     doc_md=__doc__,
 )
 def openai_run_create_and_retrieve() -> None:
-    """Create a run, wait, get it, report on it."""
+    """Create a run, wait for it, retrieve it, and report on it."""
 
     # [START howto_hook_openai_create_run]
     @task(multiple_outputs=True)
     def create(params: dict[str, Any] | None = None) -> dict[str, str | None]:
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
-        asked = params or {}
-        thread = {"messages": [{"role": "user", "content": asked["question"]}]}
-        options = {"model": asked["model"]} if asked["model"] else {}
+        values = params or {}
+        thread = {"messages": [{"role": "user", "content": values["question"]}]}
+        options = {"model": values["model"]} if values["model"] else {}
         run = OpenAIRunHook().create_run(
-            assistant_id=asked["assistant_id"], thread=thread, metadata=asked["metadata"], **options
+            assistant_id=values["assistant_id"], thread=thread, metadata=values["metadata"], **options
         )
         return {"thread_id": run.thread_id, "run_id": run.id}
 
@@ -55,9 +55,9 @@ def openai_run_create_and_retrieve() -> None:
         run_id=run["run_id"],
         deferrable=True,
         poll_interval=2,
-        timeout=timedelta(minutes=15).total_seconds(),
+        timeout=timedelta(minutes=15),
     )
-    facts = OpenAIGetRunOperator(task_id="facts", thread_id=run["thread_id"], run_id=run["run_id"])
+    attributes = OpenAIGetRunOperator(task_id="attributes", thread_id=run["thread_id"], run_id=run["run_id"])
 
     @task
     def report(status: str, usage: dict[str, Any] | None, steps: list[dict[str, Any]]) -> str:
@@ -66,8 +66,8 @@ def openai_run_create_and_retrieve() -> None:
         log.info(line)
         return line
 
-    wait >> facts
-    report(facts.output["status"], facts.output["usage"], facts.output["steps"])
+    wait >> attributes
+    report(attributes.output["status"], attributes.output["usage"], attributes.output["steps"])
 
 
 openai_run_create_and_retrieve()

@@ -1,11 +1,11 @@
 """
-Run a DAG whenever a run on a thread has ended, whoever made the run, with its ids, status and usage.
+Start a DAG whenever a run of a thread has ended, whoever created it, with its ids, status and usage.
 
-An asset stands for the runs of the thread. Its watcher lives in the triggerer, costs no worker, and updates
-the asset once for each run that ends. Runs that end at almost the same moment may come to one DAG run, so the
-task takes a list. Set the environment variable ``OPENAI_EXAMPLE_THREAD_ID`` for all components of Airflow and
-unpause the DAG: while it is paused, nobody looks at the thread. Needs the Assistants API; on Airflow 3.3 and
-later, no run is missed while Airflow is down or the DAG is paused.
+An asset stands for the runs of the thread. Its watcher runs in the triggerer, occupies no worker, and
+updates the asset once for each run that ends. Runs that end at almost the same time may start one DAG run,
+so the task takes a list. Set the environment variable ``OPENAI_EXAMPLE_THREAD_ID`` for all components of
+Airflow and unpause the DAG: while it is paused, the thread is not polled. Needs the Assistants API; on
+Airflow 3.3 and later no run is missed while Airflow is down or the DAG is paused.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ ended_runs = Asset(
     doc_md=__doc__,
 )
 def openai_run_events() -> None:
-    """Report on each run that has ended."""
+    """Report on each run that ended."""
 
     @task
     def report(triggering_asset_events: dict[Asset, Any] | None = None) -> list[str]:
         events = triggering_asset_events[ended_runs] if triggering_asset_events else ()
-        told = [event.extra["payload"] for event in events]
-        lines = [f"{run['run_id']} is {run['status']}: {tokens(run)} tokens" for run in told]
+        runs = [event.extra["payload"] for event in events]
+        lines = [f"{run['run_id']} is {run['status']}: {tokens(run)} tokens" for run in runs]
         log.info("\n".join(lines))
         return lines
 
@@ -55,7 +55,7 @@ def openai_run_events() -> None:
 
 
 def tokens(run: dict[str, Any]) -> int:
-    """How many tokens a run has used."""
+    """Return how many tokens a run used."""
     return run["usage"]["total_tokens"] if run["usage"] else 0
 
 

@@ -1,9 +1,9 @@
 """
-Let tasks run only once a run has completed; skip them when it has ended in any other way.
+Run tasks only once a run has completed; skip them when it ended in any other way.
 
-The sensor holds no worker while it waits, asks at least every half minute, and never cancels the run: it did
-not make it. Without ``soft_fail`` a run that has failed would fail the DAG. Trigger it with ``thread_id`` and
-``run_id``, or with the id of a response as ``run_id`` alone.
+The sensor occupies no worker while it waits, polls at least every half minute, and never cancels the run,
+which it did not create. Without ``soft_fail`` a failed run would fail the DAG. Trigger it with
+``thread_id`` and ``run_id``, or with the id of a response as ``run_id`` alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
     doc_md=__doc__,
 )
 def openai_run_gate() -> None:
-    """Wait for a run, then do two things at once."""
+    """Wait for a run, then run two tasks."""
     # [START howto_sensor_openai_run]
     gate = OpenAIRunSensor(
         task_id="gate",
@@ -38,13 +38,13 @@ def openai_run_gate() -> None:
         poll_interval=2,
         max_poll_interval=30,
         soft_fail=True,
-        timeout=timedelta(hours=2).total_seconds(),
+        timeout=timedelta(hours=2),
     )
     # [END howto_sensor_openai_run]
 
     @task
     def publish(ended: dict[str, str]) -> None:
-        log.info("Publishing what %s has made", ended["run_id"])
+        log.info("Publishing the result of %s", ended["run_id"])
 
     @task
     def notify(ended: dict[str, str]) -> None:

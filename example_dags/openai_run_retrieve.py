@@ -1,8 +1,8 @@
 """
-Retrieve a run somebody else has made, and use what it is known by in other tasks.
+Retrieve a run that something else created, and use its attributes in other tasks.
 
-Trigger it with the ids of the run: ``thread_id`` and ``run_id`` for a run of the Assistants API, ``run_id``
-alone for a response of the Responses API. The connection ``openai_default`` says which server is asked.
+Trigger it with the run's ids: ``thread_id`` and ``run_id`` for a run of the Assistants API, ``run_id``
+alone for a response. The connection ``openai_default`` names the server.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
     doc_md=__doc__,
 )
 def openai_run_retrieve() -> None:
-    """Get a run by its ids; report on it."""
+    """Retrieve a run by its ids, and report on it."""
     # [START howto_operator_openai_get_run]
-    facts = OpenAIGetRunOperator(
-        task_id="facts", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
+    attributes = OpenAIGetRunOperator(
+        task_id="attributes", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
     )
 
     @task
@@ -40,7 +40,12 @@ def openai_run_retrieve() -> None:
         log.info(line)
         return line
 
-    report(facts.output["id"], facts.output["status"], facts.output["usage"], facts.output["steps"])
+    report(
+        attributes.output["id"],
+        attributes.output["status"],
+        attributes.output["usage"],
+        attributes.output["steps"],
+    )
     # [END howto_operator_openai_get_run]
 
 

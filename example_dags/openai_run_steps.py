@@ -1,8 +1,9 @@
 """
-Look into the steps of a run: which tools were called, with what, and which step failed.
+Read the steps of a run: which tools were called, with which arguments, and which step failed.
 
-``details`` of a step is a JSON string: ``step_details`` of a run of the Assistants API, the whole output item
-of a response. Trigger it with ``thread_id`` and ``run_id``, or with the id of a response as ``run_id`` alone.
+A step's ``details`` is a JSON string: ``step_details`` of a run of the Assistants API, the whole output
+item of a response. Trigger it with ``thread_id`` and ``run_id``, or with the id of a response as ``run_id``
+alone.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ log = logging.getLogger(__name__)
     doc_md=__doc__,
 )
 def openai_run_steps() -> None:
-    """Get a run with its steps; list its tool calls."""
-    facts = OpenAIGetRunOperator(
-        task_id="facts", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
+    """Retrieve a run with its steps, and list its tool calls."""
+    attributes = OpenAIGetRunOperator(
+        task_id="attributes", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
     )
 
     # [START howto_operator_openai_get_run_steps]
@@ -51,17 +52,17 @@ def openai_run_steps() -> None:
 
     @task
     def unfinished(steps: list[dict[str, Any]]) -> list[str]:
-        left = [
+        incomplete = [
             f"{step['id']} ({step['type']}) is {step['status']}"
             for step in steps
             # Some output items of a response have no status at all.
             if step["status"] not in (None, "completed")
         ]
-        log.info("%s", ", ".join(left) or "Every step was completed")
-        return left
+        log.info("%s", ", ".join(incomplete) or "Every step was completed")
+        return incomplete
 
-    tool_calls(facts.output["steps"])
-    unfinished(facts.output["steps"])
+    tool_calls(attributes.output["steps"])
+    unfinished(attributes.output["steps"])
 
 
 openai_run_steps()

@@ -127,7 +127,7 @@ class Demo:
         )
         for scene in self._scenes:
             self._check_states(scene, airflow)
-            self._show(scene, airflow.rest.xcoms(scene.dag_id, scene.dag_run_id, "facts"))
+            self._show(scene, airflow.rest.xcoms(scene.dag_id, scene.dag_run_id, "attributes"))
 
     def _watch(self, airflow: LocalAirflow) -> bool:
         for scene in self._scenes:

@@ -57,14 +57,19 @@ def test_a_run_made_in_the_dag_is_waited_for_deferred_and_put_into_xcom(
 
     run.wait_for_success()
 
-    facts = run.xcoms("facts")
-    assert set(DOCUMENTED_ATTRIBUTES) <= set(facts)
-    assert facts["return_value"] == {key: facts[key] for key in facts["return_value"]}
-    assert facts["status"] == "completed"
-    assert len(facts["steps"]) == 130
-    assert all(isinstance(json.loads(step["details"]), dict) for step in facts["steps"])
+    attributes = run.xcoms("attributes")
+    assert set(DOCUMENTED_ATTRIBUTES) <= set(attributes)
+    assert attributes["return_value"] == {key: attributes[key] for key in attributes["return_value"]}
+    assert attributes["status"] == "completed"
+    assert len(attributes["steps"]) == 130
+    assert all(isinstance(json.loads(step["details"]), dict) for step in attributes["steps"])
     ended = run.xcoms("wait")["return_value"]
-    assert ended == {"run_id": facts["id"], "thread_id": facts["thread_id"], "status": "completed"}
+    assert ended == {
+        "run_id": attributes["id"],
+        "thread_id": attributes["thread_id"],
+        "api": "assistants",
+        "status": "completed",
+    }
 
 
 def test_the_usage_reaches_a_downstream_task_by_the_operators_output(started: Mapping[str, DagRun]) -> None:
@@ -72,7 +77,7 @@ def test_the_usage_reaches_a_downstream_task_by_the_operators_output(started: Ma
 
     run.wait_for_success()
 
-    total = run.xcoms("facts")["usage"]["total_tokens"]
+    total = run.xcoms("attributes")["usage"]["total_tokens"]
     assert run.xcoms("report")["return_value"] == f"completed after 130 steps and {total} tokens"
 
 
@@ -95,10 +100,10 @@ def test_a_run_is_retrieved_while_it_is_under_way(started: Mapping[str, DagRun])
 
     run.wait_for_success()
 
-    facts = run.xcoms("facts")
-    assert facts["status"] == "in_progress"
-    assert facts["usage"] is None
-    assert run.xcoms("report")["return_value"] == f"{facts['id']} is in_progress: 1 steps, no tokens"
+    attributes = run.xcoms("attributes")
+    assert attributes["status"] == "in_progress"
+    assert attributes["usage"] is None
+    assert run.xcoms("report")["return_value"] == f"{attributes['id']} is in_progress: 1 steps, no tokens"
 
 
 def test_a_response_is_retrieved_without_a_thread(started: Mapping[str, DagRun]) -> None:
@@ -106,9 +111,9 @@ def test_a_response_is_retrieved_without_a_thread(started: Mapping[str, DagRun])
 
     run.wait_for_success()
 
-    facts = run.xcoms("facts")
-    assert facts["object"] == "response"
-    assert facts["thread_id"] is None
+    attributes = run.xcoms("attributes")
+    assert attributes["object"] == "response"
+    assert attributes["thread_id"] is None
 
 
 def test_the_tool_calls_of_the_steps_can_be_read(started: Mapping[str, DagRun]) -> None:

@@ -37,7 +37,7 @@ def test_a_run_is_made_and_read_back_as_by_a_resource_and_its_data_source(
     airflow: LocalAirflow, sandbox: Sandbox
 ) -> None:
     conf = {"thread_id": sandbox.create_thread()["id"], "assistant_id": "asst_1", **scripted("answers")}
-    run = DagRun.start(airflow, "openai_run_with_resources", conf)
+    run = DagRun.start(airflow, "openai_assistant_run", conf)
     assert run.wait() == "success", run.states()
     made, read = run.xcoms("example"), run.xcoms("details")
     assert read["id"] == made["id"] == made["run_id"]
@@ -46,7 +46,7 @@ def test_a_run_is_made_and_read_back_as_by_a_resource_and_its_data_source(
 
 
 def test_a_response_is_made_and_read_back_as_by_a_resource_and_its_data_source(airflow: LocalAirflow) -> None:
-    run = DagRun.start(airflow, "openai_response_with_resources", scripted("answers"))
+    run = DagRun.start(airflow, "openai_response", scripted("answers"))
     assert run.wait() == "success", run.states()
     made, read = run.xcoms("example"), run.xcoms("details")
     assert read["id"] == made["id"] == made["run_id"]
@@ -77,9 +77,9 @@ def test_a_person_approves_in_the_ui(airflow: LocalAirflow) -> None:
 
 
 def test_outputs_are_worked_out_and_submitted_by_tasks_of_their_own(airflow: LocalAirflow) -> None:
-    run = DagRun.start(airflow, "openai_run_by_hand", {"assistant_id": "asst_1", **scripted("asks")})
+    run = DagRun.start(airflow, "openai_run_tool_outputs", {"assistant_id": "asst_1", **scripted("asks")})
     assert run.wait() == "success", run.states()
-    assert run.states()["give_up"] == "skipped"
+    assert run.states()["cancel"] == "skipped"
     assert run.xcoms("run")["status"] == "requires_action"
     submitted = run.xcoms("submit")
     assert (submitted["status"], submitted["answer"]) == ("completed", "The answer is 42.")

@@ -1,10 +1,9 @@
 """
-Make a response in the background, and read it back: as a resource does, and its data source.
+Create a response in the background, wait for it without occupying a worker, and use its answer.
 
-What ``openai_run_with_resources`` is without threads and assistants. The operator makes the response, waits
-without holding a worker, and gives its answer; ending the task ends the response. Trigger it as it is, or
-with another ``question``, ``instructions`` and ``model``; the connection ``openai_default`` says which server
-is asked.
+A retry continues with the response that an earlier try created; ending the task cancels the response.
+Trigger it as it is, or with another ``question``, ``instructions`` and ``model``; the connection
+``openai_default`` names the server.
 """
 
 from __future__ import annotations
@@ -27,16 +26,18 @@ log = logging.getLogger(__name__)
     schedule=None,
     params={
         "question": Param("What is six times seven?", type="string"),
-        "instructions": Param("Answer in one sentence.", type="string", description="The assistant's part"),
+        "instructions": Param(
+            "Answer in one sentence.", type="string", description="Instructions to the model"
+        ),
         "model": Param("gpt-5.2", type="string"),
-        "metadata": Param({}, type="object", description="Put on the response"),
+        "metadata": Param({}, type="object", description="Metadata of the response"),
     },
     render_template_as_native_obj=True,
     tags=["openai", "example"],
     doc_md=__doc__,
 )
-def openai_response_with_resources() -> None:
-    """Make a response; read it; report on it."""
+def openai_response() -> None:
+    """Create a response, retrieve it, and report on it."""
     # [START howto_operator_openai_create_response]
     example = OpenAICreateResponseOperator(
         task_id="example",
@@ -63,4 +64,4 @@ def openai_response_with_resources() -> None:
     # [END howto_operator_openai_create_response]
 
 
-openai_response_with_resources()
+openai_response()

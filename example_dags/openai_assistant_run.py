@@ -1,9 +1,8 @@
 """
-Make a run on a thread with an assistant, and read it back: as a resource does, and its data source.
+Run an assistant on a thread, wait for it without occupying a worker, and use its answer.
 
-The operator makes the run, waits without holding a worker, and gives its answer. Whatever happens to the
-worker, a retry goes on with the same run; ending the task ends the run. Trigger it with ``thread_id`` and
-``assistant_id``; the connection ``openai_default`` says which server is asked.
+A retry continues with the run that an earlier try created; ending the task cancels the run. Trigger it with
+``thread_id`` and ``assistant_id``; the connection ``openai_default`` names the server.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ log = logging.getLogger(__name__)
     params={
         "thread_id": Param(type="string", minLength=1, description="The thread to run"),
         "assistant_id": Param(type="string", minLength=1, description="The assistant that answers"),
-        "metadata": Param({}, type="object", description="Put on the run"),
+        "metadata": Param({}, type="object", description="Metadata of the run"),
     },
     render_template_as_native_obj=True,
     tags=["openai", "example"],
     doc_md=__doc__,
 )
-def openai_run_with_resources() -> None:
-    """Make a run; read it; report on it."""
+def openai_assistant_run() -> None:
+    """Create a run, retrieve it, and report on it."""
     # [START howto_operator_openai_create_run]
     example = OpenAICreateRunOperator(
         task_id="example",
@@ -59,4 +58,4 @@ def openai_run_with_resources() -> None:
     # [END howto_operator_openai_create_run]
 
 
-openai_run_with_resources()
+openai_assistant_run()
