@@ -15,7 +15,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, retry_after_seconds
-from airflow_provider_openai_run.api.parsing import list_or_none
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
@@ -27,6 +26,7 @@ from airflow_provider_openai_run.exceptions import (
 from airflow_provider_openai_run.polling.backoff import PollBackoff
 from airflow_provider_openai_run.polling.options import INITIAL_POLL_STATE, PollState
 from airflow_provider_openai_run.types.outcome import LogMessage, Outcome
+from airflow_provider_openai_run.types.required_action import RequiredAction
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 if TYPE_CHECKING:
@@ -313,18 +313,9 @@ def _sentence(text: str) -> str:
 
 def _pending(run: Run) -> str:
     """Name the calls that a run waits for, without their arguments."""
-    action = run.required_action or {}
-    calls: list[Json] = []
-    for kind in (action.get("submit_tool_outputs"), action.get("submit_tool_approval")):
-        calls += list_or_none(kind.get("tool_calls") if isinstance(kind, dict) else None) or []
-    names = [_call_name(call)[:100] for call in calls[:_MOST_CALLS_NAMED] if isinstance(call, dict)]
+    action = RequiredAction.from_json(run.required_action)
+    names = [f"{call.name[:100]} ({call.id[:100]})" for call in action.calls[:_MOST_CALLS_NAMED]]
     if not names:
         return "an action it does not name"
-    more = f" and {len(calls) - len(names)} more" if len(calls) > len(names) else ""
-    return f"{str(action.get('type') or 'an action')[:100]}: {', '.join(names)}{more}"
-
-
-def _call_name(call: dict[str, Json]) -> str:
-    function = call.get("function")
-    name = function.get("name") if isinstance(function, dict) else call.get("name")
-    return f"{name or call.get('type')} ({call.get('id')})"
+    more = f" and {len(action.calls) - len(names)} more" if len(action.calls) > len(names) else ""
+    return f"{(action.type or 'an action')[:100]}: {', '.join(names)}{more}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_openai_run.run_page.formatting import first_line, pretty, readable
+from airflow_provider_openai_run.types.required_action import PendingCall, RequiredAction
 from airflow_provider_openai_run.types.run import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 
 @dataclass(frozen=True, slots=True)
-class PendingCall:
+class CallView:
     """
-    A call that waits for its output or its approval.
+    A call that waits for its output or its approval, as the page shows it.
 
     :param name: the function's or the tool's.
     :param id: the call's.
@@ -35,7 +36,7 @@ class Pending:
     """
 
     title: str
-    calls: tuple[PendingCall, ...]
+    calls: tuple[CallView, ...]
     other: str | None = None
 
 
@@ -58,23 +59,12 @@ def pending_of(action: Json, status: str | None) -> Pending | None:
         return Pending("Waits for an action that the API does not name", ()) if asks else None
     if not isinstance(action, dict):
         return Pending("Waits for an action", (), readable(action))
-    calls: list[Json] = []
-    for kind in _TITLES:
-        inner = action.get(kind)
-        found = inner.get("tool_calls") if isinstance(inner, dict) else None
-        calls += [call for call in found if isinstance(call, dict)] if isinstance(found, list) else []
-    title = _TITLES.get(str(action.get("type")), "Waits for an action")
-    return Pending(title, tuple(map(_call, calls)), None if calls else pretty(action))
+    required = RequiredAction.from_json(action)
+    title = _TITLES.get(required.type or "", "Waits for an action")
+    return Pending(title, tuple(map(_view, required.calls)), None if required.calls else pretty(action))
 
 
-def _call(call: dict[str, Json]) -> PendingCall:
-    function = call.get("function")
-    inner = {**call, **function} if isinstance(function, dict) else call
-    name = str(inner.get("name") or inner.get("type") or "call")
-    server = inner.get("server_label")
-    arguments = inner.get("arguments")
-    return PendingCall(
-        name=first_line(f"{server}: {name}" if server else name),
-        id=first_line(str(call.get("id") or call.get("call_id") or "")),
-        arguments=pretty(call) if arguments is None else readable(arguments),
-    )
+def _view(call: PendingCall) -> CallView:
+    name = f"{call.server_label}: {call.name}" if call.server_label else call.name
+    arguments = pretty(call.raw) if call.arguments is None else readable(call.arguments)
+    return CallView(name=first_line(name), id=first_line(call.id), arguments=arguments)

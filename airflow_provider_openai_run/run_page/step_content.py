@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from airflow_provider_openai_run.run_page.formatting import first_line, plural, pretty, readable, size
+from airflow_provider_openai_run.types.message_content import read_content
 from airflow_provider_openai_run.types.run import Json
 
 
@@ -123,14 +124,13 @@ def _items(value: Json) -> list[Item]:
 
 
 def _message(item: Item) -> Iterator[Block]:
-    for part in _items(item.get("content")):
-        text = part.get("text", part.get("refusal"))
-        if isinstance(text, dict):
-            text = text.get("value")
-        label = "Refusal" if part.get("type") == "refusal" else "Text"
-        yield Block(label, text, is_prose=True) if isinstance(text, str) else Block("Part", pretty(part))
+    for part in read_content(item.get("content")):
+        if part.text is None:
+            yield Block("Part", pretty(part.raw))
+        else:
+            yield Block("Refusal" if part.is_refusal else "Text", part.text, is_prose=True)
         cited = [f"{one.get('title') or one.get('filename') or one.get('type')}  {one.get('url') or ''}"
-                 for one in _items(part.get("annotations"))]  # fmt: skip
+                 for one in _items(part.raw.get("annotations"))]  # fmt: skip
         if cited:
             yield Block("Cited", "\n".join(line.strip() for line in dict.fromkeys(cited)))
     if isinstance(created := item.get("message_creation"), dict) and created.get("message_id"):
