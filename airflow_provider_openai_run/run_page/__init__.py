@@ -1,1 +1,1 @@
-"""The run's page in the Airflow UI."""
+"""The "OpenAI run" page: a tab of the task instance in the Airflow UI."""

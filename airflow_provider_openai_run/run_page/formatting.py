@@ -1,4 +1,4 @@
-"""Numbers and times as the page says them."""
+"""Numbers, times and JSON as the page shows them, and safe readers for values of unknown type."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from airflow_provider_openai_run.api.parsing import moment
 from airflow_provider_openai_run.types.run import Json
 
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
-_MOST = 10**15
+_MAX_TIMESTAMP = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+_MAX_COUNT = 10**15
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """
-    Give a duration as short as it can be read: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``.
+    Return a duration with at most two units: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``.
 
-    :param seconds: of any sign; a negative one counts as none.
+    :param seconds: a negative value counts as 0.
     """
     seconds = max(seconds, 0.0)
     if seconds < 10 and round(seconds, 1) != round(seconds):
@@ -34,8 +34,8 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24:02} h"
 
 
-def size(characters: int) -> str:
-    """Give the length of a text as a person says it."""
+def format_size(characters: int) -> str:
+    """Return the length of a text, such as ``12 kB``."""
     if characters < 1_000:
         return f"{characters} characters"
     if characters < 1_000_000:
@@ -43,44 +43,44 @@ def size(characters: int) -> str:
     return f"{characters / 1_000_000:.1f} MB"
 
 
-def count(number: int) -> str:
-    """Give a whole number with its thousands apart."""
+def format_count(number: int) -> str:
+    """Return a whole number with thousands separators."""
     return f"{number:,}"
 
 
-def plural(number: int, noun: str) -> str:
-    """Give a number with its noun."""
-    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+def pluralize(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 step`` or ``2 steps``."""
+    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def clock(at: float) -> str:
-    """Give a moment as ``2026-11-22 14:31:30 UTC``."""
+def format_time(at: float) -> str:
+    """Return a time in epoch seconds as ``2026-11-22 14:31:30 UTC``."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def iso(at: float) -> str:
-    """Give a moment as machines read it."""
+def format_iso(at: float) -> str:
+    """Return a time in epoch seconds in ISO 8601."""
     return datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def when(value: Json) -> float | None:
-    """Read a time in epoch seconds; None for what is no time a calendar has."""
+def read_time(value: Json) -> float | None:
+    """Return a time in epoch seconds; None for a value that is not a time between 1970 and 9999."""
     try:
         at = moment(value)
     except ValueError:
         return None
-    return float(at) if at is not None and 0 < at <= _LATEST else None
+    return float(at) if at is not None and 0 < at <= _MAX_TIMESTAMP else None
 
 
-def whole(value: Json) -> int | None:
-    """Read a count; None for what is none."""
+def read_count(value: Json) -> int | None:
+    """Return a count; None for a value that is not a number from 0 to 10^15."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    return int(value) if 0 <= value <= _MOST else None
+    return int(value) if 0 <= value <= _MAX_COUNT else None
 
 
-def pretty(value: Json) -> str:
-    """Give a value as JSON over several lines, readable where it can be."""
+def format_json(value: Json) -> str:
+    """Return a value as indented JSON."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2)
         text.encode()
@@ -93,8 +93,8 @@ def pretty(value: Json) -> str:
     return text
 
 
-def parsed(value: Json) -> Json:
-    """Read a string that holds a JSON object or array; anything else stays as it is."""
+def parse_json(value: Json) -> Json:
+    """Return the JSON object or array that a string holds; any other value as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
         return value
     try:
@@ -103,13 +103,17 @@ def parsed(value: Json) -> Json:
         return value
 
 
-def readable(value: Json) -> str:
-    """Give any value as text: a string as it is, or laid out if it holds JSON; the rest as JSON."""
-    value = parsed(value)
-    return value if isinstance(value, str) else pretty(value)
+def format_value(value: Json) -> str:
+    """Return a value as text: text that is not JSON as it is, everything else as indented JSON."""
+    value = parse_json(value)
+    return value if isinstance(value, str) else format_json(value)
 
 
-def first_line(text: str, most: int = 90) -> str:
-    """Give the beginning of a text, on one line."""
-    line = " ".join(text[: 4 * most].split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+def shorten(text: str, max_length: int = 90) -> str:
+    """
+    Return the beginning of a text, on one line.
+
+    :param max_length: in characters, with the ellipsis.
+    """
+    line = " ".join(text[: 4 * max_length].split())
+    return line if len(line) <= max_length else f"{line[: max_length - 1]}…"

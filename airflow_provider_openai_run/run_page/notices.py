@@ -1,64 +1,65 @@
-"""What is not there to be shown, and why, in sentences."""
+"""Notices: sentences that say which data the page does not have, and why."""
 
 from __future__ import annotations
 
-from airflow_provider_openai_run.run_page.formatting import first_line
+from airflow_provider_openai_run.run_page.formatting import shorten
 from airflow_provider_openai_run.run_page.steps import StepView
 from airflow_provider_openai_run.run_page.task_instance import TaskInstanceInfo
 from airflow_provider_openai_run.run_page.xcom_data import XComData
 from airflow_provider_openai_run.types.status import classify_status
 
 _SENSOR = "OpenAIRunSensor"
-_LEFT_ALONE = "A sensor leaves the steps and the answer alone; OpenAIGetRunOperator retrieves them."
 
 
 def notices_for(
-    told: XComData, task: TaskInstanceInfo, status: str | None, steps: tuple[StepView, ...] | None
+    data: XComData, task: TaskInstanceInfo, status: str | None, steps: tuple[StepView, ...] | None
 ) -> tuple[str, ...]:
     """
-    Say what is missing.
+    Return a sentence for each kind of data that is missing.
 
-    :param told: what there is.
+    :param data: the data that XCom holds.
     :param task: the task instance.
-    :param status: the run's.
-    :param steps: the run's, if there are any.
+    :param status: the run's status, if it is known.
+    :param steps: the run's steps; None if they are not known.
     """
-    if not told:
-        return (_nothing(task),)
-    sentences = [
-        f"{key} is kept outside Airflow's database by an XCom backend, at {first_line(value)}."
-        for key, value in told.elsewhere.items()
+    if not data:
+        return (_no_data_notice(task),)
+    notices = [
+        f"An XCom backend stores {key} outside Airflow's database, at {shorten(value)}."
+        for key, value in data.stored_externally.items()
     ]
     if status is None:
-        sentences.append("No status of the run is in XCom yet.")
+        notices.append("The run's status is not in XCom yet.")
     elif not classify_status(status).is_terminal and task.state == "failed":
-        sentences.append(f"The last status seen was {status}. The task has failed since; its log says why.")
-    elif classify_status(status).is_terminal and not told.elsewhere:
-        sentences += _of_the_end(told, task, steps)
-    return tuple(sentences)
+        notices.append(f"The last known status is {status}. The task has failed since then; see its log.")
+    elif classify_status(status).is_terminal and not data.stored_externally:
+        notices += _notices_of_ended_run(data, task, steps)
+    return tuple(notices)
 
 
-def _of_the_end(told: XComData, task: TaskInstanceInfo, steps: tuple[StepView, ...] | None) -> list[str]:
-    sentences = []
-    run = told.attributes
+def _notices_of_ended_run(
+    data: XComData, task: TaskInstanceInfo, steps: tuple[StepView, ...] | None
+) -> list[str]:
+    notices = []
+    run = data.attributes
     if steps is None and run.get("steps") is not None:
-        sentences.append("The steps in XCom have a shape that is not known here; the raw JSON has them.")
+        notices.append("The steps in XCom have an unknown format; the raw JSON shows them.")
     elif steps is None and task.operator == _SENSOR:
-        sentences.append(_LEFT_ALONE)
+        notices.append("The sensor does not retrieve the steps and the answer; OpenAIGetRunOperator does.")
     elif steps is None:
-        sentences.append("The steps were not retrieved (include_steps=False), or are not in XCom.")
+        notices.append("The steps were not retrieved (include_steps=False), or are not in XCom.")
     elif not steps:
-        sentences.append("The run has no steps.")
+        notices.append("The run has no steps.")
     if "usage" in run and run["usage"] is None:
-        sentences.append("The API told no token usage.")
-    return sentences
+        notices.append("The API reported no token usage.")
+    return notices
 
 
-def _nothing(task: TaskInstanceInfo) -> str:
+def _no_data_notice(task: TaskInstanceInfo) -> str:
     if task.state in (None, "scheduled", "queued"):
         return "The task has not started yet."
     if task.is_live:
-        return "Nothing of the run is in XCom yet."
+        return "XCom has no data of the run yet."
     if task.state == "success":
-        return "Nothing of the run is in XCom: the task was told to push none, or its XComs were deleted."
-    return "Nothing of the run is in XCom. The task's log says why it ended."
+        return "XCom has no data of the run: the task has do_xcom_push=False, or its XComs were deleted."
+    return "XCom has no data of the run. See the task's log for why the task ended."

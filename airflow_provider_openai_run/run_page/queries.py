@@ -1,6 +1,8 @@
-"""Reads from Airflow's database what the page shows: the task instance, and its XComs as they are stored.
+"""
+Database queries for the page: the task instance and its stored XComs.
 
-As Airflow's own API does, it goes past the XCom backend: what that keeps elsewhere stays there.
+Like Airflow's own API, they read the stored values without the XCom backend; values that a backend stores
+elsewhere are not fetched.
 """
 
 from __future__ import annotations
@@ -20,31 +22,31 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.types.run import Json
 
-#: Attributes that can be large and are for the raw JSON only.
-_FOR_RAW_ONLY = frozenset({"raw", "tools", "instructions", "metadata", "file_ids"})
+#: Attributes that can be large and that only the raw JSON shows.
+_LARGE_KEYS = frozenset({"raw", "tools", "instructions", "metadata", "file_ids"})
 
 
 class XComQueries:
     """
-    The XComs of a task instance's last try.
+    Query a task instance and the XComs of its last try.
 
-    :param session: of the database.
-    :param map_index: which one of a mapped task; -1 for a task that is not mapped.
+    :param session: session of Airflow's metadata database.
+    :param map_index: index of the mapped task instance; -1 for a task that is not mapped.
     """
 
     def __init__(self, session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> None:
         self._session = session
         self._key = (dag_id, run_id, task_id, map_index)
 
-    def task(self) -> TaskInstanceInfo | None:
-        """Give the task instance; None if there is none."""
+    def task_instance(self) -> TaskInstanceInfo | None:
+        """Return the task instance; None if it does not exist."""
         columns = (
             TaskInstance.state,
             TaskInstance.operator,
             TaskInstance.try_number,
             TaskInstance.end_date,
         )
-        row = self._session.execute(select(*columns).where(*self._of(TaskInstance))).first()
+        row = self._session.execute(select(*columns).where(*self._conditions(TaskInstance))).first()
         if row is None:
             return None
         dag_id, run_id, task_id, map_index = self._key
@@ -60,30 +62,33 @@ class XComQueries:
         )
 
     def version(self) -> str:
-        """Give a word that is another one as soon as there are news."""
-        news = select(func.count(), func.max(XComModel.timestamp)).where(*self._of(XComModel))
-        xcoms: Any = self._session.execute(news).one()
-        task = self.task()
+        """Return a string that changes whenever the task instance or its XComs change."""
+        query = select(func.count(), func.max(XComModel.timestamp)).where(*self._conditions(XComModel))
+        xcoms: Any = self._session.execute(query).one()
+        task = self.task_instance()
         state = (task.state, task.try_number) if task else ()
         return ".".join(map(str, (*xcoms, *state)))
 
-    def values(self, *, everything: bool = False) -> dict[str, Json]:
+    def values(self, *, include_large: bool = False) -> dict[str, Json]:
         """
-        Give the XComs that can tell of a run, by key.
+        Return the stored XComs that can describe a run, by key.
 
-        :param everything: whether to read what only the raw JSON shows.
+        :param include_large: whether to read the attributes that only the raw JSON shows.
         """
-        keys = set(self._session.scalars(select(XComModel.key).where(*self._of(XComModel)))) & set(KEYS)
+        query = select(XComModel.key).where(*self._conditions(XComModel))
+        keys = set(self._session.scalars(query)) & set(KEYS)
         if {"id", "status", "steps"} <= keys:
-            # Each attribute stands under its own key; reading all of them twice would take twice as long.
+            # Each attribute has a key of its own; reading the return value too would take twice as long.
             keys -= {RETURN_VALUE}
-        if not everything:
-            keys -= _FOR_RAW_ONLY
-        rows = select(XComModel.key, XComModel.value).where(*self._of(XComModel), XComModel.key.in_(keys))
-        found = {row.key: row.value for row in self._session.execute(rows)}
-        return {key: found[key] for key in (*ATTRIBUTES, *KEYS) if key in found}
+        if not include_large:
+            keys -= _LARGE_KEYS
+        rows = select(XComModel.key, XComModel.value).where(
+            *self._conditions(XComModel), XComModel.key.in_(keys)
+        )
+        values = {row.key: row.value for row in self._session.execute(rows)}
+        return {key: values[key] for key in (*ATTRIBUTES, *KEYS) if key in values}
 
-    def _of(self, model: type[TaskInstance | XComModel]) -> tuple[ColumnElement[bool], ...]:
+    def _conditions(self, model: type[TaskInstance | XComModel]) -> tuple[ColumnElement[bool], ...]:
         dag_id, run_id, task_id, map_index = self._key
         return (
             model.dag_id == dag_id,

@@ -1,4 +1,4 @@
-"""The page as HTML: the templates, and the texts that they show the beginning of."""
+"""HTML from the templates, and the full texts that the page shortens."""
 
 from __future__ import annotations
 
@@ -11,64 +11,67 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from airflow_provider_openai_run.run_page import formatting
 from airflow_provider_openai_run.run_page.view import RunView
 
-#: Of how much of a text the page shows the beginning, in characters; all of it is a click away.
-MOST_TEXT = 4_000
+#: The length to which the page shortens a text, in characters; a button loads all of it.
+MAX_TEXT_LENGTH = 4_000
 
-#: With how many steps the page holds what they hold; with more, each is fetched when it is opened.
-MOST_STEPS = 30
+#: Up to this many steps, the page includes their content; with more, each is loaded when it is opened.
+MAX_INLINE_STEPS = 30
+
+_FILTERS = ("format_duration", "format_iso", "format_size", "format_time", "pluralize")
 
 
-def rendered(name: str, now: float, **values: Any) -> bytes:
+def render(template: str, now: float, **values: Any) -> bytes:
     """
-    Give a page, or a piece of one.
+    Return the HTML of a template.
 
-    :param name: of its template.
+    :param template: its file name.
     :param now: epoch seconds.
-    :param values: what the template shows.
+    :param values: the template's variables.
     """
-    html = _templates().get_template(name).render(now=now, **values)
-    # A database can hold half of a surrogate pair, which no encoding takes.
+    html = _environment().get_template(template).render(now=now, **values)
+    # A database can hold lone surrogates, which UTF-8 cannot encode.
     return html.encode(errors="replace")
 
 
-def text_of(view: RunView, name: str) -> str | None:
+def find_text(view: RunView, name: str) -> str | None:
     """
-    Give a text of the page in full.
+    Return the full text of a block of the page; None if there is no such block.
 
-    :param view: the page.
-    :param name: as the template names it: ``answer``, ``error-0``, ``call-0``, ``step-3-0``.
+    :param name: the block's name in the template: ``answer``, ``error-0``, ``call-0``, ``step-3-0``.
     """
-    kind, *numbers = name.split("-")
-    if not all(number.isdecimal() and len(number) < 7 for number in numbers):
+    kind, *parts = name.split("-")
+    if not all(part.isdecimal() and len(part) < 7 for part in parts):
         return None
-    places = [int(number) for number in numbers]
-    texts: dict[tuple[str, int], Callable[[], str | None]] = {
+    indexes = [int(part) for part in parts]
+    readers: dict[tuple[str, int], Callable[[], str | None]] = {
         ("answer", 0): lambda: view.answer.text if view.answer else None,
-        ("error", 1): lambda: view.troubles[places[0]].message,
-        ("call", 1): lambda: view.pending.calls[places[0]].arguments if view.pending else None,
-        ("step", 2): lambda: _block(view, *places),
+        ("error", 1): lambda: view.errors[indexes[0]].message,
+        ("call", 1): lambda: _call_arguments(view, *indexes),
+        ("step", 2): lambda: _step_block(view, *indexes),
     }
     try:
-        return texts[kind, len(places)]() or None
+        return readers[kind, len(indexes)]() or None
     except (KeyError, IndexError):
         return None
 
 
-def _block(view: RunView, number: int, place: int) -> str | None:
+def _call_arguments(view: RunView, index: int) -> str | None:
+    return view.required_action.calls[index].arguments if view.required_action else None
+
+
+def _step_block(view: RunView, number: int, index: int) -> str | None:
     step = next((step for step in view.steps or () if step.number == number), None)
-    return step.content.blocks[place].text if step else None
+    return step.content.blocks[index].text if step else None
 
 
 @cache
-def _templates() -> Environment:
-    templates = Environment(
+def _environment() -> Environment:
+    environment = Environment(
         loader=PackageLoader("airflow_provider_openai_run.run_page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    templates.globals.update(most_text=MOST_TEXT, most_steps=MOST_STEPS)
-    templates.filters.update(
-        {name: getattr(formatting, name) for name in ("clock", "duration", "iso", "plural", "size")}
-    )
-    return templates
+    environment.globals.update(max_text_length=MAX_TEXT_LENGTH, max_inline_steps=MAX_INLINE_STEPS)
+    environment.filters.update({name: getattr(formatting, name) for name in _FILTERS})
+    return environment

@@ -1,10 +1,10 @@
-"""What a run waits for."""
+"""The action that a run waits for, as the page shows it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_openai_run.run_page.formatting import first_line, pretty, readable
+from airflow_provider_openai_run.run_page.formatting import format_json, format_value, shorten
 from airflow_provider_openai_run.types.required_action import PendingCall, RequiredAction
 from airflow_provider_openai_run.types.run import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
@@ -13,11 +13,10 @@ from airflow_provider_openai_run.types.status import RunState, classify_status
 @dataclass(frozen=True, slots=True)
 class CallView:
     """
-    A call that waits for its output or its approval, as the page shows it.
+    A tool call that waits for its output or for approval.
 
-    :param name: the function's or the tool's.
-    :param id: the call's.
-    :param arguments: as text.
+    :param name: the name of the function or the tool, after the name of its MCP server.
+    :param arguments: the call's arguments as text.
     """
 
     name: str
@@ -26,45 +25,48 @@ class CallView:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class RequiredActionView:
     """
-    What a run waits for.
+    The action that a run waits for.
 
-    :param title: in a few words.
-    :param calls: the calls that wait.
-    :param other: what it says beside calls, as JSON.
+    :param title: a short description.
+    :param calls: the pending tool calls.
+    :param other: the action as text, if it has no tool calls.
     """
 
     title: str
-    calls: tuple[CallView, ...]
+    calls: tuple[CallView, ...] = ()
     other: str | None = None
 
 
 _TITLES = {
-    "submit_tool_outputs": "Waits for tool outputs",
-    "submit_tool_approval": "Waits for an approval",
+    "submit_tool_outputs": "Waiting for tool outputs",
+    "submit_tool_approval": "Waiting for approval",
 }
+_OTHER_TITLE = "Waiting for an action"
 
 
-def pending_of(action: Json, status: str | None) -> Pending | None:
+def view_required_action(action: Json, status: str | None) -> RequiredActionView | None:
     """
-    Read what a run waits for.
+    Return the action that a run waits for; None if it waits for none.
 
-    :param action: the attribute ``required_action``.
-    :param status: the run's.
-    :return: None if it waits for nothing.
+    :param action: the run's attribute ``required_action``, of any JSON type.
+    :param status: the run's status.
     """
     if not action:
-        asks = classify_status(status) is RunState.NEEDS_ACTION
-        return Pending("Waits for an action that the API does not name", ()) if asks else None
-    if not isinstance(action, dict):
-        return Pending("Waits for an action", (), readable(action))
+        needs_action = classify_status(status) is RunState.NEEDS_ACTION
+        return (
+            RequiredActionView("Waiting for an action that the API does not name") if needs_action else None
+        )
     required = RequiredAction.from_json(action)
-    title = _TITLES.get(required.type or "", "Waits for an action")
-    return Pending(title, tuple(map(_view, required.calls)), None if required.calls else pretty(action))
+    return RequiredActionView(
+        title=_TITLES.get(required.type or "", _OTHER_TITLE),
+        calls=tuple(map(_view_call, required.calls)),
+        other=None if required.calls else format_value(action),
+    )
 
 
-def _view(call: PendingCall) -> CallView:
+def _view_call(call: PendingCall) -> CallView:
     name = f"{call.server_label}: {call.name}" if call.server_label else call.name
-    arguments = pretty(call.raw) if call.arguments is None else readable(call.arguments)
-    return CallView(name=first_line(name), id=first_line(call.id), arguments=arguments)
+    arguments = format_json(call.raw) if call.arguments is None else format_value(call.arguments)
+    return CallView(name=shorten(name), id=shorten(call.id), arguments=arguments)

@@ -1,8 +1,9 @@
-"""The page over HTTP, inside Airflow's API server.
+"""
+The page's HTTP routes, served by Airflow's API server.
 
-It asks for the same rights as Airflow's own addresses for a task instance and its XComs, reads nothing but
-XCom, and trusts nothing in it: all of it is escaped, no link is made of it, and the page may run no script,
-show no image and load no style but its own.
+They require the same permissions as Airflow's own routes for a task instance and its XComs, and read only
+XCom. XCom values are untrusted: they are escaped and never used as links, and the Content-Security-Policy
+allows only the page's own scripts and styles.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from airflow.api_fastapi.common.db.common import SessionDep  # noqa: TC002 - Fas
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Response
 
-from airflow_provider_openai_run.run_page.formatting import pretty
+from airflow_provider_openai_run.run_page.formatting import format_json
 from airflow_provider_openai_run.run_page.queries import XComQueries
-from airflow_provider_openai_run.run_page.rendering import rendered, text_of
-from airflow_provider_openai_run.run_page.view import RunView, view_of
+from airflow_provider_openai_run.run_page.rendering import find_text, render
+from airflow_provider_openai_run.run_page.view import RunView, build_view
 from airflow_provider_openai_run.run_page.xcom_data import read_xcoms
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-_HEADERS = (
+_SECURITY_HEADERS = (
     (b"content-security-policy", _CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_STATIC = {
+_STATIC_MEDIA_TYPES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
     "theme.js": "text/javascript",
@@ -55,99 +56,101 @@ router = APIRouter(
 
 
 def build_app() -> FastAPI:
-    """Give the app that serves the page; without the pages FastAPI would add to it."""
+    """Return the app that serves the page, without FastAPI's documentation routes."""
     app = FastAPI(title="OpenAI run page", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)
-    app.add_api_route("/static/{name}", _static, methods=["GET"])
-    app.add_middleware(_SafeHeaders)
+    app.add_api_route("/static/{name}", _get_static_file, methods=["GET"])
+    app.add_middleware(_SecurityHeadersMiddleware)
     return app
 
 
-class _SafeHeaders:
-    """Adds to each answer what keeps a browser from taking it for anything else."""
+class _SecurityHeadersMiddleware:
+    """Add the security headers to every response, and forbid caching where a route does not allow it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message["headers"])
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append((b"cache-control", b"no-store"))
-                message = {**message, "headers": [*headers, *_HEADERS]}
+                message = {**message, "headers": [*headers, *_SECURITY_HEADERS]}
             await send(message)
 
-        await self._app(scope, receive, send_safely)
+        await self._app(scope, receive, send_with_headers)
 
 
-def _xcoms(dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep) -> XComQueries:
-    # Airflow's UI leaves the placeholder where a task is not mapped.
-    number = int(map_index) if map_index.isdecimal() and len(map_index) < 10 else -1
-    return XComQueries(session, dag_id, run_id, task_id, number)
+def _queries(dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep) -> XComQueries:
+    # Airflow's UI does not replace the placeholder {MAP_INDEX} if the task is not mapped.
+    index = int(map_index) if map_index.isdecimal() and len(map_index) < 10 else -1
+    return XComQueries(session, dag_id, run_id, task_id, index)
 
 
-XComs = Annotated[XComQueries, Depends(_xcoms)]
+Queries = Annotated[XComQueries, Depends(_queries)]
 
 
 @router.get("")
-def page(xcoms: XComs) -> Response:
-    """The whole page."""
-    version = xcoms.version()
-    return _html("page.html", version=version, view=_view(xcoms), static="../../../static")
+def page(queries: Queries) -> Response:
+    """Return the page."""
+    version = queries.version()
+    return _html_response("page.html", version=version, view=_view(queries), static="../../../static")
 
 
 @router.get("/state")
-def state(xcoms: XComs) -> dict[str, Any]:
-    """Whether there are news, for the page that asks again and again: cheap."""
-    task = xcoms.task()
-    return {"version": xcoms.version(), "is_live": task is not None and task.is_live}
+def state(queries: Queries) -> dict[str, Any]:
+    """Return the version of the page's data and whether it can still change; the page polls this."""
+    task = queries.task_instance()
+    return {"version": queries.version(), "is_live": task is not None and task.is_live}
 
 
 @router.get("/step/{number}")
-def step(xcoms: XComs, number: int) -> Response:
-    """What a step holds, as a piece of the page."""
-    steps = _view(xcoms).steps or ()
+def step(queries: Queries, number: int) -> Response:
+    """Return the content of a step as an HTML fragment."""
+    steps = _view(queries).steps or ()
     if not 1 <= number <= len(steps):
-        raise HTTPException(404, "There is no such step")
-    return _html("step.html", step=steps[number - 1])
+        raise HTTPException(404, "Step not found")
+    return _html_response("step.html", step=steps[number - 1])
 
 
 @router.get("/text/{name}")
-def text(xcoms: XComs, name: str) -> Response:
-    """A text in full, of which the page shows the beginning."""
-    found = text_of(_view(xcoms), name)
-    if found is None:
-        raise HTTPException(404, "There is no such text")
-    return Response(found.encode(errors="replace"), media_type="text/plain; charset=utf-8")
+def text(queries: Queries, name: str) -> Response:
+    """Return the full text of a block that the page shortens."""
+    full_text = find_text(_view(queries), name)
+    if full_text is None:
+        raise HTTPException(404, "Text not found")
+    return Response(full_text.encode(errors="replace"), media_type="text/plain; charset=utf-8")
 
 
 @router.get("/raw")
-def raw(xcoms: XComs) -> Response:
-    """All that XCom tells of the run, as JSON."""
-    told = read_xcoms(xcoms.values(everything=True))
-    return Response(pretty(told.to_json()), media_type="application/json")
+def raw(queries: Queries) -> Response:
+    """Return the run's XComs as JSON."""
+    data = read_xcoms(queries.values(include_large=True))
+    return Response(format_json(data.to_json()), media_type="application/json")
 
 
-def _static(name: str) -> Response:
-    if name not in _STATIC:
-        raise HTTPException(404, "There is no such file")
+def _get_static_file(name: str) -> Response:
+    if name not in _STATIC_MEDIA_TYPES:
+        raise HTTPException(404, "File not found")
     return Response(
-        _static_file(name), media_type=_STATIC[name], headers={"cache-control": "public, max-age=3600"}
+        _read_static_file(name),
+        media_type=_STATIC_MEDIA_TYPES[name],
+        headers={"cache-control": "public, max-age=3600"},
     )
 
 
 @cache
-def _static_file(name: str) -> bytes:
+def _read_static_file(name: str) -> bytes:
     return resources.files(_PACKAGE).joinpath("static", name).read_bytes()
 
 
-def _view(xcoms: XComQueries) -> RunView:
-    task = xcoms.task()
+def _view(queries: XComQueries) -> RunView:
+    task = queries.task_instance()
     if task is None:
-        raise HTTPException(404, "There is no such task instance")
-    return view_of(xcoms.values(), task, time.time())
+        raise HTTPException(404, "Task instance not found")
+    return build_view(queries.values(), task, time.time())
 
 
-def _html(name: str, **values: Any) -> Response:
-    return Response(rendered(name, time.time(), **values), media_type="text/html; charset=utf-8")
+def _html_response(template: str, **values: Any) -> Response:
+    return Response(render(template, time.time(), **values), media_type="text/html; charset=utf-8")

@@ -5,137 +5,127 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_openai_run.run_page.formatting import (
-    count,
-    duration,
-    first_line,
-    parsed,
-    pretty,
-    when,
-    whole,
+    format_count,
+    format_duration,
+    format_json,
+    parse_json,
+    read_count,
+    read_time,
+    shorten,
 )
-from airflow_provider_openai_run.run_page.step_content import Content, content_of, label_for
+from airflow_provider_openai_run.run_page.severity import severity_of
+from airflow_provider_openai_run.run_page.step_content import Content, label_for, read_step_content
 from airflow_provider_openai_run.run_page.timeline import Span
 from airflow_provider_openai_run.types.run import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
-
-#: What a status looks like.
-SEVERITIES = {
-    RunState.ACTIVE: "active",
-    RunState.NEEDS_ACTION: "waiting",
-    RunState.SUCCEEDED: "good",
-    RunState.FAILED: "bad",
-    RunState.CANCELLED: "stopped",
-    RunState.EXPIRED: "stopped",
-    RunState.INCOMPLETE: "stopped",
-    RunState.UNKNOWN: "plain",
-}
-
-
-def severity_of(status: Json) -> str:
-    """Give what a status looks like; no word of the API's gets into a class name."""
-    return SEVERITIES[classify_status(status if isinstance(status, str) else None)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
     """
-    A step.
+    A step of a run.
 
-    :param number: its place, from 1.
-    :param start: when it began, in epoch seconds; None where the API gives no times.
-    :param end: when it ended; None while it goes on.
-    :param took: how long it took, in words.
-    :param tokens: how many it used, in words.
+    :param number: its position, from 1.
+    :param label: the label of its kind, such as ``Code interpreter``.
+    :param severity: one of :data:`~airflow_provider_openai_run.run_page.severity.SEVERITIES`.
+    :param start: when it started, in epoch seconds; None where the API gives no times.
+    :param end: when it ended, in epoch seconds; None while it is running.
+    :param duration: how long it took, as text.
+    :param tokens: how many tokens it used, as text.
     """
 
     number: int
     id: str | None
-    word: str
+    label: str
     content: Content
     status: str | None
-    tone: str
+    severity: str
     start: float | None
     end: float | None
-    took: str | None
+    duration: str | None
     tokens: str | None
     error: str | None
 
     @property
-    def label(self) -> str:
-        """The step in one line, for a pointer that rests on it."""
-        parts = [f"{self.number}. {self.word}", self.content.title, self.status, self.took]
+    def tooltip(self) -> str:
+        """The step in one line."""
+        parts = [f"{self.number}. {self.label}", self.content.title, self.status, self.duration]
         tokens = f"{self.tokens} tokens" if self.tokens else None
         return " · ".join(part for part in (*parts, tokens) if part)
 
     @property
     def span(self) -> Span:
-        """The step for the timeline."""
+        """The step on the timeline."""
         return Span(
             start=self.start or 0.0,
             end=self.end,
-            lane=self.word,
-            tone=self.tone,
-            label=self.label,
-            number=self.number,
+            lane=self.label,
+            severity=self.severity,
+            tooltip=self.tooltip,
+            step_number=self.number,
         )
 
 
-def steps_of(value: Json) -> tuple[StepView, ...] | None:
+def read_steps(value: Json) -> tuple[StepView, ...] | None:
     """
-    Read the steps.
+    Return the steps of a run; None if the value is not a list of steps.
 
-    :param value: the attribute ``steps``, of whatever shape.
-    :return: None if it holds none.
+    :param value: the run's attribute ``steps``, of any JSON type.
     """
-    value = parsed(value)
+    value = parse_json(value)
     if not isinstance(value, list):
         return None
-    return tuple(_step(number, step) for number, step in enumerate(value, 1))
+    return tuple(_read_step(number, step) for number, step in enumerate(value, 1))
 
 
-def _step(number: int, step: Json) -> StepView:
+def _read_step(number: int, step: Json) -> StepView:
     if not isinstance(step, dict):
         step = {"details": step}
-    details = parsed(step.get("details", step.get("step_details")))
+    details = parse_json(step.get("details", step.get("step_details")))
     if details is None and step.keys() - {"id", "object", "created_at", "type", "status"}:
         details = step
     kind = step.get("type") if isinstance(step.get("type"), str) else "step"
     status = step.get("status") if isinstance(step.get("status"), str) else None
-    start = when(step.get("created_at"))
-    ends = (when(step.get(key)) for key in ("completed_at", "failed_at", "cancelled_at"))
-    end = next((at for at in ends if at is not None), None)
-    if end is None and classify_status(status).is_terminal:
-        # It did end, but the API does not say when: it expired, or its run did.
-        end = when(step.get("expires_at")) if classify_status(status) is RunState.EXPIRED else start
-    if start is not None and end is not None:
-        end = max(start, end)
-    content = content_of(details, kind)
+    start, end = _read_times(step, status)
+    content = read_step_content(details, kind)
     usage = step.get("usage")
-    tokens = whole(usage.get("total_tokens")) if isinstance(usage, dict) else None
+    tokens = read_count(usage.get("total_tokens")) if isinstance(usage, dict) else None
     return StepView(
         number=number,
         id=step.get("id") if isinstance(step.get("id"), str) else None,
-        word=label_for(content.kind),
+        label=label_for(content.kind),
         content=content,
-        status=None if status is None else first_line(status, 40),
-        tone=severity_of(status),
+        status=None if status is None else shorten(status, 40),
+        severity=severity_of(status),
         start=start,
         end=end,
-        took=_took(start, end),
-        tokens=None if tokens is None else count(tokens),
-        error=_error(step.get("last_error")),
+        duration=_format_duration(start, end),
+        tokens=None if tokens is None else format_count(tokens),
+        error=_format_error(step.get("last_error")),
     )
 
 
-def _took(start: float | None, end: float | None) -> str | None:
+def _read_times(step: dict[str, Json], status: str | None) -> tuple[float | None, float | None]:
+    start = read_time(step.get("created_at"))
+    ends = (read_time(step.get(key)) for key in ("completed_at", "failed_at", "cancelled_at"))
+    end = next((at for at in ends if at is not None), None)
+    if end is None and classify_status(status).is_terminal:
+        # The step has ended, but the API does not say when: the step or its run expired.
+        end = read_time(step.get("expires_at")) if classify_status(status) is RunState.EXPIRED else start
+    if start is not None and end is not None:
+        end = max(start, end)
+    return start, end
+
+
+def _format_duration(start: float | None, end: float | None) -> str | None:
     if start is None or end is None:
         return None
-    # The API tells whole seconds.
-    return duration(end - start) if end > start else "< 1 s"
+    # The API's times are whole seconds.
+    return format_duration(end - start) if end > start else "< 1 s"
 
 
-def _error(value: Json) -> str | None:
+def _format_error(value: Json) -> str | None:
     if not isinstance(value, dict):
         return value if isinstance(value, str) else None
     text = ": ".join(str(value[key]) for key in ("code", "message") if value.get(key))
-    return text or pretty(value)
+    return text or format_json(value)

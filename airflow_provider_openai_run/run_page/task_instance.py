@@ -1,11 +1,11 @@
-"""What the page knows of the task instance itself."""
+"""The task instance as the page needs it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The states in which a task instance stays until somebody clears it.
-_FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+#: States that a task instance leaves only when it is cleared.
+_FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,9 +13,10 @@ class TaskInstanceInfo:
     """
     A task instance.
 
-    :param state: Airflow's word; None before it is scheduled.
-    :param operator: the name of its class.
-    :param ended_at: when its last try ended, in epoch seconds.
+    :param map_index: -1 for a task that is not mapped.
+    :param state: Airflow's state; None before the task is scheduled.
+    :param operator: the name of the task's class.
+    :param ended_at: when the last try ended, in epoch seconds.
     """
 
     dag_id: str
@@ -29,14 +30,18 @@ class TaskInstanceInfo:
 
     @property
     def is_live(self) -> bool:
-        """Whether there can be news."""
-        return self.state not in _FINAL
+        """Whether the task instance or its XComs can still change."""
+        return self.state not in _FINAL_STATES
 
     @property
     def name(self) -> str:
-        """Its name: ``task``, or ``task [3]`` for one of a mapped task's."""
+        """The task id, with the index of a mapped task: ``task``, ``task [3]``."""
         return self.task_id if self.map_index < 0 else f"{self.task_id} [{self.map_index}]"
 
-    def last_moment(self, now: float) -> float:
-        """Give until when something can have gone on that nobody has seen end."""
+    def observed_until(self, now: float) -> float:
+        """
+        Return until when the task observed its run: the end of an open bar on the timeline.
+
+        :param now: epoch seconds.
+        """
         return now if self.is_live or self.ended_at is None else self.ended_at

@@ -1,61 +1,68 @@
-"""The geometry of the timeline: where each step and each status stands, in per cent of the width."""
+"""The timeline's geometry: the position of each status and step, in percent of the width."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_openai_run.run_page.formatting import duration
+from airflow_provider_openai_run.run_page.formatting import format_duration
 
-#: How far apart the marks of the axis may be, in seconds.
-_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
-_MOST_MARKS = 8
-_LEAST_WIDTH = 0.35
+#: Possible distances between the ticks of the axis, in seconds.
+_TICK_INTERVALS = (
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600),
+    *(7200, 14400, 43200, 86400),
+)
+_MAX_INTERVALS = 8
+_MIN_WIDTH = 0.35
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """
-    Something that took time.
+    A period to draw.
 
-    :param start: in epoch seconds.
-    :param end: the same; None while it goes on.
-    :param lane: what it is drawn beside.
-    :param tone: how it ended, for its colour.
-    :param label: what a pointer that rests on it is told.
-    :param number: the step it stands for.
+    :param start: epoch seconds.
+    :param end: epoch seconds; None while it lasts.
+    :param lane: the name of the lane it belongs to.
+    :param severity: one of :data:`~airflow_provider_openai_run.run_page.severity.SEVERITIES`.
+    :param step_number: the number of the step it represents; None for a status.
     """
 
     start: float
     end: float | None
     lane: str
-    tone: str
-    label: str
-    number: int | None = None
+    severity: str
+    tooltip: str
+    step_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A span as it is drawn."""
+    """
+    A drawn span.
+
+    :param x: its left edge, in percent.
+    :param width: in percent.
+    """
 
     x: float
     width: float
-    tone: str
-    label: str
-    number: int | None
+    severity: str
+    tooltip: str
+    step_number: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Bars beside each other."""
+    """A row of bars with a name."""
 
     name: str
     bars: tuple[Bar, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """A mark on the axis."""
+class Tick:
+    """A tick of the axis; ``x`` in percent."""
 
     x: float
     label: str
@@ -64,34 +71,37 @@ class RunIdentity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """
-    A timeline as it is drawn.
+    A drawn timeline.
 
     :param lanes: from top to bottom.
-    :param marks: of the axis; none where the API gave no times.
-    :param seconds: how long all of it is; None where the API gave no times.
+    :param ticks: of the axis; empty where the API gives no times.
+    :param seconds: its length; None where the API gives no times.
     """
 
     lanes: tuple[Lane, ...]
-    marks: tuple[RunIdentity, ...]
+    ticks: tuple[Tick, ...]
     seconds: float | None
 
     @property
-    def places(self) -> dict[int, Bar]:
-        """Where each step stands, by its number."""
-        return {bar.number: bar for lane in self.lanes for bar in lane.bars if bar.number is not None}
+    def step_bars(self) -> dict[int, Bar]:
+        """The bar of each step, by step number."""
+        return {
+            bar.step_number: bar for lane in self.lanes for bar in lane.bars if bar.step_number is not None
+        }
 
 
-def to_scale(spans: Sequence[Span], begin: float | None, end: float | None, now: float) -> Timeline | None:
+def draw_to_scale(
+    spans: Sequence[Span], start: float | None, end: float | None, now: float
+) -> Timeline | None:
     """
-    Draw spans to scale.
+    Return the spans drawn to scale; None if there is nothing to draw.
 
-    :param spans: in the order of their lanes.
-    :param begin: when all began, if that is known; nothing is drawn before the earliest span.
-    :param end: when all ended; None while it goes on.
+    :param spans: ordered by lane.
+    :param start: when the run started, in epoch seconds, if known; the timeline starts at the earliest time.
+    :param end: when the run ended, in epoch seconds; None while it is running.
     :param now: epoch seconds.
-    :return: None if there is nothing that took time.
     """
-    starts = [span.start for span in spans] + ([begin] if begin is not None else [])
+    starts = [span.start for span in spans] + ([start] if start is not None else [])
     if not starts:
         return None
     first = min(starts)
@@ -101,50 +111,51 @@ def to_scale(spans: Sequence[Span], begin: float | None, end: float | None, now:
     for span in spans:
         last = max(now if span.end is None else span.end, span.start)
         x = 100 * (span.start - first) / seconds
-        width = max(100 * (last - span.start) / seconds, _LEAST_WIDTH)
-        lanes.setdefault(span.lane, []).append(_bar(min(x, 100 - _LEAST_WIDTH), width, span))
-    return Timeline(lanes=_lanes(lanes.items()), marks=_marks(seconds), seconds=seconds)
+        width = max(100 * (last - span.start) / seconds, _MIN_WIDTH)
+        lanes.setdefault(span.lane, []).append(_draw_bar(min(x, 100 - _MIN_WIDTH), width, span))
+    return Timeline(lanes=_draw_lanes(lanes.items()), ticks=_draw_ticks(seconds), seconds=seconds)
 
 
-def in_order(spans: Sequence[Span]) -> Timeline | None:
+def draw_in_order(spans: Sequence[Span]) -> Timeline | None:
     """
-    Draw spans evenly, one after the other, where the API gave no times.
+    Return the spans drawn one after the other with equal widths; None if there are none.
+
+    For steps of an API that gives no times.
 
     :param spans: in their order.
-    :return: None if there are none.
     """
     lanes: dict[str, list[Bar]] = {}
-    for place, span in enumerate(spans):
-        each = 100 / len(spans)
-        lanes.setdefault(span.lane, []).append(_bar(place * each, each * 0.96, span))
-    return Timeline(lanes=_lanes(lanes.items()), marks=(), seconds=None) if lanes else None
+    for index, span in enumerate(spans):
+        width = 100 / len(spans)
+        lanes.setdefault(span.lane, []).append(_draw_bar(index * width, width * 0.96, span))
+    return Timeline(lanes=_draw_lanes(lanes.items()), ticks=(), seconds=None) if lanes else None
 
 
-def _bar(x: float, width: float, span: Span) -> Bar:
+def _draw_bar(x: float, width: float, span: Span) -> Bar:
     return Bar(
         x=round(x, 3),
         width=round(min(width, 100 - x), 3),
-        tone=span.tone,
-        label=span.label,
-        number=span.number,
+        severity=span.severity,
+        tooltip=span.tooltip,
+        step_number=span.step_number,
     )
 
 
-def _lanes(lanes: Iterable[tuple[str, list[Bar]]]) -> tuple[Lane, ...]:
+def _draw_lanes(lanes: Iterable[tuple[str, list[Bar]]]) -> tuple[Lane, ...]:
     return tuple(Lane(name, tuple(bars)) for name, bars in lanes)
 
 
-def _marks(seconds: float) -> tuple[RunIdentity, ...]:
-    day = _STEPS[-1]
-    step = next((step for step in _STEPS if seconds / step <= _MOST_MARKS), None)
-    step = step or day * -(-seconds // (day * _MOST_MARKS))
-    marks = [number * step for number in range(int(seconds / step) + 1)]
-    return tuple(RunIdentity(round(100 * at / seconds, 3), _mark(at)) for at in marks)
+def _draw_ticks(seconds: float) -> tuple[Tick, ...]:
+    day = _TICK_INTERVALS[-1]
+    interval = next((each for each in _TICK_INTERVALS if seconds / each <= _MAX_INTERVALS), None)
+    interval = interval or day * -(-seconds // (day * _MAX_INTERVALS))
+    times = [number * interval for number in range(int(seconds / interval) + 1)]
+    return tuple(Tick(round(100 * at / seconds, 3), _format_tick(at)) for at in times)
 
 
-def _mark(seconds: float) -> str:
-    """Give a round duration in one unit, as far as it goes into one."""
-    for unit, length, most in (("d", 86_400, None), ("h", 3_600, 172_800), ("min", 60, 3_600)):
-        if seconds and seconds % length == 0 and (most is None or seconds < most):
+def _format_tick(seconds: float) -> str:
+    """Return a multiple of a tick interval in one unit, if it divides evenly."""
+    for unit, length, limit in (("d", 86_400, None), ("h", 3_600, 172_800), ("min", 60, 3_600)):
+        if seconds and seconds % length == 0 and (limit is None or seconds < limit):
             return f"{seconds / length:g} {unit}"
-    return duration(seconds) if seconds else "0"
+    return format_duration(seconds) if seconds else "0"

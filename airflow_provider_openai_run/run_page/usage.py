@@ -1,23 +1,25 @@
-"""Token usage as a bar and its legend."""
+"""Token usage as a bar with a legend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_openai_run.run_page.formatting import count, plural, whole
+from airflow_provider_openai_run.run_page.formatting import format_count, pluralize, read_count
 from airflow_provider_openai_run.types.run import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class UsagePart:
     """
     A part of the bar.
 
-    :param x: where it begins, in per cent.
-    :param width: in per cent.
+    :param kind: ``cached``, ``prompt``, ``reasoning`` or ``completion``; sets its color.
+    :param tokens: the number of tokens, as text.
+    :param x: its left edge, in percent.
+    :param width: in percent.
     """
 
-    tone: str
+    kind: str
     label: str
     tokens: str
     x: float
@@ -27,76 +29,74 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class UsageView:
     """
-    The tokens a run used.
+    The tokens that a run used.
 
-    :param total: all of them, in words.
-    :param parts: what they were used for.
-    :param more: what a conversation of several rounds used, in a sentence.
+    :param total: all of them, as text.
+    :param parts: the parts of the bar; parts without tokens are left out.
+    :param rounds: the tokens of a conversation with several rounds of tool calls, as text.
     """
 
     total: str
-    parts: tuple[Part, ...]
-    more: str | None
+    parts: tuple[UsagePart, ...]
+    rounds: str | None
 
 
-def usage_of(usage: Json, token_usage: dict[str, Json]) -> UsageView | None:
+def read_usage(usage: Json, token_usage: dict[str, Json]) -> UsageView | None:
     """
-    Read the usage.
+    Return the token usage; None if it is not known.
 
-    :param usage: the run's, under the names of either API.
-    :param token_usage: what the try has used; it counts several runs together.
-    :return: None if nothing is known.
+    :param usage: the run's attribute ``usage``, with ``prompt_tokens`` or ``input_tokens``.
+    :param token_usage: the XCom ``token_usage``, which counts all runs of the task's try.
     """
     usage = usage if isinstance(usage, dict) else token_usage
-    prompt = _first(usage, "prompt_tokens", "input_tokens")
-    completion = _first(usage, "completion_tokens", "output_tokens")
-    total = whole(usage.get("total_tokens"))
+    prompt = _read_first(usage, "prompt_tokens", "input_tokens")
+    completion = _read_first(usage, "completion_tokens", "output_tokens")
+    total = read_count(usage.get("total_tokens"))
     if prompt is None and completion is None and total is None:
         return None
     prompt, completion = prompt or 0, completion or 0
-    cached = min(_detail(usage, ("prompt", "input"), "cached_tokens"), prompt)
-    reasoning = min(_detail(usage, ("completion", "output"), "reasoning_tokens"), completion)
-    tokens = (
+    cached = min(_read_detail(usage, ("prompt", "input"), "cached_tokens"), prompt)
+    reasoning = min(_read_detail(usage, ("completion", "output"), "reasoning_tokens"), completion)
+    counts = (
         ("cached", "Prompt, cached", cached),
-        ("prompt", "Prompt" if not cached else "Prompt, read anew", prompt - cached),
+        ("prompt", "Prompt, not cached" if cached else "Prompt", prompt - cached),
         ("reasoning", "Completion, reasoning", reasoning),
-        ("completion", "Completion" if not reasoning else "Completion, written", completion - reasoning),
+        ("completion", "Completion, output" if reasoning else "Completion", completion - reasoning),
     )
     return UsageView(
-        total=count(prompt + completion if total is None else total),
-        parts=_parts([part for part in tokens if part[2]]),
-        more=_more(token_usage, total),
+        total=format_count(prompt + completion if total is None else total),
+        parts=_draw_parts([count for count in counts if count[2]]),
+        rounds=_format_rounds(token_usage, total),
     )
 
 
-def _first(usage: dict[str, Json], *names: str) -> int | None:
-    return next((number for name in names if (number := whole(usage.get(name))) is not None), None)
+def _read_first(usage: dict[str, Json], *names: str) -> int | None:
+    counts = (read_count(usage.get(name)) for name in names)
+    return next((count for count in counts if count is not None), None)
 
 
-def _detail(usage: dict[str, Json], kinds: tuple[str, str], name: str) -> int:
-    for kind in kinds:
-        details = usage.get(f"{kind}_tokens_details", usage.get(f"{kind}_token_details"))
+def _read_detail(usage: dict[str, Json], prefixes: tuple[str, str], name: str) -> int:
+    for prefix in prefixes:
+        details = usage.get(f"{prefix}_tokens_details", usage.get(f"{prefix}_token_details"))
         if isinstance(details, dict):
-            return whole(details.get(name)) or 0
+            return read_count(details.get(name)) or 0
     return 0
 
 
-def _parts(tokens: list[tuple[str, str, int]]) -> tuple[Part, ...]:
-    total = sum(number for _, _, number in tokens)
+def _draw_parts(counts: list[tuple[str, str, int]]) -> tuple[UsagePart, ...]:
+    total = sum(count for _, _, count in counts)
     parts, before = [], 0
-    for tone, label, number in tokens:
-        x, width = 100 * before / total, 100 * number / total
-        parts.append(Part(tone=tone, label=label, tokens=count(number), x=round(x, 3), width=round(width, 3)))
-        before += number
+    for kind, label, count in counts:
+        x, width = round(100 * before / total, 3), round(100 * count / total, 3)
+        parts.append(UsagePart(kind=kind, label=label, tokens=format_count(count), x=x, width=width))
+        before += count
     return tuple(parts)
 
 
-def _more(token_usage: dict[str, Json], total: int | None) -> str | None:
-    rounds, all_rounds = (
-        whole(token_usage.get("rounds")),
-        whole(token_usage.get("total_tokens_of_all_rounds")),
-    )
+def _format_rounds(token_usage: dict[str, Json], total: int | None) -> str | None:
+    rounds = read_count(token_usage.get("rounds"))
+    all_tokens = read_count(token_usage.get("total_tokens_of_all_rounds"))
     if not rounds:
         return None
-    told = f"after {plural(rounds, 'round')} of tool calls"
-    return told if all_rounds in (None, total) else f"{count(all_rounds)} tokens {told}"
+    text = f"after {pluralize(rounds, 'round')} of tool calls"
+    return text if all_tokens in (None, total) else f"{format_count(all_tokens)} tokens {text}"

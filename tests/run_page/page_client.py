@@ -1,4 +1,4 @@
-"""Asks the page's app as the API server would, with a database and an auth manager in place of Airflow's."""
+"""Send requests to the page's app, with a database and an auth manager in place of Airflow's."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 
-def login(token: str) -> dict[str, str]:
-    """Give what shows a login: the browser's cookie, but on Airflow 3.1.0, which takes none."""
+def login_headers(token: str) -> dict[str, str]:
+    """Return the headers of a login: a cookie, or a bearer token on Airflow 3.1.0, which reads no cookie."""
     takes_cookies = hasattr(security, "COOKIE_NAME_JWT_TOKEN")
     return {"cookie": f"_token={token}"} if takes_cookies else {"authorization": f"Bearer {token}"}
 
 
-LOGGED_IN = login("good")
+LOGGED_IN = login_headers("good")
 
 
 @dataclass
 class AuthManager:
-    """Knows one user, and which entities of which DAGs that user may read."""
+    """
+    An auth manager with one user.
+
+    :param readable: the DAGs and entities that the user may read.
+    """
 
     readable: frozenset[tuple[str | None, DagAccessEntity | None]]
-    asked: list[tuple[str, DagAccessEntity | None, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, DagAccessEntity | None, str | None]] = field(default_factory=list)
 
     async def get_user_from_token(self, token: str) -> str:
         if token != "good":
@@ -46,13 +50,13 @@ class AuthManager:
         details: DagDetails | None = None,
     ) -> bool:
         dag_id = details.id if details else None
-        self.asked.append((method, access_entity, dag_id))
+        self.requests.append((method, access_entity, dag_id))
         return user == "user" and (dag_id, access_entity) in self.readable
 
 
 @dataclass
-class ApiResponse:
-    """An answer over HTTP."""
+class PageResponse:
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -66,8 +70,8 @@ class ApiResponse:
         return json.loads(self.body)
 
 
-def get(app: Any, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> ApiResponse:
-    """Send one request to an ASGI app."""
+def get(app: Any, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> PageResponse:
+    """Send a request to an ASGI app and return the response."""
     messages: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -91,27 +95,29 @@ def get(app: Any, path: str, headers: dict[str, str] | None = None, *, method: s
     }
     asyncio.run(app(scope, receive, send))
     start, *rest = messages
-    told = {name.decode(): value.decode() for name, value in start["headers"]}
-    return ApiResponse(start["status"], told, b"".join(message.get("body", b"") for message in rest))
+    response_headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return PageResponse(
+        start["status"], response_headers, b"".join(message.get("body", b"") for message in rest)
+    )
 
 
-def database() -> Iterator[Session]:
-    """A database in memory with the two tables that the page reads."""
+def open_database() -> Iterator[Session]:
+    """Yield a session of an in-memory database with the two tables that the page reads."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
 
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     with Session(engine) as session:
         for model in (TaskInstance, XComModel):
-            # By their names only: what the columns refer to is in tables that are not needed.
+            # Column names without constraints: the tables they refer to are not needed.
             columns = ", ".join(f'"{column.name}"' for column in model.__table__.columns)
             session.execute(text(f"CREATE TABLE {model.__tablename__} ({columns})"))
         yield session
     engine.dispose()
 
 
-def add_task(session: Session, *, map_index: int = -1, state: str | None = "success", **more: Any) -> None:
-    """Put a task instance of the DAG ``dag`` there."""
+def add_task(session: Session, *, map_index: int = -1, state: str | None = "success", **values: Any) -> None:
+    """Insert a task instance of the DAG ``dag``."""
     from airflow.models.taskinstance import TaskInstance
 
     row = {
@@ -122,17 +128,17 @@ def add_task(session: Session, *, map_index: int = -1, state: str | None = "succ
         "state": state,
     }
     table: Any = TaskInstance.__table__
-    values = {"pool": "default_pool", "operator": "OpenAIGetRunOperator", "try_number": 1, **row, **more}
-    session.execute(table.insert().values(**values))
+    defaults = {"pool": "default_pool", "operator": "OpenAIGetRunOperator", "try_number": 1}
+    session.execute(table.insert().values(**{**defaults, **row, **values}))
     session.commit()
 
 
 def add_xcoms(session: Session, *, map_index: int = -1, **xcoms: Any) -> None:
-    """Put XComs of that task instance there."""
+    """Insert XComs of the same task instance."""
     from airflow.models.xcom import XComModel
 
     table: Any = XComModel.__table__
-    of = {
+    task_key = {
         "dag_run_id": 1,
         "dag_id": "dag",
         "run_id": "manual__1+1",
@@ -140,5 +146,5 @@ def add_xcoms(session: Session, *, map_index: int = -1, **xcoms: Any) -> None:
         "map_index": map_index,
     }
     for key, value in xcoms.items():
-        session.execute(table.insert().values(key=key, value=value, **of))
+        session.execute(table.insert().values(key=key, value=value, **task_key))
     session.commit()

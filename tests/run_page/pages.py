@@ -1,4 +1,4 @@
-"""Views of runs, and the page's HTML as a parser sees it."""
+"""Views of runs, and the page's parsed HTML."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
 
-from airflow_provider_openai_run.run_page.rendering import rendered
+from airflow_provider_openai_run.run_page.rendering import render
 from airflow_provider_openai_run.run_page.task_instance import TaskInstanceInfo
-from airflow_provider_openai_run.run_page.view import RunView, view_of
+from airflow_provider_openai_run.run_page.view import RunView, build_view
 
 NOW = 1_795_000_000.0
 RUN: dict[str, Any] = {
@@ -28,32 +28,33 @@ RUN: dict[str, Any] = {
 }
 
 
-def task(**facts: Any) -> TaskInstanceInfo:
-    """A task instance of ours that has succeeded."""
-    known = {"dag_id": "dag", "run_id": "manual__1", "task_id": "task", "state": "success"}
-    return TaskInstanceInfo(**{**known, "operator": "OpenAIGetRunOperator", "try_number": 1, **facts})
+def make_task(**values: Any) -> TaskInstanceInfo:
+    """Return a task instance of OpenAIGetRunOperator that has succeeded, with other values where given."""
+    defaults = {"dag_id": "dag", "run_id": "manual__1", "task_id": "task", "state": "success"}
+    return TaskInstanceInfo(**{**defaults, "operator": "OpenAIGetRunOperator", "try_number": 1, **values})
 
 
-def view(
-    xcoms: Mapping[str, Any] | None = None, *, facts: TaskInstanceInfo | None = None, **run: Any
+def make_view(
+    xcoms: Mapping[str, Any] | None = None, *, task: TaskInstanceInfo | None = None, **attributes: Any
 ) -> RunView:
-    """The view of a run that differs from the usual one, or of any XComs."""
-    return view_of({"return_value": {**RUN, **run}} if xcoms is None else xcoms, facts or task(), NOW)
+    """Return the view of some XComs; without XComs, of the run RUN with other attributes where given."""
+    xcoms = {"return_value": {**RUN, **attributes}} if xcoms is None else xcoms
+    return build_view(xcoms, task or make_task(), NOW)
 
 
-class Page(HTMLParser):
+class ParsedPage(HTMLParser):
     """
-    What a browser would make of a page.
+    The page of a view: its HTML, tags, attributes and text.
 
-    :param shown: the view.
+    :param view: the view to render.
     """
 
-    def __init__(self, shown: RunView) -> None:
+    def __init__(self, view: RunView) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.text = ""
-        self.html = rendered("page.html", NOW, view=shown, version="1", static="static").decode()
+        self.html = render("page.html", NOW, view=view, version="1", static="static").decode()
         self.feed(self.html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -22,7 +22,7 @@ print(*sorted(set(sys.modules) - before))
 """
 
 
-def test_the_entry_point_leads_to_a_plugin() -> None:
+def test_the_entry_point_loads_the_plugin() -> None:
     (entry_point,) = importlib.metadata.distribution("airflow-provider-openai-run").entry_points.select(
         group="airflow.plugins"
     )
@@ -30,28 +30,28 @@ def test_the_entry_point_leads_to_a_plugin() -> None:
     assert issubclass(OpenAIRunPagePlugin, AirflowPlugin)
 
 
-def test_the_tab_stands_in_the_view_of_a_task_instance_below_any_base_path() -> None:
+def test_the_tab_is_in_the_task_instance_view_with_relative_urls() -> None:
     (view,) = OpenAIRunPagePlugin().external_views
     assert view["destination"] == "task_instance"
     assert view["href"] == "openai-run/{DAG_ID}/{RUN_ID}/{TASK_ID}/{MAP_INDEX}"
     assert not view["icon"].startswith("/")
 
 
-def test_the_app_is_served_where_the_tab_leads() -> None:
+def test_the_app_is_served_at_the_url_of_the_tab() -> None:
     plugin = OpenAIRunPagePlugin()
     (app,) = plugin.fastapi_apps
     assert app["url_prefix"] == "/openai-run"
     assert plugin.fastapi_apps is plugin.fastapi_apps
 
 
-def test_a_worker_that_loads_the_plugin_imports_nothing_for_it() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+def test_loading_the_plugin_imports_no_other_module() -> None:
+    process = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
     package = "airflow_provider_openai_run"
-    imported = done.stdout.strip().splitlines()[-1].split()
+    imported = process.stdout.strip().splitlines()[-1].split()
     assert set(imported) <= {package, f"{package}.run_page", f"{package}.run_page.plugin", "__future__"}
 
 
-def test_the_page_knows_every_operator_and_sensor_of_this_provider() -> None:
+def test_the_page_lists_every_operator_and_sensor_of_the_provider() -> None:
     from airflow.sdk import BaseOperator
 
     modules = [*named_modules("operators"), *named_modules("sensors")]

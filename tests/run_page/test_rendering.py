@@ -1,9 +1,8 @@
-"""The page as HTML: whatever stands in XCom, it is text."""
+"""The HTML of the page: XCom values of any kind are shown as text."""
 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,83 +12,89 @@ from hypothesis import strategies as st
 
 from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.progress import PROGRESS_KEY
-from airflow_provider_openai_run.run_page.rendering import MOST_STEPS, MOST_TEXT, rendered, text_of
+from airflow_provider_openai_run.run_page.rendering import (
+    MAX_INLINE_STEPS,
+    MAX_TEXT_LENGTH,
+    find_text,
+    render,
+)
 from airflow_provider_openai_run.run_page.xcom_data import ATTRIBUTES
 from airflow_provider_openai_run.types.run import Run
 from tests.browser.hostile import ATTACKS, EVERYTHING
 from tests.json_strategies import json_values
-from tests.run_page.pages import NOW, RUN, Page, task, view
+from tests.run_page.pages import NOW, RUN, ParsedPage, make_task, make_view
 from tests.run_strategies import runs
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "recorded"
-QUICK_SECONDS = 4.0
-#: What the templates are made of.
-OURS = frozenset(
+#: The elements that the templates use.
+TEMPLATE_TAGS = frozenset(
     (
         *("html", "head", "meta", "title", "script", "link", "body", "main", "section", "header", "div"),
         *("span", "dl", "dt", "dd", "bdi", "button", "svg", "path", "time", "p", "h1", "h2", "h3", "h4"),
         *("pre", "code", "details", "summary", "a", "rect", "line", "text", "ol", "ul", "li", "strong"),
     )
 )
-slowly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+without_deadline = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def assert_is_ours(page: Page) -> None:
-    assert set(page.tags) <= OURS
+def assert_is_safe(page: ParsedPage) -> None:
+    assert set(page.tags) <= TEMPLATE_TAGS
     assert page.tags.count("script") == 2
     assert not [name for name, _ in page.attributes if name.startswith("on") or name in {"style", "srcdoc"}]
     links = [value or "" for name, value in page.attributes if name in {"href", "src"}]
     assert all(link.startswith(("#step-", "static/")) for link in links)
 
 
-@slowly
+@without_deadline
 @given(runs)
-def test_any_run_makes_a_page_of_our_own_elements(run: Run) -> None:
-    assert_is_ours(Page(view({"return_value": run.to_xcom()})))
+def test_any_run_renders_with_template_elements_only(run: Run) -> None:
+    assert_is_safe(ParsedPage(make_view({"return_value": run.to_xcom()})))
 
 
-@slowly
+@without_deadline
 @given(st.dictionaries(st.sampled_from([*ATTRIBUTES, "return_value", PROGRESS_KEY, "answer"]), json_values))
-def test_any_json_makes_a_page_of_our_own_elements(xcoms: dict[str, Any]) -> None:
-    assert_is_ours(Page(view(xcoms)))
+def test_any_xcoms_render_with_template_elements_only(xcoms: dict[str, Any]) -> None:
+    assert_is_safe(ParsedPage(make_view(xcoms)))
 
 
-@slowly
+@without_deadline
 @given(st.sampled_from([*RUN, "incomplete_details", "answer", "expires_at", "conversation_id"]), json_values)
-def test_any_json_for_one_attribute_makes_a_page(name: str, value: Any) -> None:
-    assert_is_ours(Page(view({"return_value": {**RUN, name: value}})))
-    assert_is_ours(Page(view({**RUN, name: value}, facts=task(state="deferred"))))
+def test_an_attribute_with_any_json_renders(name: str, value: Any) -> None:
+    assert_is_safe(ParsedPage(make_view({"return_value": {**RUN, name: value}})))
+    assert_is_safe(ParsedPage(make_view({**RUN, name: value}, task=make_task(state="deferred"))))
 
 
-@slowly
+@without_deadline
 @given(
     st.sampled_from(["run", "statuses", "seen_at", "request_id", "reason", "error"]),
     json_values,
     st.sampled_from([*RUN, "required_action"]),
 )
-def test_any_json_that_was_published_makes_a_page(part: str, value: Any, name: str) -> None:
-    whole = {"run": RUN, "statuses": [{"status": value, "at": value}, value], "seen_at": NOW}
-    facts = task(state="deferred")
-    for published in (value, {**whole, part: value}, {**whole, "run": {**RUN, name: value}}):
-        assert_is_ours(Page(view({PROGRESS_KEY: published, "token_usage": value}, facts=facts)))
+def test_progress_with_any_json_renders(part: str, value: Any, name: str) -> None:
+    progress = {"run": RUN, "statuses": [{"status": value, "at": value}, value], "seen_at": NOW}
+    task = make_task(state="deferred")
+    for progress_value in (value, {**progress, part: value}, {**progress, "run": {**RUN, name: value}}):
+        assert_is_safe(ParsedPage(make_view({PROGRESS_KEY: progress_value, "token_usage": value}, task=task)))
 
 
-@slowly
+@without_deadline
 @given(json_values)
-def test_any_json_for_steps_and_action_makes_a_page(value: Any) -> None:
-    assert_is_ours(Page(view(steps=[value, {"details": value}], required_action=value, last_error=value)))
+def test_steps_and_required_action_with_any_json_render(value: Any) -> None:
+    assert_is_safe(
+        ParsedPage(make_view(steps=[value, {"details": value}], required_action=value, last_error=value))
+    )
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_hostile_text_is_shown_as_text(attack: str) -> None:
     details = {"type": "function_call", "name": attack, "arguments": attack}
     step = {"id": attack, "type": attack, "status": attack, "details": json.dumps(details)}
-    page = Page(view(model=attack, steps=[step], last_error={"code": attack, "message": attack}))
-    assert_is_ours(page)
+    page = ParsedPage(make_view(model=attack, steps=[step], last_error={"code": attack, "message": attack}))
+    assert_is_safe(page)
     assert " ".join(attack.replace("\x00", "").split()) in " ".join(page.text.replace("\x00", "").split())
 
 
-def test_hostile_text_in_what_was_published_is_text_too() -> None:
+def test_hostile_text_in_the_progress_is_shown_as_text() -> None:
     run = {**RUN, "status": EVERYTHING, "model": EVERYTHING}
     value = {
         "run": run,
@@ -97,38 +102,38 @@ def test_hostile_text_in_what_was_published_is_text_too() -> None:
         "reason": EVERYTHING,
         "request_id": EVERYTHING,
     }
-    assert_is_ours(Page(view({PROGRESS_KEY: value}, facts=task(state="deferred"))))
+    assert_is_safe(ParsedPage(make_view({PROGRESS_KEY: value}, task=make_task(state="deferred"))))
 
 
-def test_half_of_a_surrogate_pair_makes_a_page() -> None:
-    assert "?" in Page(view(model="\ud800")).text
+def test_a_lone_surrogate_is_replaced_on_the_page() -> None:
+    assert "?" in ParsedPage(make_view(model="\ud800")).text
 
 
 @pytest.mark.recorded
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="../shared/recorded is not there")
-def test_every_recorded_response_makes_a_page() -> None:
-    made = 0
+def test_every_recorded_response_renders() -> None:
+    count = 0
     for path in sorted((RECORDED / "response").glob("*.json")):
         body = json.loads(path.read_text(encoding="utf-8"))
         run = get_api("responses").read_run(body.get("response", body))
-        page = Page(view({"return_value": run.to_xcom()}))
-        assert_is_ours(page)
+        page = ParsedPage(make_view({"return_value": run.to_xcom()}))
+        assert_is_safe(page)
         assert run.id in page.text
-        made += 1
-    assert made > 50
+        count += 1
+    assert count > 50
 
 
 @pytest.mark.recorded
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="../shared/recorded is not there")
-def test_every_recorded_list_of_steps_makes_a_page_with_a_timeline() -> None:
+def test_every_recorded_list_of_steps_renders_with_a_timeline() -> None:
     for path in sorted((RECORDED / "steps").glob("*.json")):
         steps = json.loads(path.read_text(encoding="utf-8")).get("data", [])
-        shown = view(steps=[{**step, "details": json.dumps(step["step_details"])} for step in steps])
-        assert_is_ours(Page(shown))
-        assert (shown.timeline is not None) == bool(steps)
+        view = make_view(steps=[{**step, "details": json.dumps(step["step_details"])} for step in steps])
+        assert_is_safe(ParsedPage(view))
+        assert (view.timeline is not None) == bool(steps)
 
 
-def test_a_thousand_steps_and_five_megabytes_are_a_small_page_soon() -> None:
+def test_a_thousand_steps_with_five_megabytes_render_as_a_small_page() -> None:
     logs = "0123456789" * 500
     call = {
         "type": "code_interpreter",
@@ -139,39 +144,37 @@ def test_a_thousand_steps_and_five_megabytes_are_a_small_page_soon() -> None:
         {"id": f"step_{n}", "created_at": NOW - 100, "completed_at": NOW - 99, "details": details}
         for n in range(1000)
     ]
-    began = time.process_time()
-    page = Page(view(steps=steps))
-    assert time.process_time() - began < QUICK_SECONDS
+    page = ParsedPage(make_view(steps=steps))
     assert len(page.html) < 1_500_000
     assert page.tags.count("li") == 1000 + 3
     assert logs[:100] not in page.html
 
 
-def test_few_steps_are_there_at_once_and_many_are_fetched() -> None:
+def test_few_steps_are_inline_and_many_are_loaded_on_demand() -> None:
     step = {
         "details": json.dumps(
             {"type": "message", "content": [{"type": "output_text", "text": "Hello there"}]}
         )
     }
-    assert "data-step" not in Page(view(steps=[step] * MOST_STEPS)).html
-    many = Page(view(steps=[step] * (MOST_STEPS + 1)))
-    assert ("data-step", "31") in many.attributes
+    assert "data-load-step" not in ParsedPage(make_view(steps=[step] * MAX_INLINE_STEPS)).html
+    many = ParsedPage(make_view(steps=[step] * (MAX_INLINE_STEPS + 1)))
+    assert ("data-load-step", "31") in many.attributes
 
 
-def test_of_a_long_text_the_page_has_the_beginning_and_a_button_for_all() -> None:
+def test_a_long_text_is_shortened_with_a_button_to_load_all_of_it() -> None:
     answer = "word " * 10_000
-    shown = view({"return_value": {**RUN, "answer": answer}})
-    page = Page(shown)
-    assert ("data-text", "answer") in page.attributes
-    assert len(page.html) < 10 * MOST_TEXT
-    assert text_of(shown, "answer") == answer
+    view = make_view({"return_value": {**RUN, "answer": answer}})
+    page = ParsedPage(view)
+    assert ("data-load-text", "answer") in page.attributes
+    assert len(page.html) < 10 * MAX_TEXT_LENGTH
+    assert find_text(view, "answer") == answer
 
 
 @pytest.mark.parametrize("name", ["answer", "step-1-0", "error-0", "call-0"])
-def test_each_long_text_can_be_had_in_full_under_the_name_the_page_gives_it(name: str) -> None:
-    long = "x" * (MOST_TEXT + 1)
+def test_each_long_text_is_found_by_the_name_on_its_button(name: str) -> None:
+    long = "x" * (MAX_TEXT_LENGTH + 1)
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": long}}
-    shown = view(
+    view = make_view(
         {
             "return_value": {
                 **RUN,
@@ -182,18 +185,18 @@ def test_each_long_text_can_be_had_in_full_under_the_name_the_page_gives_it(name
             }
         }
     )
-    assert ("data-text", name) in Page(shown).attributes
-    assert text_of(shown, name) == long
+    assert ("data-load-text", name) in ParsedPage(view).attributes
+    assert find_text(view, name) == long
 
 
 @pytest.mark.parametrize(
     "name", ["", "answer-1", "step-9-9", "step-0-0", "step-x-1", "call-7", "error--1", "nothing"]
 )
-def test_a_text_that_is_not_there_is_none(name: str) -> None:
-    assert text_of(view(), name) is None
+def test_an_unknown_text_name_returns_none(name: str) -> None:
+    assert find_text(make_view(), name) is None
 
 
-def test_a_step_is_a_piece_of_a_page() -> None:
-    shown = view(steps=[{"details": json.dumps({"type": "program", "code": "<b>1</b>"})}])
-    assert shown.steps is not None
-    assert "&lt;b&gt;1&lt;/b&gt;" in rendered("step.html", NOW, step=shown.steps[0]).decode()
+def test_a_step_renders_as_a_fragment() -> None:
+    view = make_view(steps=[{"details": json.dumps({"type": "program", "code": "<b>1</b>"})}])
+    assert view.steps is not None
+    assert "&lt;b&gt;1&lt;/b&gt;" in render("step.html", NOW, step=view.steps[0]).decode()

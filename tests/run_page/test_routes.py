@@ -1,4 +1,4 @@
-"""The page over HTTP: who may see what, and how it is sent."""
+"""The page's HTTP routes: permissions, headers and content."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from airflow.models.dag import DagModel
 from sqlalchemy.orm import Session
 
 from airflow_provider_openai_run.run_page.routes import build_app
-from tests.run_page.page_client import LOGGED_IN, AuthManager, add_task, add_xcoms, database, get, login
+from tests.run_page.page_client import (
+    LOGGED_IN,
+    AuthManager,
+    add_task,
+    add_xcoms,
+    get,
+    login_headers,
+    open_database,
+)
 from tests.run_page.pages import RUN
 
-HERE = "/dag/manual__1+1/task/-1"
-PATHS = [HERE, f"{HERE}/state", f"{HERE}/step/1", f"{HERE}/text/answer", f"{HERE}/raw"]
+PAGE = "/dag/manual__1+1/task/-1"
+PATHS = [PAGE, f"{PAGE}/state", f"{PAGE}/step/1", f"{PAGE}/text/answer", f"{PAGE}/raw"]
 STEPS = [{"details": json.dumps({"type": "message", "content": [{"type": "output_text", "text": "Hello"}]})}]
-BOTH = frozenset({("dag", DagAccessEntity.TASK_INSTANCE), ("dag", DagAccessEntity.XCOM)})
+ALL_PERMISSIONS = frozenset({("dag", DagAccessEntity.TASK_INSTANCE), ("dag", DagAccessEntity.XCOM)})
 
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    yield from database()
+    yield from open_database()
 
 
 @pytest.fixture
 def auth_manager(monkeypatch: pytest.MonkeyPatch) -> AuthManager:
-    manager = AuthManager(BOTH)
+    manager = AuthManager(ALL_PERMISSIONS)
     monkeypatch.setattr(security, "get_auth_manager", lambda: manager)
     monkeypatch.setattr(DagModel, "get_team_name", mock.Mock(return_value=None))
     return manager
@@ -45,7 +53,7 @@ def app(session: Session, auth_manager: AuthManager) -> Any:
 
 
 @pytest.fixture
-def shown(app: Any, session: Session) -> Any:
+def app_with_run(app: Any, session: Session) -> Any:
     """The app, with a task whose run has completed."""
     add_task(session)
     add_xcoms(session, return_value={**RUN, "steps": STEPS, "answer": "42"}, other="secret of another")
@@ -53,9 +61,9 @@ def shown(app: Any, session: Session) -> Any:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_a_login_nothing_is_told(shown: Any, path: str) -> None:
-    assert get(shown, path).status == 401
-    assert get(shown, path, login("bad")).status == 403
+def test_without_a_login_there_is_no_access(app_with_run: Any, path: str) -> None:
+    assert get(app_with_run, path).status == 401
+    assert get(app_with_run, path, login_headers("bad")).status == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -68,97 +76,97 @@ def test_without_a_login_nothing_is_told(shown: Any, path: str) -> None:
         frozenset({("other", DagAccessEntity.TASK_INSTANCE), ("other", DagAccessEntity.XCOM)}),
     ],
 )
-def test_without_both_rights_to_the_dag_nothing_is_told(
-    shown: Any, auth_manager: AuthManager, path: str, readable: frozenset[Any]
+def test_without_both_permissions_there_is_no_access(
+    app_with_run: Any, auth_manager: AuthManager, path: str, readable: frozenset[Any]
 ) -> None:
     auth_manager.readable = readable
-    answer = get(shown, path, LOGGED_IN)
-    assert answer.status == 403
-    assert "gpt-5.2" not in answer.text
+    response = get(app_with_run, path, LOGGED_IN)
+    assert response.status == 403
+    assert "gpt-5.2" not in response.text
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_with_both_rights_it_is_told_with_headers_that_bind_the_browser(
-    shown: Any, auth_manager: AuthManager, path: str
+def test_with_both_permissions_responses_have_security_headers(
+    app_with_run: Any, auth_manager: AuthManager, path: str
 ) -> None:
-    answer = get(shown, path, LOGGED_IN)
-    assert answer.status == 200
-    policy = answer.headers["content-security-policy"]
+    response = get(app_with_run, path, LOGGED_IN)
+    assert response.status == 200
+    policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'self'" in policy
     assert "unsafe" not in policy
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["cache-control"] == "no-store"
-    assert auth_manager.asked == [
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-store"
+    assert auth_manager.requests == [
         ("GET", DagAccessEntity.TASK_INSTANCE, "dag"),
         ("GET", DagAccessEntity.XCOM, "dag"),
     ]
 
 
-def test_the_page_has_the_run(shown: Any) -> None:
-    answer = get(shown, HERE, LOGGED_IN)
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "gpt-5.2" in answer.text
-    assert "secret of another" not in answer.text
+def test_the_page_shows_the_run_and_no_other_xcom(app_with_run: Any) -> None:
+    response = get(app_with_run, PAGE, LOGGED_IN)
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "gpt-5.2" in response.text
+    assert "secret of another" not in response.text
 
 
-def test_the_page_is_found_where_the_ui_leaves_its_placeholder(shown: Any) -> None:
-    assert "gpt-5.2" in get(shown, "/dag/manual__1+1/task/{MAP_INDEX}", LOGGED_IN).text
+def test_the_map_index_placeholder_means_a_task_that_is_not_mapped(app_with_run: Any) -> None:
+    assert "gpt-5.2" in get(app_with_run, "/dag/manual__1+1/task/{MAP_INDEX}", LOGGED_IN).text
 
 
-def test_the_instances_of_a_mapped_task_are_told_apart(app: Any, session: Session) -> None:
+def test_each_mapped_task_instance_has_its_own_page(app: Any, session: Session) -> None:
     for map_index in (0, 1):
         add_task(session, map_index=map_index)
         add_xcoms(session, map_index=map_index, return_value={**RUN, "model": f"model-{map_index}"})
     pages = [get(app, f"/dag/manual__1+1/task/{map_index}", LOGGED_IN).text for map_index in (0, 1)]
     assert [f"model-{index}" in page for index, page in enumerate(pages)] == [True, True]
     assert "model-1" not in pages[0]
-    assert get(app, HERE, LOGGED_IN).status == 404
+    assert get(app, PAGE, LOGGED_IN).status == 404
 
 
-def test_addresses_in_the_page_are_relative_so_that_any_base_path_will_do(shown: Any) -> None:
-    text = get(shown, HERE, LOGGED_IN).text
+def test_urls_on_the_page_are_relative(app_with_run: Any) -> None:
+    text = get(app_with_run, PAGE, LOGGED_IN).text
     assert 'href="../../../static/page.css"' in text
     assert 'src="../../../static/page.js"' in text
     assert 'src="/' not in text
     assert 'href="/' not in text
 
 
-def test_the_state_changes_with_the_xcoms_and_with_the_task(app: Any, session: Session) -> None:
+def test_the_version_changes_with_the_xcoms(app: Any, session: Session) -> None:
     add_task(session, state="deferred")
-    states = [get(app, f"{HERE}/state", LOGGED_IN).json()]
+    states = [get(app, f"{PAGE}/state", LOGGED_IN).json()]
     add_xcoms(session, model="gpt-5.2")
-    states.append(get(app, f"{HERE}/state", LOGGED_IN).json())
+    states.append(get(app, f"{PAGE}/state", LOGGED_IN).json())
     assert states[0]["version"] != states[1]["version"]
     assert [state["is_live"] for state in states] == [True, True]
 
 
-def test_a_task_that_has_ended_has_no_more_news(shown: Any) -> None:
-    assert get(shown, f"{HERE}/state", LOGGED_IN).json()["is_live"] is False
+def test_a_task_that_has_ended_is_not_live(app_with_run: Any) -> None:
+    assert get(app_with_run, f"{PAGE}/state", LOGGED_IN).json()["is_live"] is False
 
 
-def test_texts_and_steps_are_sent_as_what_they_are(shown: Any) -> None:
-    text = get(shown, f"{HERE}/text/answer", LOGGED_IN)
+def test_full_texts_are_plain_text_and_steps_are_html(app_with_run: Any) -> None:
+    text = get(app_with_run, f"{PAGE}/text/answer", LOGGED_IN)
     assert (text.text, text.headers["content-type"]) == ("42", "text/plain; charset=utf-8")
-    assert "Hello" in get(shown, f"{HERE}/step/1", LOGGED_IN).text
+    assert "Hello" in get(app_with_run, f"{PAGE}/step/1", LOGGED_IN).text
 
 
 @pytest.mark.parametrize("path", ["/step/0", "/step/2", "/text/nothing", "/text/step-9-9"])
-def test_what_is_not_there_is_404(shown: Any, path: str) -> None:
-    assert get(shown, HERE + path, LOGGED_IN).status == 404
+def test_an_unknown_step_or_text_returns_404(app_with_run: Any, path: str) -> None:
+    assert get(app_with_run, PAGE + path, LOGGED_IN).status == 404
 
 
-def test_the_raw_json_is_all_that_xcom_tells_of_the_run(shown: Any, session: Session) -> None:
+def test_the_raw_json_has_all_xcoms_of_the_run(app_with_run: Any, session: Session) -> None:
     add_xcoms(session, token_usage={"rounds": 1})
-    raw = get(shown, f"{HERE}/raw", LOGGED_IN).json()
+    raw = get(app_with_run, f"{PAGE}/raw", LOGGED_IN).json()
     assert raw["run"]["model"] == "gpt-5.2"
     assert (raw["answer"], raw["token_usage"]) == ("42", {"rounds": 1})
 
 
-def test_what_stands_under_keys_of_its_own_is_not_read_twice(app: Any, session: Session) -> None:
+def test_the_return_value_is_ignored_if_attributes_have_their_own_keys(app: Any, session: Session) -> None:
     add_task(session)
-    add_xcoms(session, **{**RUN, "steps": STEPS}, return_value={"id": "the whole, which is not looked at"})
-    assert "run_1" in get(app, HERE, LOGGED_IN).text
+    add_xcoms(session, **{**RUN, "steps": STEPS}, return_value={"id": "ignored"})
+    assert "run_1" in get(app, PAGE, LOGGED_IN).text
 
 
 @pytest.mark.parametrize(
@@ -170,22 +178,22 @@ def test_what_stands_under_keys_of_its_own_is_not_read_twice(app: Any, session: 
         ("icon.svg", "image/svg+xml"),
     ],
 )
-def test_the_pages_own_files_are_anybodys(app: Any, name: str, kind: str) -> None:
-    answer = get(app, f"/static/{name}")
-    assert (answer.status, answer.headers["content-type"]) == (200, kind)
-    assert "max-age" in answer.headers["cache-control"]
+def test_static_files_need_no_login(app: Any, name: str, kind: str) -> None:
+    response = get(app, f"/static/{name}")
+    assert (response.status, response.headers["content-type"]) == (200, kind)
+    assert "max-age" in response.headers["cache-control"]
 
 
 @pytest.mark.parametrize("name", ["page.py", "..%2fpage.py", "../page.py", "nothing"])
-def test_no_other_file_is(app: Any, name: str) -> None:
+def test_other_files_are_not_served(app: Any, name: str) -> None:
     assert get(app, f"/static/{name}").status == 404
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/"])
-def test_nothing_else_is_served(app: Any, path: str) -> None:
+def test_other_routes_do_not_exist(app: Any, path: str) -> None:
     assert get(app, path, LOGGED_IN).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_nothing_can_be_changed(shown: Any, method: str) -> None:
-    assert get(shown, HERE, LOGGED_IN, method=method).status == 405
+def test_other_methods_are_not_allowed(app_with_run: Any, method: str) -> None:
+    assert get(app_with_run, PAGE, LOGGED_IN, method=method).status == 405

@@ -5,36 +5,36 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.run_page.steps import StepView, steps_of
+from airflow_provider_openai_run.run_page.steps import StepView, read_steps
 
-BEGAN = 1_795_000_000
+START = 1_795_000_000
 
 
-def step(details: Any, **more: Any) -> StepView:
-    steps = steps_of([{"id": "step_1", "type": "tool_calls", "details": json.dumps(details), **more}])
+def make_step(details: Any, **values: Any) -> StepView:
+    steps = read_steps([{"id": "step_1", "type": "tool_calls", "details": json.dumps(details), **values}])
     assert steps is not None
     return steps[0]
 
 
-def told(of: StepView) -> dict[str, str]:
-    return {block.label: block.text for block in of.content.blocks}
+def texts_by_label(step: StepView) -> dict[str, str]:
+    return {block.label: block.text for block in step.content.blocks}
 
 
-def call(kind: str, **inner: Any) -> dict[str, Any]:
+def make_call(kind: str, **inner: Any) -> dict[str, Any]:
     return {"type": "tool_calls", "tool_calls": [{"id": "call_1", "type": kind, kind: inner}]}
 
 
 @pytest.mark.parametrize(
-    ("details", "word", "title", "blocks"),
+    ("details", "label", "title", "texts"),
     [
         (
-            call("code_interpreter", input="print(1)", outputs=[{"type": "logs", "logs": "1\n"}]),
+            make_call("code_interpreter", input="print(1)", outputs=[{"type": "logs", "logs": "1\n"}]),
             "Code interpreter",
             "print(1)",
             {"Code": "print(1)", "Output": "1\n"},
         ),
         (
-            call(
+            make_call(
                 "code_interpreter", input="plot()", outputs=[{"type": "image", "image": {"file_id": "f_1"}}]
             ),
             "Code interpreter",
@@ -42,13 +42,15 @@ def call(kind: str, **inner: Any) -> dict[str, Any]:
             {"Code": "plot()", "Image": "f_1"},
         ),
         (
-            call("function", name="weather", arguments='{"city":"Oslo"}', output="rain"),
+            make_call("function", name="weather", arguments='{"city":"Oslo"}', output="rain"),
             "Function",
             "weather",
             {"Arguments": '{\n  "city": "Oslo"\n}', "Output": "rain"},
         ),
         (
-            call("file_search", results=[{"file_name": "a.txt", "score": 0.5, "content": [{"text": "A"}]}]),
+            make_call(
+                "file_search", results=[{"file_name": "a.txt", "score": 0.5, "content": [{"text": "A"}]}]
+            ),
             "File search",
             "A",
             {"Hit 1: a.txt, score 0.500": "A"},
@@ -92,11 +94,11 @@ def call(kind: str, **inner: Any) -> dict[str, Any]:
         (
             {
                 "type": "web_search_call",
-                "action": {"query": "news", "sources": [{"url": "https://a.example"}]},
+                "action": {"query": "weather", "sources": [{"url": "https://a.example"}]},
             },
             "Web search",
-            "news",
-            {"Query": "news", "Sources": "https://a.example"},
+            "weather",
+            {"Query": "weather", "Sources": "https://a.example"},
         ),
         (
             {"type": "file_search_call", "queries": ["q"], "results": [{"filename": "a", "text": "T"}]},
@@ -114,46 +116,49 @@ def call(kind: str, **inner: Any) -> dict[str, Any]:
             {"type": "message_creation", "message_creation": {"message_id": "msg_1"}},
             "Message",
             "msg_1",
-            {"Message id": "msg_1", "Text": "It stands in the thread, which is not read."},
+            {
+                "Message id": "msg_1",
+                "Text": "The message is in the thread, which the provider does not read.",
+            },
         ),
     ],
 )
-def test_each_kind_of_step_is_readable(
-    details: dict[str, Any], word: str, title: str, blocks: dict[str, str]
+def test_each_kind_of_step_has_a_label_a_title_and_texts(
+    details: dict[str, Any], label: str, title: str, texts: dict[str, str]
 ) -> None:
-    shown = step(details)
-    assert (shown.word, shown.content.title, told(shown)) == (word, title, blocks)
+    step = make_step(details)
+    assert (step.label, step.content.title, texts_by_label(step)) == (label, title, texts)
 
 
 @pytest.mark.parametrize(
     "details",
     [
         {"type": "time_travel", "to": 1885},
-        call("bing_grounding", requesturl="https://a.example"),
+        make_call("bing_grounding", requesturl="https://a.example"),
         {"type": "tool_calls", "tool_calls": [{"type": "function", "function": None}]},
     ],
 )
-def test_a_kind_nobody_knows_is_shown_as_its_json(details: dict[str, Any]) -> None:
-    (text,) = told(step(details)).values()
+def test_an_unknown_kind_of_step_is_displayed_as_json(details: dict[str, Any]) -> None:
+    (text,) = texts_by_label(make_step(details)).values()
     assert json.loads(text)
 
 
-def test_times_tokens_and_errors_are_in_the_step() -> None:
+def test_a_step_has_its_duration_tokens_and_error() -> None:
     error = {"code": "server_error", "message": "Sorry."}
-    times = {"created_at": BEGAN, "failed_at": BEGAN + 75, "last_error": error}
-    shown = step(call("function", name="f"), status="failed", usage={"total_tokens": 1234}, **times)
-    assert (shown.took, shown.tokens, shown.tone) == ("1 min 15 s", "1,234", "bad")
-    assert shown.error == "server_error: Sorry."
-    assert shown.label == "1. Function · f · failed · 1 min 15 s · 1,234 tokens"
+    times = {"created_at": START, "failed_at": START + 75, "last_error": error}
+    step = make_step(make_call("function", name="f"), status="failed", usage={"total_tokens": 1234}, **times)
+    assert (step.duration, step.tokens, step.severity) == ("1 min 15 s", "1,234", "failure")
+    assert step.error == "server_error: Sorry."
+    assert step.tooltip == "1. Function · f · failed · 1 min 15 s · 1,234 tokens"
 
 
-def test_a_step_within_a_second_took_less_than_one() -> None:
-    assert step({}, created_at=BEGAN, completed_at=BEGAN, status="completed").took == "< 1 s"
+def test_a_step_within_one_second_has_a_duration_below_a_second() -> None:
+    assert make_step({}, created_at=START, completed_at=START, status="completed").duration == "< 1 s"
 
 
-def test_a_step_that_ended_nobody_knows_when_does_not_go_on() -> None:
-    assert step({}, created_at=BEGAN, status="completed").end == BEGAN
-    assert step({}, created_at=BEGAN, status="in_progress").end is None
+def test_an_ended_step_without_an_end_time_ends_at_its_start() -> None:
+    assert make_step({}, created_at=START, status="completed").end == START
+    assert make_step({}, created_at=START, status="in_progress").end is None
 
 
 @pytest.mark.parametrize(
@@ -170,14 +175,14 @@ def test_a_step_that_ended_nobody_knows_when_does_not_go_on() -> None:
         '[{"id": "step_1"}]',
     ],
 )
-def test_a_step_of_any_shape_is_a_step(value: Any) -> None:
-    steps = steps_of(value)
+def test_a_step_of_an_unexpected_type_is_still_a_step(value: Any) -> None:
+    steps = read_steps(value)
     assert steps is not None
     assert len(steps) == 1
 
 
-def test_details_nested_beyond_reason_are_left_as_text() -> None:
+def test_details_nested_too_deeply_are_displayed_as_text() -> None:
     deep = "[" * 100_000
-    steps = steps_of([{"details": deep}])
+    steps = read_steps([{"details": deep}])
     assert steps is not None
     assert steps[0].content.blocks[0].text == deep

@@ -5,97 +5,131 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.progress import PROGRESS_KEY
-from tests.run_page.pages import NOW, RUN, task, view
+from airflow_provider_openai_run.run_page.view import RunView
+from tests.run_page.pages import NOW, RUN, make_task, make_view
 
-SENSOR = task(operator="OpenAIRunSensor")
+SENSOR = make_task(operator="OpenAIRunSensor")
 
 
-def published(*statuses: tuple[str, float], **more: Any) -> dict[str, Any]:
-    seen = [{"status": status, "at": at} for status, at in statuses]
+def progress(*statuses: tuple[str, float], **values: Any) -> dict[str, Any]:
+    """Return the XCom that a waiting task pushes after observing these statuses."""
+    entries = [{"status": status, "at": at} for status, at in statuses]
     run = {**RUN, "status": statuses[-1][0], "completed_at": None, "usage": None, "steps": None}
-    return {PROGRESS_KEY: {"run": run, "statuses": seen, "seen_at": statuses[-1][1], **more}}
+    return {PROGRESS_KEY: {"run": run, "statuses": entries, "seen_at": statuses[-1][1], **values}}
 
 
-def test_a_run_is_shown_with_what_it_is_known_by() -> None:
-    shown = view()
-    assert (shown.status, shown.tone, shown.took) == ("completed", "good", "1 min 00 s")
-    assert [(fact.label, fact.text) for fact in shown.facts] == [
+def labelled_texts(view: RunView) -> dict[str, str]:
+    return {attribute.label: attribute.text for attribute in view.attributes}
+
+
+def test_a_completed_run_has_status_duration_and_attributes() -> None:
+    view = make_view()
+    assert (view.status, view.severity, view.duration) == ("completed", "success", "1 min 00 s")
+    assert [(attribute.label, attribute.text) for attribute in view.attributes] == [
         ("Model", "gpt-5.2"),
         ("Run", "run_1"),
         ("Thread", "thread_1"),
         ("Assistant", "asst_1"),
     ]
-    assert [moment.label for moment in shown.moments] == ["Created", "Started", "Completed"]
-    assert shown.missing == ("The run has no steps.",)
+    assert [timestamp.label for timestamp in view.timestamps] == ["Created", "Started", "Completed"]
+    assert view.notices == ("The run has no steps.",)
 
 
-def test_attributes_under_keys_of_their_own_are_as_good_as_the_return_value() -> None:
-    assert view(RUN).told.attributes == view().told.attributes
+def test_attributes_under_their_own_keys_equal_the_return_value() -> None:
+    assert make_view(RUN).data.attributes == make_view().data.attributes
 
 
-def test_what_a_sensor_published_is_shown_while_it_is_deferred() -> None:
-    waiting = task(operator="OpenAIRunSensor", state="deferred")
-    shown = view(published(("queued", NOW - 90), ("in_progress", NOW - 60)), facts=waiting)
-    assert (shown.status, shown.tone, shown.since) == ("in_progress", "active", NOW - 100)
-    assert shown.timeline is not None
-    (lane,) = shown.timeline.lanes
-    assert [bar.label for bar in lane.bars] == ["queued · 30 s", "in_progress"]
+@pytest.mark.parametrize(
+    ("api", "text"), [("responses", "Responses API"), ("assistants", "Assistants API"), ("new", "new")]
+)
+def test_the_api_is_named_if_xcom_has_it(api: str, text: str) -> None:
+    assert labelled_texts(make_view(api=api))["API"] == text
+
+
+def test_without_the_xcom_api_no_api_is_named() -> None:
+    assert "API" not in labelled_texts(make_view())
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"), [("task_cleared", "the task was cleared"), ("new_reason", "new_reason")]
+)
+def test_a_cancelled_run_says_why_it_was_cancelled(reason: str, text: str) -> None:
+    view = make_view({"return_value": {**RUN, "status": "cancelled"}, "cancel_reason": reason})
+    assert labelled_texts(view)["Cancelled because"] == text
+
+
+@pytest.mark.parametrize("reason", [None, "", 7, {"reason": "task_cleared"}])
+def test_a_cancel_reason_that_is_not_text_is_left_out(reason: Any) -> None:
+    view = make_view({"return_value": RUN, "cancel_reason": reason})
+    assert "Cancelled because" not in labelled_texts(view)
+
+
+def test_the_progress_of_a_deferred_sensor_is_shown() -> None:
+    deferred = make_task(operator="OpenAIRunSensor", state="deferred")
+    view = make_view(progress(("queued", NOW - 90), ("in_progress", NOW - 60)), task=deferred)
+    assert (view.status, view.severity, view.running_since) == ("in_progress", "active", NOW - 100)
+    assert view.timeline is not None
+    (lane,) = view.timeline.lanes
+    assert [bar.tooltip for bar in lane.bars] == ["queued · 30 s", "in_progress"]
     assert [(bar.x, bar.width) for bar in lane.bars] == [(10, 30), (40, 60)]
-    assert (shown.moments[-1].label, shown.moments[-1].at) == ("Status seen", NOW - 60)
-    assert shown.missing == ()
+    assert (view.timestamps[-1].label, view.timestamps[-1].at) == ("Status as of", NOW - 60)
+    assert view.notices == ()
 
 
-def test_what_a_sensor_returned_counts_for_more_than_what_it_published() -> None:
+def test_a_sensors_return_value_takes_precedence_over_its_progress() -> None:
     returned = {"run_id": "run_1", "thread_id": "thread_1", "status": "completed"}
-    shown = view({**published(("in_progress", NOW - 60)), "return_value": returned}, facts=SENSOR)
-    assert (shown.status, shown.tone) == ("completed", "good")
-    assert "A sensor leaves the steps and the answer alone" in shown.missing[0]
+    view = make_view({**progress(("in_progress", NOW - 60)), "return_value": returned}, task=SENSOR)
+    assert (view.status, view.severity) == ("completed", "success")
+    assert "The sensor does not retrieve the steps and the answer" in view.notices[0]
 
 
-def test_what_was_published_of_another_run_is_not_taken_for_this_one() -> None:
-    shown = view({**published(("in_progress", NOW - 60)), "run_id": "run_2", "thread_id": None})
-    assert shown.told.attributes["id"] == "run_2"
-    assert (shown.status, shown.usage) == (None, None)
+@pytest.mark.parametrize("parent", [{"thread_id": None}, {"api": "responses"}])
+def test_progress_of_another_run_is_ignored(parent: dict[str, Any]) -> None:
+    view = make_view({**progress(("in_progress", NOW - 60)), "run_id": "run_2", **parent})
+    assert view.data.attributes["id"] == "run_2"
+    assert (view.status, view.usage) == (None, None)
 
 
-def test_the_end_of_a_wait_is_told_in_full_with_its_request_id() -> None:
+def test_the_error_that_ended_a_wait_has_its_request_id() -> None:
     error = {"type": "RunWaitTimeoutError", "message": "Gave up waiting for run run_1"}
-    failed = task(operator="OpenAIRunSensor", state="failed")
-    shown = view(published(("in_progress", NOW - 60), error=error, request_id="req_1"), facts=failed)
-    (trouble,) = shown.troubles
-    assert (trouble.title, trouble.message) == ("RunWaitTimeoutError", "Gave up waiting for run run_1")
-    assert trouble.request_id == "req_1"
-    assert "its log says why" in shown.missing[0]
+    failed = make_task(operator="OpenAIRunSensor", state="failed")
+    view = make_view(progress(("in_progress", NOW - 60), error=error, request_id="req_1"), task=failed)
+    (shown,) = view.errors
+    assert (shown.title, shown.message) == ("RunWaitTimeoutError", "Gave up waiting for run run_1")
+    assert shown.request_id == "req_1"
+    assert "see its log" in view.notices[0]
 
 
-def test_the_last_error_is_told_with_all_that_the_api_said() -> None:
+def test_the_last_error_has_all_that_the_api_returned() -> None:
     error = {"code": "rate_limit_exceeded", "message": "Too fast.", "param": "model"}
-    (trouble,) = view(status="failed", last_error=error).troubles
-    assert (trouble.title, trouble.message) == ("rate_limit_exceeded", "Too fast.")
-    assert trouble.details == '{\n  "param": "model"\n}'
+    (shown,) = make_view(status="failed", last_error=error).errors
+    assert (shown.title, shown.message) == ("rate_limit_exceeded", "Too fast.")
+    assert shown.details == '{\n  "param": "model"\n}'
 
 
-def test_an_incomplete_run_tells_why() -> None:
-    (trouble,) = view(status="incomplete", incomplete_details={"reason": "max_output_tokens"}).troubles
-    assert (trouble.title, trouble.message) == ("Incomplete", "max_output_tokens")
+def test_an_incomplete_run_shows_the_reason() -> None:
+    (error,) = make_view(status="incomplete", incomplete_details={"reason": "max_output_tokens"}).errors
+    assert (error.title, error.message) == ("Incomplete", "max_output_tokens")
 
 
-def test_pending_calls_are_named_with_their_arguments() -> None:
+def test_pending_calls_are_shown_with_their_arguments() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [call]}}
-    pending = view(status="requires_action", required_action=action).pending
-    assert pending is not None
-    assert pending.title == "Waits for tool outputs"
-    assert [(one.name, one.id, one.arguments) for one in pending.calls] == [("f", "call_1", '{\n  "a": 1\n}')]
+    shown = make_view(status="requires_action", required_action=action).required_action
+    assert shown is not None
+    assert shown.title == "Waiting for tool outputs"
+    assert [(call.name, call.id, call.arguments) for call in shown.calls] == [
+        ("f", "call_1", '{\n  "a": 1\n}')
+    ]
 
 
-def test_an_action_that_the_api_does_not_name_is_still_one() -> None:
-    pending = view(status="requires_action").pending
-    assert pending is not None
-    assert "does not name" in pending.title
+def test_a_required_action_without_a_description_is_shown() -> None:
+    shown = make_view(status="requires_action").required_action
+    assert shown is not None
+    assert "the API does not name" in shown.title
 
 
-def test_usage_of_either_api_is_a_bar_of_its_parts() -> None:
+def test_token_usage_is_a_bar_of_its_parts() -> None:
     usage = {
         "prompt_tokens": 80,
         "completion_tokens": 20,
@@ -103,9 +137,9 @@ def test_usage_of_either_api_is_a_bar_of_its_parts() -> None:
         "input_tokens_details": {"cached_tokens": 60},
         "output_tokens_details": {"reasoning_tokens": 5},
     }
-    shown = view(usage=usage).usage
+    shown = make_view(usage=usage).usage
     assert shown is not None
-    assert [(part.tone, part.x, part.width) for part in shown.parts] == [
+    assert [(part.kind, part.x, part.width) for part in shown.parts] == [
         ("cached", 0, 60),
         ("prompt", 60, 20),
         ("reasoning", 80, 5),
@@ -113,47 +147,47 @@ def test_usage_of_either_api_is_a_bar_of_its_parts() -> None:
     ]
 
 
-def test_tokens_of_several_rounds_are_told_together() -> None:
-    spent = {"rounds": 2, "total_tokens_of_all_rounds": 2500}
-    shown = view({"return_value": RUN, "token_usage": spent}).usage
+def test_the_tokens_of_several_rounds_are_added_up() -> None:
+    token_usage = {"rounds": 2, "total_tokens_of_all_rounds": 2500}
+    shown = make_view({"return_value": RUN, "token_usage": token_usage}).usage
     assert shown is not None
-    assert shown.more == "2,500 tokens after 2 rounds of tool calls"
+    assert shown.rounds == "2,500 tokens after 2 rounds of tool calls"
 
 
 @pytest.mark.parametrize("usage", ["many", [], {"prompt_tokens": "12"}, {"total_tokens": -1}, {}])
-def test_usage_of_no_known_shape_is_left_out(usage: Any) -> None:
-    assert view(usage=usage).usage is None
+def test_usage_of_an_unexpected_type_is_left_out(usage: Any) -> None:
+    assert make_view(usage=usage).usage is None
 
 
-def test_an_answer_is_text_or_laid_out_json() -> None:
-    told = {**RUN, "answer": "42"}
-    assert view({"return_value": told}).answer.text == "42"  # type: ignore[union-attr]
-    told["answer"] = {"city": "Oslo"}
-    assert view({"return_value": told}).answer.text == '{\n  "city": "Oslo"\n}'  # type: ignore[union-attr]
+@pytest.mark.parametrize(("answer", "text"), [("42", "42"), ({"city": "Oslo"}, '{\n  "city": "Oslo"\n}')])
+def test_an_answer_is_text_or_indented_json(answer: Any, text: str) -> None:
+    shown = make_view({"return_value": {**RUN, "answer": answer}}).answer
+    assert shown is not None
+    assert shown.text == text
 
 
-def test_the_last_message_of_a_response_is_its_answer() -> None:
+def test_without_an_answer_in_xcom_the_last_message_is_shown() -> None:
     details = '{"type": "message", "content": [{"type": "output_text", "text": "The answer is 42."}]}'
-    answer = view(steps=[{"id": "msg_1", "type": "message", "details": details}]).answer
-    assert answer is not None
-    assert answer.text == "The answer is 42."
+    shown = make_view(steps=[{"id": "msg_1", "type": "message", "details": details}]).answer
+    assert shown is not None
+    assert shown.text == "The answer is 42."
 
 
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("state", "text"),
     [
         (None, "not started"),
         ("queued", "not started"),
-        ("running", "in XCom yet"),
-        ("deferred", "in XCom yet"),
-        ("success", "told to push none"),
-        ("failed", "log says why"),
+        ("running", "no data of the run yet"),
+        ("deferred", "no data of the run yet"),
+        ("success", "do_xcom_push=False"),
+        ("failed", "See the task's log"),
     ],
 )
-def test_a_task_without_xcoms_says_why(state: str | None, says: str) -> None:
-    shown = view({}, facts=task(state=state))
-    assert shown.is_ours
-    assert says in shown.missing[0]
+def test_without_xcoms_a_notice_says_why(state: str | None, text: str) -> None:
+    view = make_view({}, task=make_task(state=state))
+    assert view.has_run
+    assert text in view.notices[0]
 
 
 @pytest.mark.parametrize(
@@ -166,25 +200,39 @@ def test_a_task_without_xcoms_says_why(state: str | None, says: str) -> None:
         {"return_value": [1, 2], "usage": {"total_tokens": 1}},
     ],
 )
-def test_a_task_of_another_provider_is_told_from_ours(xcoms: dict[str, Any]) -> None:
-    assert not view(xcoms, facts=task(operator="PythonOperator")).is_ours
+def test_a_task_of_another_provider_has_no_run(xcoms: dict[str, Any]) -> None:
+    assert not make_view(xcoms, task=make_task(operator="PythonOperator")).has_run
 
 
-def test_what_an_xcom_backend_keeps_elsewhere_is_named() -> None:
-    kept = {**RUN, "steps": "s3://bucket/steps.json", "return_value": "s3://bucket/run.json"}
-    shown = view(kept)
-    assert shown.steps is None
-    assert ["s3://bucket/run.json" in shown.missing[0], "s3://bucket/steps.json" in shown.missing[1]] == [
-        True
-    ] * 2
+@pytest.mark.parametrize(
+    "xcoms",
+    [
+        {"run_id": "run_1", "thread_id": "thread_1"},
+        {"run_id": "run_1", "api": "new"},
+        {"return_value": {"run_id": "run_1", "thread_id": None, "status": "completed"}},
+        {"return_value": {"run_id": "run_1", "api": "new", "status": "completed"}},
+        {"return_value": {"id": "run_1", "api": "new", "status": "completed"}},
+    ],
+)
+def test_a_run_of_any_operator_is_recognized_by_its_xcoms(xcoms: dict[str, Any]) -> None:
+    view = make_view(xcoms, task=make_task(operator="SubclassOfOurs"))
+    assert view.has_run
+    assert labelled_texts(view)["Run"] == "run_1"
+
+
+def test_values_stored_by_an_xcom_backend_are_named() -> None:
+    view = make_view({**RUN, "steps": "s3://bucket/steps.json", "return_value": "s3://bucket/run.json"})
+    assert view.steps is None
+    assert "s3://bucket/run.json" in view.notices[0]
+    assert "s3://bucket/steps.json" in view.notices[1]
 
 
 @pytest.mark.parametrize("steps", ["not there", 7, {"data": []}])
-def test_steps_of_an_unknown_shape_are_said_to_be(steps: Any) -> None:
-    shown = view(steps=steps)
-    assert shown.steps is None
-    assert shown.missing
+def test_steps_of_an_unexpected_type_have_a_notice(steps: Any) -> None:
+    view = make_view(steps=steps)
+    assert view.steps is None
+    assert "unknown format" in view.notices[0]
 
 
-def test_a_run_of_a_task_that_has_ended_has_no_running_clock() -> None:
-    assert view(status="in_progress", completed_at=None).since is None
+def test_a_run_whose_task_has_ended_has_no_running_clock() -> None:
+    assert make_view(status="in_progress", completed_at=None).running_since is None

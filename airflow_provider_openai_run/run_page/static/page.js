@@ -1,54 +1,66 @@
-// Fetches what the page leaves out at first, copies, and keeps the page up to date while its task goes on.
+// Loads deferred content, copies values, and refreshes the page while its task is running.
 "use strict";
 (() => {
-  const SECONDS_BETWEEN_LOOKS = 3;
-  const MOST_SECONDS_BETWEEN_LOOKS = 60;
-  const here = location.pathname.replace(/\/+$/, "");
+  const POLL_SECONDS = 3;
+  const MAX_POLL_SECONDS = 60;
+  const pageUrl = location.pathname.replace(/\/+$/, "");
 
-  const run = () => document.getElementById("run");
-  const get = async (path) => {
-    const answer = await fetch(here + path, { credentials: "same-origin", cache: "no-store" });
-    if (!answer.ok) throw Object.assign(new Error(`${answer.status}`), { status: answer.status });
-    return answer;
+  const getMain = () => document.getElementById("run");
+  const request = async (path) => {
+    const response = await fetch(pageUrl + path, { credentials: "same-origin", cache: "no-store" });
+    if (!response.ok) throw Object.assign(new Error(`${response.status}`), { status: response.status });
+    return response;
   };
-  // What the server has escaped; a document that is only parsed runs nothing.
-  const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
+  // The server escapes all values, and a parsed document runs no scripts.
+  const parseHtml = (html) => new DOMParser().parseFromString(html, "text/html");
 
-  const wording = (seconds) => {
-    const whole = Math.max(0, Math.round(seconds));
-    const two = (number) => String(number).padStart(2, "0");
-    if (whole < 60) return `${whole} s`;
-    if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
-    return `${Math.floor(whole / 3600)} h ${two(Math.floor(whole / 60) % 60)} min`;
+  const formatDuration = (seconds) => {
+    const total = Math.max(0, Math.round(seconds));
+    const pad = (number) => String(number).padStart(2, "0");
+    if (total < 60) return `${total} s`;
+    if (total < 3600) return `${Math.floor(total / 60)} min ${pad(total % 60)} s`;
+    return `${Math.floor(total / 3600)} h ${pad(Math.floor(total / 60) % 60)} min`;
   };
 
-  // The server's clock counts, not this machine's.
-  const aheadOf = (main) => Date.now() / 1000 - Number(main.dataset.now);
-  let ahead = aheadOf(run());
+  // The difference between this machine's clock and the server's, in seconds.
+  const measureClockOffset = () => Date.now() / 1000 - Number(getMain().dataset.now);
+  let clockOffset = measureClockOffset();
   setInterval(() => {
-    for (const element of document.querySelectorAll("[data-since]")) {
-      element.textContent = wording(Date.now() / 1000 - ahead - Number(element.dataset.since));
+    const now = Date.now() / 1000 - clockOffset;
+    for (const element of document.querySelectorAll("[data-running-since]")) {
+      element.textContent = formatDuration(now - Number(element.dataset.runningSince));
     }
   }, 1000);
 
-  const load = async (details) => {
+  const loadStep = async (details) => {
     const target = details.querySelector(".blocks");
     try {
-      const html = await (await get(`/step/${details.dataset.step}`)).text();
-      target.replaceChildren(...parsed(html).body.childNodes);
+      const html = await (await request(`/step/${details.dataset.loadStep}`)).text();
+      target.replaceChildren(...parseHtml(html).body.childNodes);
     } catch (error) {
-      target.textContent = `Could not be fetched (${error.message}).`;
+      target.textContent = `Could not load the step (${error.message}).`;
       return;
     }
-    delete details.dataset.step;
+    delete details.dataset.loadStep;
   };
 
   const loadRaw = async (details) => {
     const target = details.querySelector("pre");
     try {
-      target.textContent = await (await get("/raw")).text();
+      target.textContent = await (await request("/raw")).text();
     } catch (error) {
-      target.textContent = `Could not be fetched (${error.message}).`;
+      target.textContent = `Could not load the raw JSON (${error.message}).`;
+    }
+  };
+
+  const loadFullText = async (button) => {
+    button.disabled = true;
+    try {
+      const text = await (await request(`/text/${button.dataset.loadText}`)).text();
+      button.previousElementSibling.textContent = text;
+      button.remove();
+    } catch (error) {
+      button.textContent = `Could not load the full text (${error.message})`;
     }
   };
 
@@ -57,17 +69,17 @@
     (event) => {
       const details = event.target;
       if (!details.open) return;
-      if (details.dataset.step) load(details);
-      if ("raw" in details.dataset) loadRaw(details);
+      if (details.dataset.loadStep) loadStep(details);
+      if ("loadRaw" in details.dataset) loadRaw(details);
     },
     true,
   );
 
-  const copy = async (text) => {
+  const copyText = async (text) => {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // Without TLS, or in a frame that may not: the old way.
+      // The clipboard API needs TLS, and a permission in a frame.
       const area = document.createElement("textarea");
       area.value = text;
       document.body.append(area);
@@ -82,69 +94,63 @@
     if (!button) return;
     if ("copy" in button.dataset) {
       event.preventDefault();
-      await copy(button.dataset.copy);
-      button.classList.add("done");
-      setTimeout(() => button.classList.remove("done"), 1500);
+      await copyText(button.dataset.copy);
+      button.classList.add("copied");
+      setTimeout(() => button.classList.remove("copied"), 1500);
     } else if ("copyRaw" in button.dataset) {
-      await copy(document.getElementById("raw-json").textContent);
+      await copyText(document.getElementById("raw-json").textContent);
       button.textContent = "Copied";
-    } else if (button.dataset.text) {
-      button.disabled = true;
-      try {
-        button.previousElementSibling.textContent = await (await get(`/text/${button.dataset.text}`)).text();
-        button.remove();
-      } catch (error) {
-        button.textContent = `Could not be fetched (${error.message})`;
-      }
+    } else if (button.dataset.loadText) {
+      await loadFullText(button);
     }
   });
 
-  const showStep = () => {
+  const openLinkedStep = () => {
     const step = /^#step-\d+$/.test(location.hash) && document.querySelector(location.hash);
     if (!step) return;
     step.querySelector("details").open = true;
     step.scrollIntoView({ block: "nearest" });
   };
-  addEventListener("hashchange", showStep);
-  showStep();
+  addEventListener("hashchange", openLinkedStep);
+  openLinkedStep();
 
-  const renew = async () => {
-    const fresh = parsed(await (await get("")).text()).getElementById("run");
-    const open = [...document.querySelectorAll("li[id] > details[open]")].map((one) => one.parentElement.id);
-    const isRawOpen = document.querySelector("[data-raw][open]") !== null;
-    run().replaceWith(document.adoptNode(fresh));
-    ahead = aheadOf(run());
-    for (const id of open) {
+  const refresh = async () => {
+    const main = parseHtml(await (await request("")).text()).getElementById("run");
+    const openIds = [...document.querySelectorAll("li[id] > details[open]")].map((item) => item.parentElement.id);
+    const isRawOpen = document.querySelector("[data-load-raw][open]") !== null;
+    getMain().replaceWith(document.adoptNode(main));
+    clockOffset = measureClockOffset();
+    for (const id of openIds) {
       const details = document.querySelector(`#${CSS.escape(id)} > details`);
       if (details) details.open = true;
     }
-    if (isRawOpen && document.querySelector("[data-raw]")) document.querySelector("[data-raw]").open = true;
+    const raw = document.querySelector("[data-load-raw]");
+    if (isRawOpen && raw) raw.open = true;
   };
 
-  const say = (text) => {
+  const setLiveText = (text) => {
     const live = document.getElementById("live");
     if (live) live.textContent = text;
   };
 
   let failures = 0;
-  const look = async () => {
-    if (run().dataset.live !== "yes") return;
+  const poll = async () => {
+    if (getMain().dataset.live !== "yes") return;
     if (!document.hidden) {
       try {
-        const now = await (await get("/state")).json();
-        if (now.version !== run().dataset.version) await renew();
+        const state = await (await request("/state")).json();
+        if (state.version !== getMain().dataset.version) await refresh();
         failures = 0;
       } catch (error) {
         if (error.status === 401 || error.status === 403 || error.status === 404) {
-          say(error.status === 401 ? "signed out; reload the page" : "no longer to be seen");
+          setLiveText(error.status === 401 ? "signed out; reload the page" : "no longer available");
           return;
         }
         failures += 1;
-        say("Airflow does not answer; asking again");
+        setLiveText("Airflow is not responding; retrying");
       }
     }
-    const wait = Math.min(SECONDS_BETWEEN_LOOKS * 2 ** failures, MOST_SECONDS_BETWEEN_LOOKS);
-    setTimeout(look, wait * 1000);
+    setTimeout(poll, Math.min(POLL_SECONDS * 2 ** failures, MAX_POLL_SECONDS) * 1000);
   };
-  setTimeout(look, SECONDS_BETWEEN_LOOKS * 1000);
+  setTimeout(poll, POLL_SECONDS * 1000);
 })();

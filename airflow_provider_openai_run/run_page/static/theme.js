@@ -1,17 +1,17 @@
-// Takes the theme of the Airflow UI around the page, which keeps it in the local storage; else the system's.
+// Applies the theme of the Airflow UI, which stores it in local storage; without one, the system's theme applies.
 "use strict";
 (() => {
   const root = document.documentElement;
-  const take = () => {
+  const applyTheme = () => {
     let theme = null;
     try {
       theme = localStorage.getItem("theme");
     } catch {
-      // A browser may refuse it to a page in a frame.
+      // A browser can deny storage to a page in a frame.
     }
     if (theme === "dark" || theme === "light") root.dataset.theme = theme;
     else delete root.dataset.theme;
   };
-  take();
-  addEventListener("storage", take);
+  applyTheme();
+  addEventListener("storage", applyTheme);
 })();
