@@ -1,6 +1,6 @@
-"""A local API to try DAGs against: it speaks Assistants runs and Responses on the wire, and costs nothing.
+"""A local server that speaks the Assistants and the Responses API, to test DAGs without an account.
 
-As a program, which prints the Airflow connection to use::
+As a command, which prints the Airflow connection and the IDs of example runs::
 
     python -m airflow_provider_openai_run.sandbox --port 8085
 
@@ -10,11 +10,11 @@ In a test::
         client = openai.OpenAI(base_url=sandbox.base_url, api_key=sandbox.api_key)
         run = sandbox.create_run(script="failed")                  # or metadata={"sandbox_script": "failed"}
         sandbox.faults.add("rate_limited", path="/runs/", times=2, retry_after=1)
-        sandbox.clock.advance(3)                                   # the run has failed now
-        assert sandbox.count("GET", run["id"]) == 0                # and nobody has asked for it yet
+        sandbox.clock.advance(3)                                   # now the run has failed
+        assert sandbox.count("GET", run["id"]) == 0                # no request for it yet
 
-In pytest, ``pytest_plugins = ["airflow_provider_openai_run.sandbox.pytest_plugin"]`` gives the fixture
-``openai_sandbox``, which ``openai_default`` then points at.
+In pytest, ``pytest_plugins = ["airflow_provider_openai_run.sandbox.pytest_plugin"]`` adds the fixture
+``openai_sandbox``, to which the connection ``openai_default`` then points.
 """
 
 from __future__ import annotations

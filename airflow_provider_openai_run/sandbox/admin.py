@@ -1,113 +1,117 @@
-"""The sandbox's own addresses, under ``/_sandbox``: for those who drive it from another process.
+"""The admin API under ``/_sandbox``, to control the sandbox from another process.
 
-They take the same key as the API. Each does what a method of the same name does in Python.
+It takes the API key of the sandbox. Its routes do what the methods of :class:`Sandbox` do.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_openai_run.sandbox import assistants, responses, threads
-from airflow_provider_openai_run.sandbox.errors import APIError
-from airflow_provider_openai_run.sandbox.fault_middleware import ServerControls, describe
+from airflow_provider_openai_run.sandbox.errors import APIError, not_found
+from airflow_provider_openai_run.sandbox.examples import seed_examples
+from airflow_provider_openai_run.sandbox.fault_middleware import ServerState
 from airflow_provider_openai_run.sandbox.response_json import response_json
 from airflow_provider_openai_run.sandbox.routes import json_body
-from airflow_provider_openai_run.sandbox.run_json import run_json
+from airflow_provider_openai_run.sandbox.run_json import run_json, steps_json
 from airflow_provider_openai_run.sandbox.scripts import Json, read_script
 from airflow_provider_openai_run.sandbox.store import Store
 
 
-def admin_routes(store: Store, door: ServerControls) -> APIRouter:
+def admin_routes(store: Store, server_state: ServerState) -> APIRouter:
     """
-    Give all addresses under ``/_sandbox``.
+    Return the router of all paths under ``/_sandbox``.
 
-    :param store: what the sandbox remembers.
-    :param door: what its gate goes by.
+    :param store: the sandbox's data.
+    :param server_state: the API key, faults, rate limit and request log.
     """
     router = APIRouter()
-    _add_state(router, store, door)
+    _add_state(router, store, server_state)
     _add_scripts(router, store)
     _add_seeds(router, store)
-    _add_faults(router, door)
+    _add_run_links(router, store)
+    _add_faults(router, server_state)
     return router
 
 
-def state(store: Store, door: ServerControls) -> Json:
+def describe_state(store: Store, server_state: ServerState) -> Json:
     """
-    Tell how things stand.
+    Return the time, the statuses of all runs and responses, and the faults.
 
-    :param store: what the sandbox remembers.
-    :param door: what its gate goes by.
+    :param store: the sandbox's data.
+    :param server_state: the API key, faults, rate limit and request log.
     """
     with store.lock:
         now = store.now()
         return {
             "now": now,
             "speed": store.clock.speed,
-            "requests": door.requests_in_all,
-            "requests_per_second": door.rate_limiter.per_second,
+            "requests": server_state.request_count,
+            "requests_per_second": server_state.rate_limiter.per_second,
             "threads": list(store.threads),
             "runs": {run_id: run_json(store, run)["status"] for run_id, run in store.runs.items()},
             "responses": {
                 response_id: response_json(response, now)["status"]
                 for response_id, response in store.responses.items()
             },
-            "faults": [fault.describe() for fault in door.faults.active()],
+            "faults": [fault.describe() for fault in server_state.faults.active()],
         }
 
 
-def _add_state(router: APIRouter, store: Store, door: ServerControls) -> None:
+def _add_state(router: APIRouter, store: Store, server_state: ServerState) -> None:
     @router.get("/health")
     async def health() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
     @router.get("/state")
     async def get_state() -> JSONResponse:
-        return JSONResponse(state(store, door))
+        return JSONResponse(describe_state(store, server_state))
 
     @router.get("/requests")
     async def list_requests() -> JSONResponse:
-        logged = [describe(request) for request in list(door.requests)]
-        return JSONResponse({"count": door.requests_in_all, "requests": logged})
+        requests = [request.to_json() for request in list(server_state.requests)]
+        return JSONResponse({"count": server_state.request_count, "requests": requests})
 
     @router.post("/reset")
     async def reset() -> JSONResponse:
         with store.lock:
             store.reset()
-        door.reset()
-        return JSONResponse(state(store, door))
+        server_state.reset()
+        return JSONResponse(describe_state(store, server_state))
 
     @router.post("/clock/advance")
     async def advance(request: Request) -> JSONResponse:
         seconds = (await json_body(request)).get("seconds")
         if not isinstance(seconds, int | float) or seconds < 0:
-            raise APIError(400, "Say by how many seconds, 0 or more.", param="seconds")
+            raise APIError(400, "seconds must be a number, 0 or more.", param="seconds")
         return JSONResponse({"now": store.clock.advance(seconds)})
 
 
 def _add_scripts(router: APIRouter, store: Store) -> None:
     @router.get("/scripts")
     async def list_scripts() -> JSONResponse:
-        return JSONResponse({name: script.about for name, script in store.scripts.items()})
+        return JSONResponse({name: script.description for name, script in store.scripts.items()})
 
     @router.put("/scripts/{name}")
     async def add_script(request: Request, name: str) -> JSONResponse:
-        script = _read(await json_body(request), store)
+        script = _read_script(await json_body(request), store)
         store.scripts[name] = script
         return JSONResponse({"name": name, "seconds": script.seconds})
 
     @router.post("/default_script")
     async def set_default_script(request: Request) -> JSONResponse:
-        store.default_script = _read((await json_body(request)).get("script", ""), store)
+        store.default_script = _read_script((await json_body(request)).get("script", ""), store)
         return JSONResponse({"seconds": store.default_script.seconds})
 
 
-def _read(wanted: Any, store: Store) -> Any:
+def _read_script(value: Any, store: Store) -> Any:
     try:
-        return read_script(wanted, store.scripts)
+        return read_script(value, store.scripts)
     except ValueError as error:
         raise APIError(400, str(error), param="script") from error
 
@@ -125,6 +129,11 @@ def _add_seeds(router: APIRouter, store: Store) -> None:
         with store.lock:
             return JSONResponse(assistants.seed_run(store, body.get("run") or {}, body.get("steps") or []))
 
+    @router.post("/examples")
+    async def create_examples() -> JSONResponse:
+        with store.lock:
+            return JSONResponse([dataclasses.asdict(example) for example in seed_examples(store)])
+
     @router.post("/responses")
     async def seed_response(request: Request) -> JSONResponse:
         body = await json_body(request)
@@ -133,35 +142,54 @@ def _add_seeds(router: APIRouter, store: Store) -> None:
             return JSONResponse(responses.seed_response(store, body.get("response") or {}, items))
 
 
-def _add_faults(router: APIRouter, door: ServerControls) -> None:
+def _add_run_links(router: APIRouter, store: Store) -> None:
+    @router.get("/runs/{run_id}")
+    async def show_run(run_id: str) -> Response:
+        with store.lock:
+            document: Json
+            if run_id in store.runs:
+                run = store.runs[run_id]
+                document = {"run": run_json(store, run), "steps": steps_json(store, run)}
+            elif run_id in store.responses:
+                response = store.responses[run_id]
+                document = {
+                    "response": response_json(response, store.now()),
+                    "input_items": response.input_items,
+                }
+            else:
+                raise not_found("run or response", run_id)
+        return Response(json.dumps(document, indent=2), media_type="application/json")
+
+
+def _add_faults(router: APIRouter, server_state: ServerState) -> None:
     @router.get("/faults")
     async def list_faults() -> JSONResponse:
-        return JSONResponse([fault.describe() for fault in door.faults.active()])
+        return JSONResponse([fault.describe() for fault in server_state.faults.active()])
 
     @router.post("/faults")
     async def add_fault(request: Request) -> JSONResponse:
         options = await json_body(request)
         try:
-            fault = door.faults.add(options.pop("kind", ""), **options)
+            fault = server_state.faults.add(options.pop("kind", ""), **options)
         except (TypeError, ValueError) as error:
             raise APIError(400, str(error)) from error
         return JSONResponse(fault.describe())
 
     @router.delete("/faults")
     async def clear_faults() -> JSONResponse:
-        door.faults.clear()
+        server_state.faults.clear()
         return JSONResponse([])
 
     @router.delete("/faults/{fault_id}")
     async def clear_fault(fault_id: int) -> JSONResponse:
-        door.faults.clear(fault_id)
-        return JSONResponse([fault.describe() for fault in door.faults.active()])
+        server_state.faults.clear(fault_id)
+        return JSONResponse([fault.describe() for fault in server_state.faults.active()])
 
     @router.post("/rate_limit")
     async def limit_rate(request: Request) -> JSONResponse:
         per_second = (await json_body(request)).get("per_second")
         is_rate = type(per_second) is int and per_second >= 0
         if per_second is not None and not is_rate:
-            raise APIError(400, "Say how many requests in a second, 0 or more, or null.", param="per_second")
-        door.rate_limiter.per_second = per_second
+            raise APIError(400, "per_second must be an integer, 0 or more, or null.", param="per_second")
+        server_state.rate_limiter.per_second = per_second
         return JSONResponse({"per_second": per_second})

@@ -15,7 +15,7 @@ from airflow_provider_openai_run.sandbox.store import Store, StoredRun, read_met
 from airflow_provider_openai_run.sandbox.threads import active_run, add_messages, create_thread, find_thread
 from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
-#: What a run takes over from its assistant unless told otherwise, and what from one that nobody created here.
+#: Settings that a run inherits from its assistant, with the defaults for an unknown assistant.
 _FROM_ASSISTANT: Json = {
     "model": "gpt-4o",
     "instructions": None,
@@ -25,7 +25,7 @@ _FROM_ASSISTANT: Json = {
     "reasoning_effort": None,
     "response_format": "auto",
 }
-#: What a run is unless told otherwise.
+#: Defaults of the settings that an assistant does not have.
 _DEFAULTS: Json = {
     "max_completion_tokens": None,
     "max_prompt_tokens": None,
@@ -35,32 +35,35 @@ _DEFAULTS: Json = {
 }
 
 
-def create_run(store: Store, thread_id: str, body: Json, *, script: Script | None = None) -> Json:
+def create_run(
+    store: Store, thread_id: str, body: Json, *, script: Script | None = None, run_id: str | None = None
+) -> Json:
     """
     Create a run.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: the thread to run.
-    :param body: the request's JSON.
-    :param script: what becomes of it, unless its metadata says.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
+    :param body: the request body.
+    :param script: the script, unless the metadata selects one.
+    :param run_id: ID of the run; a new one by default.
     """
     find_thread(store, thread_id)
-    _refuse_stream(body)
+    _reject_stream(body)
     if not body.get("assistant_id"):
         raise missing("assistant_id")
     active = active_run(store, thread_id)
     if active is not None:
         raise APIError(400, f"Thread {thread_id} already has an active run {active}.")
-    _require_something_to_do(store, thread_id, body)
+    _require_user_message(store, thread_id, body)
     metadata = read_metadata(body)
     script = store.script_for(metadata, script)
     add_messages(store, thread_id, body.get("additional_messages") or [])
-    run_id = store.new_id("run")
+    run_id = run_id or store.new_id("run")
     now = store.now()
-    life = RunTimeline(run_id, created_at=now, script=script, expires=True)
+    timeline = RunTimeline(run_id, created_at=now, script=script, expires=True)
     settings = _settings(store, body)
-    kept = {"assistant_id": body["assistant_id"], "thread_id": thread_id, "metadata": metadata, **settings}
-    store.runs[run_id] = StoredRun(life=life, body=kept)
+    fields = {"assistant_id": body["assistant_id"], "thread_id": thread_id, "metadata": metadata, **settings}
+    store.runs[run_id] = StoredRun(timeline=timeline, body=fields)
     return run_json(store, store.runs[run_id])
 
 
@@ -68,8 +71,8 @@ def create_thread_and_run(store: Store, body: Json) -> Json:
     """
     Create a thread and run it.
 
-    :param store: what the sandbox remembers.
-    :param body: the request's JSON.
+    :param store: the sandbox's data.
+    :param body: the request body.
     """
     if not body.get("assistant_id"):
         raise missing("assistant_id")
@@ -81,9 +84,9 @@ def get_run(store: Store, thread_id: str, run_id: str) -> Json:
     """
     Retrieve a run.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its thread's id.
-    :param run_id: its id.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the run's thread.
+    :param run_id: ID of the run.
     """
     return run_json(store, find_run(store, thread_id, run_id))
 
@@ -92,9 +95,9 @@ def list_runs(store: Store, thread_id: str, cursor: Cursor) -> Json:
     """
     List the runs of a thread.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: the thread's id.
-    :param cursor: which part of the list.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
+    :param cursor: which page to return.
     """
     find_thread(store, thread_id)
     runs = [run_json(store, run) for run in store.runs.values() if run.body["thread_id"] == thread_id]
@@ -105,10 +108,10 @@ def list_steps(store: Store, thread_id: str, run_id: str, cursor: Cursor) -> Jso
     """
     List the steps of a run.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its thread's id.
-    :param run_id: its id.
-    :param cursor: which part of the list.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the run's thread.
+    :param run_id: ID of the run.
+    :param cursor: which page to return.
     """
     return page(steps_json(store, find_run(store, thread_id, run_id)), cursor, kind="run step")
 
@@ -117,10 +120,10 @@ def get_step(store: Store, thread_id: str, run_id: str, step_id: str) -> Json:
     """
     Retrieve one step of a run.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its thread's id.
-    :param run_id: its run's id.
-    :param step_id: its id.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the run's thread.
+    :param run_id: ID of the run.
+    :param step_id: ID of the step.
     """
     for step in steps_json(store, find_run(store, thread_id, run_id)):
         if step["id"] == step_id:
@@ -132,66 +135,66 @@ def update_run(store: Store, thread_id: str, run_id: str, body: Json) -> Json:
     """
     Change the metadata of a run that has ended.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its thread's id.
-    :param run_id: its id.
-    :param body: the request's JSON.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the run's thread.
+    :param run_id: ID of the run.
+    :param body: the request body.
     """
     run = find_run(store, thread_id, run_id)
-    moment = run.life.at(store.now())
-    if not moment.has_ended:
-        raise APIError(400, f"Cannot update run with status '{moment.status}'.")
+    snapshot = run.timeline.at(store.now())
+    if not snapshot.has_ended:
+        raise APIError(400, f"Cannot update run with status '{snapshot.status}'.")
     run.body["metadata"] = {**run.body["metadata"], **read_metadata(body)}
     return run_json(store, run)
 
 
 def cancel_run(store: Store, thread_id: str, run_id: str) -> Json:
     """
-    Cancel a run; it is "cancelling" first.
+    Cancel a run. Its status is "cancelling" first.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its thread's id.
-    :param run_id: its id.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the run's thread.
+    :param run_id: ID of the run.
     """
     run = find_run(store, thread_id, run_id)
-    moment = run.life.at(store.now())
-    if moment.has_ended or moment.status == "cancelling" or run.seeded is not None:
-        status = moment.status if run.seeded is None else run.seeded.get("status")
+    snapshot = run.timeline.at(store.now())
+    if snapshot.has_ended or snapshot.status == "cancelling" or run.seeded is not None:
+        status = snapshot.status if run.seeded is None else run.seeded.get("status")
         raise APIError(400, f"Cannot cancel run with status '{status}'.")
-    run.life.cancel(store.now(), seconds=moment.script.cancel_seconds)
+    run.timeline.cancel(store.now(), seconds=snapshot.script.cancel_seconds)
     return run_json(store, run)
 
 
 def submit_tool_outputs(store: Store, thread_id: str, run_id: str, body: Json) -> Json:
     """
-    Give a run the outputs (or, as on Azure, the approvals) it waits for; it is queued again.
+    Submit the tool outputs (on Azure also approvals) that a run waits for. The run is queued again.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its thread's id.
-    :param run_id: its id.
-    :param body: the request's JSON.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the run's thread.
+    :param run_id: ID of the run.
+    :param body: the request body.
     """
     run = find_run(store, thread_id, run_id)
-    _refuse_stream(body)
-    moment = run.life.at(store.now())
-    if moment.status != "requires_action":
-        raise APIError(400, f'Runs in status "{moment.status}" do not accept tool outputs.')
+    _reject_stream(body)
+    snapshot = run.timeline.at(store.now())
+    if snapshot.status != "requires_action":
+        raise APIError(400, f'Runs in status "{snapshot.status}" do not accept tool outputs.')
     if "tool_outputs" not in body and "tool_approvals" not in body:
         raise missing("tool_outputs")
-    outputs = {given.get("tool_call_id"): given.get("output", "") for given in body.get("tool_outputs") or ()}
-    pending = [call["id"] for call in moment.pending_calls()]
+    outputs = {item.get("tool_call_id"): item.get("output", "") for item in body.get("tool_outputs") or ()}
+    pending = [call["id"] for call in snapshot.pending_calls()]
     if set(pending) != set(outputs):
         raise APIError(400, f"Expected tool outputs for call_ids {pending}, got {list(outputs)}")
-    run.life.resume(store.now(), outputs)
+    run.timeline.resume(store.now(), outputs)
     return run_json(store, run)
 
 
 def seed_run(store: Store, body: Json, steps: list[Json]) -> Json:
     """
-    Put a run there that is answered exactly as given.
+    Store a run whose JSON is returned unchanged.
 
-    :param store: what the sandbox remembers.
-    :param body: the run's JSON, with an id and a thread id.
+    :param store: the sandbox's data.
+    :param body: the run's JSON, with ``id`` and ``thread_id``.
     :param steps: its steps' JSON, oldest first.
     """
     for name in ("id", "thread_id"):
@@ -199,22 +202,22 @@ def seed_run(store: Store, body: Json, steps: list[Json]) -> Json:
             raise missing(name)
     if body["thread_id"] not in store.threads:
         create_thread(store, {}, thread_id=body["thread_id"])
-    life = RunTimeline(
+    timeline = RunTimeline(
         body["id"], created_at=store.now(), script=Script(phases=((0, "completed"),)), expires=False
     )
-    kept = {"thread_id": body["thread_id"], "assistant_id": body.get("assistant_id"), "metadata": {}}
-    store.runs[body["id"]] = StoredRun(life=life, body=kept, seeded=body, seeded_steps=steps)
+    fields = {"thread_id": body["thread_id"], "assistant_id": body.get("assistant_id"), "metadata": {}}
+    store.runs[body["id"]] = StoredRun(timeline=timeline, body=fields, seeded=body, seeded_steps=steps)
     return body
 
 
 def find_run(store: Store, thread_id: str, run_id: str) -> StoredRun:
     """
-    Find a run.
+    Return a stored run.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its thread's id.
-    :param run_id: its id.
-    :raises APIError: 404 when there is none.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the run's thread.
+    :param run_id: ID of the run.
+    :raises APIError: 404 if it does not exist.
     """
     find_thread(store, thread_id)
     run = store.runs.get(run_id)
@@ -227,19 +230,19 @@ def _settings(store: Store, body: Json) -> Json:
     assistant = store.assistants.get(body["assistant_id"], {})
     settings: dict[str, Any] = {}
     for name, default in _FROM_ASSISTANT.items():
-        given = body.get(name)
-        settings[name] = assistant.get(name, default) if given is None else given
+        value = body.get(name)
+        settings[name] = assistant.get(name, default) if value is None else value
     for name, default in _DEFAULTS.items():
-        given = body.get(name)
-        settings[name] = default if given is None else given
+        value = body.get(name)
+        settings[name] = default if value is None else value
     if body.get("additional_instructions"):
         parts = [settings["instructions"], body["additional_instructions"]]
         settings["instructions"] = "\n".join(part for part in parts if part)
     return settings
 
 
-def _require_something_to_do(store: Store, thread_id: str, body: Json) -> None:
-    """Refuse what the API refuses; an assistant nobody created here is taken to have instructions."""
+def _require_user_message(store: Store, thread_id: str, body: Json) -> None:
+    """Raise the API's error for a run without input. An unknown assistant is assumed to have instructions."""
     messages = [*store.threads[thread_id].messages, *(body.get("additional_messages") or ())]
     assistant = store.assistants.get(body["assistant_id"])
     if assistant is None or assistant["instructions"] or body.get("instructions"):
@@ -249,6 +252,6 @@ def _require_something_to_do(store: Store, thread_id: str, body: Json) -> None:
         raise APIError(400, message)
 
 
-def _refuse_stream(body: Json) -> None:
+def _reject_stream(body: Json) -> None:
     if body.get("stream"):
-        raise APIError(400, "Sandbox: streaming is not played here.", param="stream")
+        raise APIError(400, "Sandbox: streaming is not supported.", param="stream")

@@ -1,4 +1,4 @@
-"""The scripts that have names from the start."""
+"""The built-in scripts, by name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from airflow_provider_openai_run.sandbox.scripts import (
     many_steps,
 )
 
+#: A PNG image of one blue pixel, in Base64.
+_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGOQz38NAAIqAXp4ksuCAAAAAElFTkSuQmCC"
 _CALCULATION = Step(
     type="tool_calls",
     at=0.5,
@@ -60,6 +62,99 @@ _APPROVAL = Step(
     at=0.5,
     details={"name": "roll", "arguments": '{"dice": "2d6"}', "server_label": "dice"},
 )
+_REASONING = Step(
+    type="reasoning",
+    at=0.5,
+    seconds=1.0,
+    details={"summary": [{"type": "summary_text", "text": "**Working it out**\n\n6 times 7 is 42."}]},
+    usage={
+        "prompt_tokens": 120,
+        "completion_tokens": 94,
+        "total_tokens": 214,
+        "completion_tokens_details": {"reasoning_tokens": 64},
+    },
+)
+_WEB_SEARCH = Step(
+    type="web_search_call",
+    at=0.5,
+    seconds=1.0,
+    details={
+        "status": "completed",
+        "action": {
+            "type": "search",
+            "query": "answer to everything",
+            "queries": ["answer to everything"],
+            "sources": [{"type": "url", "url": "https://example.com/answer"}],
+        },
+    },
+)
+_WEB_ANSWER = Step(
+    at=2.0,
+    seconds=1.0,
+    text="The answer is 42 ([example.com](https://example.com/answer)).",
+    annotations=(
+        {
+            "type": "url_citation",
+            "start_index": 17,
+            "end_index": 60,
+            "title": "The answer",
+            "url": "https://example.com/answer",
+        },
+    ),
+)
+_MCP_TOOLS = Step(
+    type="mcp_list_tools",
+    at=0.5,
+    seconds=0.5,
+    details={
+        "server_label": "dice",
+        "tools": [
+            {
+                "name": "roll",
+                "description": "Roll dice.",
+                "input_schema": {"type": "object", "properties": {"dice": {"type": "string"}}},
+                "annotations": {"read_only": True},
+            },
+        ],
+    },
+)
+_MCP_CALL = Step(
+    type="mcp_call",
+    at=1.0,
+    seconds=1.0,
+    details={
+        "status": "completed",
+        "approval_request_id": None,
+        "arguments": '{"dice": "2d6"}',
+        "error": None,
+        "name": "roll",
+        "output": "7",
+        "server_label": "dice",
+    },
+)
+_IMAGE = Step(
+    type="image_generation_call",
+    at=0.5,
+    seconds=1.5,
+    details={
+        "status": "completed",
+        "background": "opaque",
+        "output_format": "png",
+        "quality": "low",
+        "result": _PNG,
+        "revised_prompt": "A blue square.",
+        "size": "1024x1024",
+    },
+)
+_CITED_ANSWER = Step(
+    at=2.0,
+    seconds=1.0,
+    text="The answer is 42.【4:0†handbook.txt】",
+    annotations=(
+        {"type": "file_citation", "file_id": "file-sandbox", "filename": "handbook.txt", "index": 17},
+    ),
+)
+_REFUSAL = Step(at=2.0, seconds=1.0, refusal="I'm sorry, I can't help with that.")
 _SERVER_ERROR = {"code": "server_error", "message": "Sorry, something went wrong."}
 _QUOTA = {
     "code": "rate_limit_exceeded",
@@ -67,96 +162,134 @@ _QUOTA = {
 }
 
 
-def _ends(status: str, *, after: float = 3.0, begins: float = 0.5) -> tuple[tuple[float, str], ...]:
+def _phases(status: str, *, after: float = 3.0, begins: float = 0.5) -> tuple[tuple[float, str], ...]:
     return ((0, "queued"), (begins, "in_progress"), (after, status))
 
 
-_COMPLETED = Script(phases=_ends("completed"), steps=(_CALCULATION, _MESSAGE), about="completes after 3 s")
+_COMPLETED = Script(
+    phases=_phases("completed"), steps=(_CALCULATION, _MESSAGE), description="completes after 3 s"
+)
 _ROUND = ((0, "queued"), (0.5, "in_progress"), (1.0, "requires_action"))
 _REQUIRES_ACTION = Script(
     phases=_ROUND,
     steps=(_WEATHER,),
-    after_outputs=Script(phases=_ends("completed", after=2.0), steps=(Step(at=1.0, seconds=1.0),)),
-    about="asks for two tool outputs after 1 s, and completes 2 s after it has them",
+    after_outputs=Script(phases=_phases("completed", after=2.0), steps=(Step(at=1.0, seconds=1.0),)),
+    description="requires two tool outputs after 1 s; completes 2 s after they are submitted",
 )
 
-#: Every script that comes with the sandbox, by name.
+#: Every script that the sandbox starts with, by name.
 BUILTIN_SCRIPTS: Mapping[str, Script] = MappingProxyType(
     {
         "completed": _COMPLETED,
         "instant": Script(
-            phases=((0, "completed"),), steps=(Step(),), about="is completed as soon as it is created"
+            phases=((0, "completed"),), steps=(Step(),), description="completed as soon as it is created"
         ),
         "minute": Script(
-            phases=_ends("completed", after=60.0, begins=2.0),
+            phases=_phases("completed", after=60.0, begins=2.0),
             steps=many_steps(6, seconds=58.0),
-            about="completes after a minute, in six steps",
+            description="completes after 60 s, in six steps",
         ),
         "many_steps": Script(
-            phases=_ends("completed"), steps=many_steps(45, seconds=2.5), about="completes in 45 steps"
+            phases=_phases("completed"),
+            steps=many_steps(45, seconds=2.5),
+            description="completes after 3 s, in 45 steps",
         ),
         "file_search": Script(
-            phases=_ends("completed"), steps=(_SEARCH, _MESSAGE), about="completes after a file search"
+            phases=_phases("completed"),
+            steps=(_SEARCH, _MESSAGE),
+            description="completes after 3 s, with a file search",
+        ),
+        "reasoning": Script(
+            phases=_phases("completed"),
+            steps=(_REASONING, _MESSAGE),
+            description="completes after 3 s, with a reasoning summary",
+        ),
+        "web_search": Script(
+            phases=_phases("completed"),
+            steps=(_WEB_SEARCH, _WEB_ANSWER),
+            description="completes after 3 s, with a web search and a cited URL",
+        ),
+        "mcp": Script(
+            phases=_phases("completed"),
+            steps=(_MCP_TOOLS, _MCP_CALL, _MESSAGE),
+            description="completes after 3 s, with the call of an MCP tool",
+        ),
+        "image_generation": Script(
+            phases=_phases("completed"),
+            steps=(_IMAGE, _MESSAGE),
+            description="completes after 3 s, with a generated image (one blue pixel)",
+        ),
+        "citations": Script(
+            phases=_phases("completed"),
+            steps=(_SEARCH, _CITED_ANSWER),
+            description="completes after 3 s, with a file search and a cited file",
+        ),
+        "refusal": Script(
+            phases=_phases("completed"),
+            steps=(_REFUSAL,),
+            description="completes after 3 s, but the model refuses to answer",
         ),
         "no_usage": Script(
-            phases=_ends("completed"),
+            phases=_phases("completed"),
             steps=(_MESSAGE,),
             usage=None,
-            about="completes without telling its usage",
+            description="completes after 3 s without token usage",
         ),
         "failed": Script(
-            phases=_ends("failed"),
+            phases=_phases("failed"),
             steps=(_CALCULATION, Step(at=2.0, seconds=5.0)),
             last_error=_SERVER_ERROR,
-            about="fails after 3 s, in its second step",
+            description="fails after 3 s, in its second step",
         ),
         "failed_at_once": Script(
-            phases=((0, "failed"),), last_error=_QUOTA, about="has failed when it is created"
+            phases=((0, "failed"),),
+            last_error=_QUOTA,
+            description="failed as soon as it is created (quota exceeded)",
         ),
         "rate_limited": Script(
-            phases=_ends("failed", after=1.0),
+            phases=_phases("failed", after=1.0),
             last_error=_QUOTA,
-            about="fails for want of quota, without a step",
+            description="fails after 1 s without a step (quota exceeded)",
         ),
         "incomplete": Script(
-            phases=_ends("incomplete"),
+            phases=_phases("incomplete"),
             steps=(_MESSAGE,),
             incomplete_details={"reason": "max_completion_tokens"},
-            about="stops at its token limit after 3 s",
+            description="incomplete after 3 s: it reached its token limit",
         ),
         "expired": Script(
-            phases=_ends("expired"),
+            phases=_phases("expired"),
             steps=(_CALCULATION, Step(at=2.0, seconds=5.0)),
-            about="expires after 3 s",
+            description="expires after 3 s",
         ),
         "cancelled": Script(
             phases=((0, "queued"), (0.5, "in_progress"), (2.0, "cancelling"), (3.0, "cancelled")),
             steps=(_CALCULATION, Step(at=1.5, seconds=5.0)),
-            about="is cancelled by somebody else after 3 s",
+            description="cancelling after 2 s, cancelled after 3 s",
         ),
         "cancelling": Script(
             phases=((0, "queued"), (0.5, "in_progress"), (1.0, "cancelling")),
-            about="is cancelling after 1 s, until it expires",
+            description="cancelling after 1 s, until it expires",
         ),
-        "queued": Script(phases=((0, "queued"),), about="is queued until it expires"),
+        "queued": Script(phases=((0, "queued"),), description="queued until it expires"),
         "in_progress": Script(
             phases=((0, "queued"), (0.5, "in_progress")),
             steps=(_CALCULATION,),
-            about="is in progress until it expires",
+            description="in progress until it expires",
         ),
         "requires_action": _REQUIRES_ACTION,
         "requires_action_twice": Script(
             phases=_ROUND,
             steps=(_TIME,),
             after_outputs=_REQUIRES_ACTION,
-            about="asks for outputs in two rounds",
+            description="requires tool outputs in two rounds",
         ),
-        "requires_action_untold": Script(
+        "requires_action_without_details": Script(
             phases=_ROUND,
             steps=(_WEATHER,),
             required_action=None,
             after_outputs=_REQUIRES_ACTION.after_outputs,
-            about="asks for tool outputs, which only its steps tell",
+            description="requires tool outputs, but required_action is null",
         ),
         "requires_approval": Script(
             phases=_ROUND,
@@ -176,19 +309,19 @@ BUILTIN_SCRIPTS: Mapping[str, Script] = MappingProxyType(
                 },
             },
             after_outputs=_REQUIRES_ACTION.after_outputs,
-            about="asks for the approval of an MCP tool call",
+            description="requires the approval of an MCP tool call",
         ),
         "unknown_status": Script(
             phases=((0, "queued"), (0.5, "in_progress"), (1.0, "paused_by_vendor")),
-            about="comes into a status nobody knows, until it expires",
+            description="enters an undocumented status, until it expires",
         ),
         "unknown_status_then_completed": Script(
             phases=((0, "queued"), (0.5, "paused_by_vendor"), (2.0, "in_progress"), (3.0, "completed")),
             steps=(_MESSAGE,),
-            about="comes through a status nobody knows",
+            description="passes through an undocumented status, completes after 3 s",
         ),
         "unknown_steps": Script(
-            phases=_ends("completed"),
+            phases=_phases("completed"),
             steps=(
                 Step(
                     type="tool_calls",
@@ -213,12 +346,12 @@ BUILTIN_SCRIPTS: Mapping[str, Script] = MappingProxyType(
                 ),
                 _MESSAGE,
             ),
-            about="completes with steps and tools nobody knows",
+            description="completes after 3 s with undocumented steps and tools",
         ),
         "resurrected": Script(
             phases=((0, "queued"), (1.0, "cancelled"), (2.0, "in_progress"), (3.0, "completed")),
             steps=(_MESSAGE,),
-            about="is cancelled and yet completes later, as one gateway has it",
+            description="cancelled after 1 s, then completes (as with one gateway)",
         ),
     },
 )

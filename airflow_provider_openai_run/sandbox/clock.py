@@ -1,4 +1,4 @@
-"""The time that scripted runs live by."""
+"""The clock of the scripted runs."""
 
 from __future__ import annotations
 
@@ -8,47 +8,48 @@ import time
 
 class Clock:
     """
-    A clock that can be hurried, stopped and set forward.
+    A clock that can run faster, stand still and be advanced.
 
-    :param speed: how many of its seconds pass in a real one. At 0 it stands still and only :meth:`advance`
-        moves it, which is what tests want.
-    :param start: where it begins, in epoch seconds; now, unless given.
+    :param speed: clock seconds per real second, 0 or more. At 0 only :meth:`advance` moves the clock, as
+        tests need it.
+    :param start: initial time in epoch seconds; the current time by default.
     """
 
     def __init__(self, *, speed: float = 1.0, start: float | None = None) -> None:
         if speed < 0:
-            raise ValueError("a clock's speed is 0 or more")
+            raise ValueError("speed must be 0 or more")
         self.speed = speed
         self._lock = threading.Lock()
-        self._reached = time.time() if start is None else start
-        self._looked_at = time.monotonic()
+        self._time = time.time() if start is None else start
+        self._updated_at = time.monotonic()
 
     @classmethod
     def manual(cls, start: float | None = None) -> Clock:
         """
-        Make a clock that moves only when told.
+        Return a clock that only :meth:`advance` moves.
 
-        :param start: where it begins, in epoch seconds; now, unless given.
+        :param start: initial time in epoch seconds; the current time by default.
         """
         return cls(speed=0, start=start)
 
     def now(self) -> float:
-        """Tell the time in epoch seconds."""
+        """Return the time in epoch seconds."""
         with self._lock:
-            looked_at = time.monotonic()
-            self._reached += (looked_at - self._looked_at) * self.speed
-            self._looked_at = looked_at
-            return self._reached
+            updated_at = time.monotonic()
+            self._time += (updated_at - self._updated_at) * self.speed
+            self._updated_at = updated_at
+            return self._time
 
     def advance(self, seconds: float) -> float:
         """
-        Set the clock forward.
+        Advance the clock.
 
-        :param seconds: by how much; never backwards.
-        :return: the time it shows then.
+        :param seconds: 0 or more.
+        :return: the new time in epoch seconds.
+        :raises ValueError: ``seconds`` is negative.
         """
         if seconds < 0:
-            raise ValueError("a clock does not run backwards")
+            raise ValueError("seconds must be 0 or more")
         with self._lock:
-            self._reached += seconds
+            self._time += seconds
         return self.now()

@@ -1,4 +1,4 @@
-"""The errors the API answers with, in its own words as recorded."""
+"""The API's error responses, with the messages of recorded ones."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 class APIError(Exception):
     """
-    An answer that is an error.
+    An error response.
 
     :param status: the HTTP status.
-    :param message: what went wrong.
-    :param type_: the kind of error.
-    :param param: the parameter at fault, if one is.
-    :param code: the API's word for the error, if it has one.
+    :param message: the error message.
+    :param type_: the error's ``type``.
+    :param param: the invalid parameter, if any.
+    :param code: the error's ``code``, if any.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class APIError(Exception):
         self.code = code
 
     def body(self) -> dict[str, Any]:
-        """Give the JSON of the answer."""
+        """Return the response body."""
         return {
             "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code},
         }
@@ -41,41 +41,41 @@ class APIError(Exception):
 
 def not_found(kind: str, object_id: str) -> APIError:
     """
-    Say that there is no such thing.
+    Return the error for an unknown object.
 
-    :param kind: what was looked for, as the API calls it ("run step").
-    :param object_id: its id.
+    :param kind: the kind of object in the API's words, e.g. "run step".
+    :param object_id: the requested ID.
     """
     return APIError(404, f"No {kind} found with id '{object_id}'.")
 
 
 def missing(parameter: str) -> APIError:
     """
-    Say that a required parameter was left out.
+    Return the error for a missing parameter.
 
-    :param parameter: its name.
+    :param parameter: name of the parameter.
     """
     message = f"Missing required parameter: '{parameter}'."
     return APIError(400, message, param=parameter, code="missing_required_parameter")
 
 
-def invalid_type(parameter: str, expected: str, got: object) -> APIError:
+def invalid_type(parameter: str, expected: str, value: object) -> APIError:
     """
-    Say that a parameter is of the wrong type.
+    Return the error for a parameter of the wrong type.
 
-    :param parameter: its name.
-    :param expected: what it should be, with its article ("a string").
-    :param got: what it was.
+    :param parameter: name of the parameter.
+    :param expected: the valid type with its article, e.g. "a string".
+    :param value: the invalid value.
     """
-    message = f"Invalid type for '{parameter}': expected {expected}, but got {_json_type(got)} instead."
+    message = f"Invalid type for '{parameter}': expected {expected}, but got {_json_type(value)} instead."
     return APIError(400, message, param=parameter, code="invalid_type")
 
 
 def wrong_key(key: str) -> APIError:
     """
-    Say that the key is not the right one.
+    Return the error for a wrong API key.
 
-    :param key: the key that was sent; only its ends are repeated.
+    :param key: the key of the request; only its ends appear in the message.
     """
     shown = f"{key[:4]}****{key[-2:]}" if len(key) > 8 else "****"
     message = (

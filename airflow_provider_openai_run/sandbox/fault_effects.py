@@ -1,4 +1,4 @@
-"""What a fault does to an exchange: each effect stands between the client and the API."""
+"""The effects of faults. Each effect wraps the handler of a request and changes the response."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from airflow_provider_openai_run.sandbox.scripts import Json
 @dataclass(frozen=True, kw_only=True)
 class IncomingRequest:
     """
-    A request as it came in.
+    A request from a client.
 
     :param method: GET, POST, ...
     :param path: its path.
     :param query: its query string.
-    :param headers: its headers, by their names in lower case.
+    :param headers: its headers, with names in lower case.
     :param body: its body.
     """
 
@@ -36,170 +36,170 @@ class IncomingRequest:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of the query string."""
+        """The query parameters."""
         return dict(urllib.parse.parse_qsl(self.query, keep_blank_values=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutgoingResponse:
     """
-    What goes back.
+    A response to a client.
 
     :param status: the HTTP status.
     :param headers: its headers.
     :param body: its body.
-    :param cut: whether the connection is cut in the middle of the body.
-    :param withheld_seconds: how long nothing is sent at all, after which the connection is cut.
+    :param cut: whether to close the connection in the middle of the body.
+    :param stall_seconds: seconds for which nothing is sent before the connection is closed.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: bool = False
-    withheld_seconds: float | None = None
+    stall_seconds: float | None = None
 
 
-Ask: TypeAlias = Callable[[IncomingRequest], Awaitable[OutgoingResponse]]
+CallNext: TypeAlias = Callable[[IncomingRequest], Awaitable[OutgoingResponse]]
 
 
 class Effect(Protocol):
-    """What a fault does to an exchange."""
+    """A wrapper around the handler of a request."""
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
         """
-        Give the answer.
+        Return the response.
 
-        :param question: what the client asks.
-        :param ask: how to have the API answer it.
+        :param request: the client's request.
+        :param call_next: the wrapped handler.
         """
 
 
-def json_answer(status: int, body: Json, headers: Mapping[str, str] | None = None) -> OutgoingResponse:
+def json_response(status: int, body: Json, headers: Mapping[str, str] | None = None) -> OutgoingResponse:
     """
-    Give an answer that is JSON.
+    Return a JSON response.
 
     :param status: the HTTP status.
-    :param body: the JSON.
+    :param body: the JSON object.
     :param headers: further headers.
     """
-    sent = {"content-type": "application/json", **(headers or {})}
-    return OutgoingResponse(status=status, headers=sent, body=json.dumps(body).encode())
+    all_headers = {"content-type": "application/json", **(headers or {})}
+    return OutgoingResponse(status=status, headers=all_headers, body=json.dumps(body).encode())
 
 
-def error_answer(error: APIError) -> OutgoingResponse:
+def error_response(error: APIError) -> OutgoingResponse:
     """
-    Give an answer that is an error.
+    Return the response of an API error.
 
     :param error: the error.
     """
     headers = {"www-authenticate": 'Bearer realm="OpenAI API"'} if error.status == 401 else {}
-    return json_answer(error.status, error.body(), headers)
+    return json_response(error.status, error.body(), headers)
 
 
 @dataclass(frozen=True)
-class Reply:
-    """Answers without asking the API."""
+class FixedResponse:
+    """Return a fixed response without calling the API."""
 
-    answer: OutgoingResponse
+    response: OutgoingResponse
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give the answer."""
-        del question, ask
-        return self.answer
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return the fixed response."""
+        del request, call_next
+        return self.response
 
 
 @dataclass(frozen=True)
-class Garble:
-    """Has the API do its work and loses its answer: another body, or half of it and a cut connection."""
+class CorruptBody:
+    """Call the API, then replace the body, or (``body=None``) close the connection halfway through it."""
 
     body: bytes | None = None
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give what is left of the answer."""
-        answer = await ask(question)
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return the response with a corrupt body."""
+        response = await call_next(request)
         if self.body is None:
-            return dataclasses.replace(answer, cut=True)
-        return dataclasses.replace(answer, body=self.body)
+            return dataclasses.replace(response, cut=True)
+        return dataclasses.replace(response, body=self.body)
 
 
 @dataclass(frozen=True)
 class Delay:
-    """Answers late."""
+    """Delay the response."""
 
     seconds: float
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give the API's answer, later."""
-        answer = await ask(question)
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return the response after the delay."""
+        response = await call_next(request)
         await asyncio.sleep(self.seconds)
-        return answer
+        return response
 
 
 @dataclass(frozen=True)
 class Stall:
-    """Has the API do its work and never tells."""
+    """Call the API, but send no response."""
 
     seconds: float
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give an answer that is withheld."""
-        return dataclasses.replace(await ask(question), withheld_seconds=self.seconds)
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return a response that is not sent."""
+        return dataclasses.replace(await call_next(request), stall_seconds=self.seconds)
 
 
 @dataclass(frozen=True)
-class Headers:
-    """Adds headers to the API's answer."""
+class ExtraHeaders:
+    """Add headers to the response."""
 
     headers: Mapping[str, str]
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give the API's answer with more headers."""
-        answer = await ask(question)
-        return dataclasses.replace(answer, headers={**answer.headers, **self.headers})
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return the response with the headers."""
+        response = await call_next(request)
+        return dataclasses.replace(response, headers={**response.headers, **self.headers})
 
 
 @dataclass(frozen=True)
-class HasMore:
-    """Says of every page that there is more; ``cursor`` "stuck" serves the first page again and again."""
+class EndlessHasMore:
+    """Set ``has_more`` on every page; with ``cursor="stuck"`` every page is the first page."""
 
     cursor: Literal["moving", "stuck"] = "moving"
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give a page that is never the last."""
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return a page with ``has_more``."""
         if self.cursor == "stuck":
-            question = _without_cursor(question)
-        return _edited(await ask(question), lambda page: {**page, "has_more": True})
+            request = _without_cursor(request)
+        return _edited(await call_next(request), lambda page: {**page, "has_more": True})
 
 
 @dataclass(frozen=True)
-class NewIds:
-    """Makes a list that never ends: the first page again and again, each time with ids nobody has seen."""
+class EndlessPages:
+    """Make a list endless: every page is the first page with new IDs."""
 
-    _seen: list[int] = field(default_factory=lambda: [0])
+    _page_numbers: list[int] = field(default_factory=lambda: [0])
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give one more page."""
-        return _edited(await ask(_without_cursor(question)), self._renamed)
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return the next page."""
+        return _edited(await call_next(_without_cursor(request)), self._with_new_ids)
 
-    def _renamed(self, page: Json) -> Json:
-        self._seen[0] += 1
-        data = [{**item, "id": f"{item['id']}-{self._seen[0]}"} for item in page["data"]]
+    def _with_new_ids(self, page: Json) -> Json:
+        self._page_numbers[0] += 1
+        data = [{**item, "id": f"{item['id']}-{self._page_numbers[0]}"} for item in page["data"]]
         ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
         return {**page, "data": data, **ends, "has_more": True}
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """Begins every further page with the item that ended the one before."""
+class OverlappingPages:
+    """Start every further page with the last item of the page before."""
 
     _last: dict[str, Json] = field(default_factory=dict)
 
-    async def __call__(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        """Give a page, with an item of the one before if there was one."""
-        before = self._last.get(question.parameters.get("after", ""))
-        return _edited(await ask(question), lambda page: self._overlapping(page, before))
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return a page, after the last item of the page before."""
+        before = self._last.get(request.parameters.get("after", ""))
+        return _edited(await call_next(request), lambda page: self._with_item_before(page, before))
 
-    def _overlapping(self, page: Json, before: Json | None) -> Json:
+    def _with_item_before(self, page: Json, before: Json | None) -> Json:
         if page["data"]:
             self._last[page["data"][-1]["id"]] = page["data"][-1]
         if before is None:
@@ -208,28 +208,32 @@ class Overlap:
         return {**page, "data": data, "first_id": before["id"], "last_id": data[-1]["id"]}
 
 
-def _without_cursor(question: IncomingRequest) -> IncomingRequest:
-    kept = {name: value for name, value in question.parameters.items() if name not in {"after", "before"}}
-    return dataclasses.replace(question, query=urllib.parse.urlencode(kept))
+def _without_cursor(request: IncomingRequest) -> IncomingRequest:
+    parameters = {
+        name: value for name, value in request.parameters.items() if name not in {"after", "before"}
+    }
+    return dataclasses.replace(request, query=urllib.parse.urlencode(parameters))
 
 
-def _edited(answer: OutgoingResponse, edit: Callable[[Json], Json]) -> OutgoingResponse:
-    """Edit a page; whatever is none goes through as it is."""
-    if answer.status != 200:
-        return answer
-    page = json.loads(answer.body)
+def _edited(response: OutgoingResponse, edit: Callable[[Json], Json]) -> OutgoingResponse:
+    """Return the response with an edited page; other responses stay unchanged."""
+    if response.status != 200:
+        return response
+    page = json.loads(response.body)
     if not isinstance(page, dict) or page.get("object") != "list":
-        return answer
-    return dataclasses.replace(answer, body=json.dumps(edit(page)).encode())
+        return response
+    return dataclasses.replace(response, body=json.dumps(edit(page)).encode())
 
 
-def rate_limited(*, retry_after: float | None = 1.0, form: str = "seconds", limit: int = 500) -> Reply:
+def rate_limited(
+    *, retry_after: float | None = 1.0, form: str = "seconds", limit: int = 500
+) -> FixedResponse:
     """
-    Make the answer 429.
+    Return the effect of a 429 response.
 
-    :param retry_after: when to come again, in seconds; None says nothing of it.
-    :param form: how that is said: "seconds", "date" (an HTTP date) or "ms".
-    :param limit: the limit of requests that the headers tell.
+    :param retry_after: seconds to wait; None sends no retry-after header.
+    :param form: format of the header: "seconds", "date" (an HTTP date) or "ms" (``retry-after-ms``).
+    :param limit: the limit in the x-ratelimit headers.
     """
     headers = {
         "x-ratelimit-limit-requests": str(limit),
@@ -239,7 +243,7 @@ def rate_limited(*, retry_after: float | None = 1.0, form: str = "seconds", limi
     if retry_after is not None:
         headers |= _retry_after(retry_after, form)
     error = APIError(429, "Rate limit reached for requests.", type_="requests", code="rate_limit_exceeded")
-    return Reply(json_answer(429, error.body(), headers))
+    return FixedResponse(json_response(429, error.body(), headers))
 
 
 def _retry_after(seconds: float, form: str) -> dict[str, str]:
@@ -249,64 +253,68 @@ def _retry_after(seconds: float, form: str) -> dict[str, str]:
         return {"retry-after": email.utils.formatdate(time.time() + seconds, usegmt=True)}
     if form == "ms":
         return {"retry-after-ms": f"{seconds * 1000:g}"}
-    raise ValueError(f"retry-after is said in seconds, date or ms, not in '{form}'")
+    raise ValueError(f"form must be seconds, date or ms, not '{form}'")
 
 
-def reply(*, status: int = 500, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+def reply(*, status: int = 500, body: Any = None, headers: Mapping[str, str] | None = None) -> FixedResponse:
     """
-    Make any answer.
+    Return the effect of a fixed response.
 
     :param status: the HTTP status.
-    :param body: its body: a text as it is, anything else as JSON; unless given, an error of the API's kind.
+    :param body: text, or JSON of any type; by default an error in the API's format.
     :param headers: its headers.
     """
     if body is None:
         body = APIError(status, "The server had an error.", type_="server_error").body()
     if isinstance(body, str):
-        sent = {"content-type": "text/plain", **(headers or {})}
-        return Reply(OutgoingResponse(status=status, headers=sent, body=body.encode()))
-    return Reply(json_answer(status, body, headers))
+        all_headers = {"content-type": "text/plain", **(headers or {})}
+        return FixedResponse(OutgoingResponse(status=status, headers=all_headers, body=body.encode()))
+    return FixedResponse(json_response(status, body, headers))
 
 
-def _server_error() -> Reply:
+def _server_error() -> FixedResponse:
     message = "The server had an error processing your request. Sorry about that!"
-    return Reply(error_answer(APIError(500, message, type_="server_error")))
+    return FixedResponse(error_response(APIError(500, message, type_="server_error")))
 
 
-def _bad_gateway() -> Reply:
+def _bad_gateway() -> FixedResponse:
     page = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-    return Reply(OutgoingResponse(status=502, headers={"content-type": "text/html"}, body=page.encode()))
+    return FixedResponse(
+        OutgoingResponse(status=502, headers={"content-type": "text/html"}, body=page.encode())
+    )
 
 
-def _unavailable(*, retry_after: float | None = None) -> Reply:
+def _unavailable(*, retry_after: float | None = None) -> FixedResponse:
     error = APIError(503, "The engine is currently overloaded, please try again later.", type_="server_error")
     headers = {} if retry_after is None else _retry_after(retry_after, "seconds")
-    return Reply(json_answer(503, error.body(), headers))
+    return FixedResponse(json_response(503, error.body(), headers))
 
 
-def _forbidden() -> Reply:
-    return Reply(error_answer(APIError(403, "You have insufficient permissions for this operation.")))
+def _forbidden() -> FixedResponse:
+    return FixedResponse(
+        error_response(APIError(403, "You have insufficient permissions for this operation."))
+    )
 
 
-#: The makers of effects, by the names that faults are asked for by.
+#: The makers of effects, by the names that faults are app_scope for by.
 EFFECTS: Mapping[str, Callable[..., Effect]] = {
     "reply": reply,
     "rate_limited": rate_limited,
     "server_error": _server_error,
     "bad_gateway": _bad_gateway,
     "unavailable": _unavailable,
-    "wrong_key": lambda: Reply(error_answer(wrong_key("sk-not-the-one"))),
+    "wrong_key": lambda: FixedResponse(error_response(wrong_key("sk-not-the-one"))),
     "forbidden": _forbidden,
-    "not_found": lambda: Reply(error_answer(not_found("run", "run_not_yet"))),
+    "not_found": lambda: FixedResponse(error_response(not_found("run", "run_not_yet"))),
     "stalled": lambda seconds=60.0: Stall(float(seconds)),
-    "cut": Garble,
-    "malformed": lambda: Garble(b'{"id": "run_'),
-    "empty": lambda: Garble(b""),
+    "cut": CorruptBody,
+    "malformed": lambda: CorruptBody(b'{"id": "run_'),
+    "empty": lambda: CorruptBody(b""),
     "slow": lambda seconds=0.5: Delay(float(seconds)),
-    "poll_after": lambda milliseconds=1000: Headers({"openai-poll-after-ms": str(milliseconds)}),
-    "headers": Headers,
-    "endless_has_more": HasMore,
-    "stuck_cursor": lambda: HasMore("stuck"),
-    "endless_pages": NewIds,
-    "duplicate_steps": Overlap,
+    "poll_after": lambda milliseconds=1000: ExtraHeaders({"openai-poll-after-ms": str(milliseconds)}),
+    "headers": ExtraHeaders,
+    "endless_has_more": EndlessHasMore,
+    "stuck_cursor": lambda: EndlessHasMore("stuck"),
+    "endless_pages": EndlessPages,
+    "duplicate_steps": OverlappingPages,
 }

@@ -1,4 +1,4 @@
-"""The door: every request is logged, its key checked and its faults played before the API sees it."""
+"""The fault middleware: logs requests, checks the API key and applies faults before the API handles them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 
 from airflow_provider_openai_run.sandbox.errors import APIError, wrong_key
 from airflow_provider_openai_run.sandbox.fault_effects import (
-    Ask,
+    CallNext,
     Effect,
     IncomingRequest,
     OutgoingResponse,
-    error_answer,
+    error_response,
 )
 from airflow_provider_openai_run.sandbox.faults import Faults, RateLimiter
 
@@ -28,26 +28,28 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGI: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-#: Where anybody may look whether the sandbox is up.
+#: The path of the health check, open without a key.
 HEALTH = "/_sandbox/health"
+#: The paths of the pages of runs and responses, to which the links of tasks lead.
+RUN_LINKS = "/_sandbox/runs/"
 _ADMIN = "/_sandbox/"
-_MOST_REQUESTS_KEPT = 20_000
-_PATIENCE_SECONDS = 0.05
+_MAX_LOGGED_REQUESTS = 20_000
+_STALL_CHECK_SECONDS = 0.05
 
 
 @dataclass(kw_only=True)
 class LoggedRequest:
     """
-    A request that came in, and what it was answered.
+    A received request and the status of its response.
 
     :param number: its number, from 1.
     :param method: GET, POST, ...
     :param path: its path.
     :param query: its query string.
-    :param body: its body: as JSON where it is, else as text.
-    :param headers: its headers, by their names in lower case, the key left out.
-    :param at: when it came, in epoch seconds of the real clock.
-    :param status: the status of the answer; None as long as, or if, none was sent.
+    :param body: its body, parsed if it is JSON, else text.
+    :param headers: its headers without ``authorization``, with names in lower case.
+    :param received_at: real time in epoch seconds.
+    :param status: status of the response; None if none has been sent.
     """
 
     number: int
@@ -56,124 +58,130 @@ class LoggedRequest:
     query: str
     body: Any
     headers: dict[str, str]
-    at: float
+    received_at: float
     status: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request as JSON."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(kw_only=True)
-class ServerControls:
+class ServerState:
     """
-    What the gate goes by.
+    The state of the server: API key, faults, rate limit and request log.
 
-    :param api_key: the key that opens it.
+    :param api_key: the valid API key.
+    :param public_links: whether :data:`RUN_LINKS` is open without a key, for links in a browser.
     """
 
     api_key: str
+    public_links: bool = False
     faults: Faults = field(default_factory=Faults)
     rate_limiter: RateLimiter = field(default_factory=RateLimiter)
     requests: collections.deque[LoggedRequest] = field(
-        default_factory=lambda: collections.deque(maxlen=_MOST_REQUESTS_KEPT)
+        default_factory=lambda: collections.deque(maxlen=_MAX_LOGGED_REQUESTS)
     )
-    requests_in_all: int = 0
+    request_count: int = 0
     closing: bool = False
 
-    def log(self, question: IncomingRequest) -> LoggedRequest:
+    def log(self, request: IncomingRequest) -> LoggedRequest:
         """
-        Keep a request.
+        Log a request.
 
-        :param question: the request.
+        :param request: the request.
         """
-        self.requests_in_all += 1
-        headers = {name: value for name, value in question.headers.items() if name != "authorization"}
+        self.request_count += 1
+        headers = {name: value for name, value in request.headers.items() if name != "authorization"}
         logged = LoggedRequest(
-            number=self.requests_in_all,
-            method=question.method,
-            path=question.path,
-            query=question.query,
-            body=_readable(question.body),
+            number=self.request_count,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            body=_parsed_body(request.body),
             headers=headers,
-            at=time.time(),
+            received_at=time.time(),
         )
         self.requests.append(logged)
         return logged
 
     def reset(self) -> None:
-        """Forget the requests and end the faults and the rate limit."""
+        """Clear the request log and remove the faults and the rate limit."""
         self.requests.clear()
-        self.requests_in_all = 0
+        self.request_count = 0
         self.faults.clear()
         self.rate_limiter.per_second = None
 
-    def effects(self, question: IncomingRequest) -> list[Effect]:
+    def effects_for(self, request: IncomingRequest) -> list[Effect]:
         """
-        Tell what stands between a request and its answer.
+        Return the effects for a request.
 
-        :param question: the request.
+        :param request: the request.
         """
         refusal = self.rate_limiter.refusal()
-        return [refusal] if refusal is not None else self.faults.effects_for(question)
+        return [refusal] if refusal is not None else self.faults.effects_for(request)
 
 
 class FaultMiddleware:
     """
-    An ASGI application around another.
+    ASGI middleware that logs requests, checks API keys and applies faults.
 
-    :param app: the API.
-    :param door: what the gate goes by.
+    :param app: the wrapped application.
+    :param server_state: the state of the server.
     """
 
-    def __init__(self, app: ASGI, door: ServerControls) -> None:
+    def __init__(self, app: ASGI, server_state: ServerState) -> None:
         self._app = app
-        self._door = door
+        self._server_state = server_state
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Let a request through, or not."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
-        question = IncomingRequest(
+        request = IncomingRequest(
             method=scope["method"],
             path=scope["path"],
             query=scope["query_string"].decode("latin-1"),
             headers=_decoded(scope["headers"]),
             body=await _read(receive),
         )
-        ask = functools.partial(_ask, self._app, scope)
-        if question.path.startswith(_ADMIN):
-            answer = await self._admitted(question, ask)
+        call_next = functools.partial(_call_app, self._app, scope)
+        if request.path.startswith(_ADMIN):
+            response = await self._authenticate(request, call_next)
         else:
-            logged = self._door.log(question)
-            for effect in reversed(self._door.effects(question)):
-                ask = functools.partial(effect, ask=ask)
-            answer = await self._admitted(question, ask)
-            if answer.withheld_seconds is not None:
-                await self._withhold(answer.withheld_seconds, receive)
+            logged = self._server_state.log(request)
+            for effect in reversed(self._server_state.effects_for(request)):
+                call_next = functools.partial(effect, call_next=call_next)
+            response = await self._authenticate(request, call_next)
+            if response.stall_seconds is not None:
+                await self._stall(response.stall_seconds, receive)
             else:
-                logged.status = answer.status
-        await _send(answer, (time.monotonic() - began) * 1000, send)
+                logged.status = response.status
+        await _send(response, (time.monotonic() - began) * 1000, send)
 
-    async def _admitted(self, question: IncomingRequest, ask: Ask) -> OutgoingResponse:
-        if question.path == HEALTH:
-            return await ask(question)
-        scheme, _, key = question.headers.get("authorization", "").partition(" ")
+    async def _authenticate(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        if request.path == HEALTH or (self._server_state.public_links and request.path.startswith(RUN_LINKS)):
+            return await call_next(request)
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             message = "You didn't provide an API key. Send it as a bearer token in the Authorization header."
-            return error_answer(APIError(401, message))
-        if not secrets.compare_digest(key.encode(), self._door.api_key.encode()):
-            return error_answer(wrong_key(key))
-        return await ask(question)
+            return error_response(APIError(401, message))
+        if not secrets.compare_digest(key.encode(), self._server_state.api_key.encode()):
+            return error_response(wrong_key(key))
+        return await call_next(request)
 
-    async def _withhold(self, seconds: float, receive: Receive) -> None:
-        """Send nothing, until the client leaves, the sandbox closes or the time is over."""
+    async def _stall(self, seconds: float, receive: Receive) -> None:
+        """Send nothing until the client disconnects, the sandbox closes or the time is over."""
         end = time.monotonic() + seconds
-        leaving = asyncio.ensure_future(_disconnected(receive))
-        while not leaving.done() and not self._door.closing and time.monotonic() < end:
-            await asyncio.wait([leaving], timeout=_PATIENCE_SECONDS)
-        leaving.cancel()
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
+        while not disconnect.done() and not self._server_state.closing and time.monotonic() < end:
+            await asyncio.wait([disconnect], timeout=_STALL_CHECK_SECONDS)
+        disconnect.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -192,14 +200,14 @@ def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
-async def _ask(app: ASGI, scope: Message, question: IncomingRequest) -> OutgoingResponse:
-    """Have the application answer, and keep the answer together."""
+async def _call_app(app: ASGI, scope: Message, request: IncomingRequest) -> OutgoingResponse:
+    """Call the application and return its whole response."""
     status, body = 500, b""
     headers: dict[str, str] = {}
-    asked = {**scope, "query_string": question.query.encode("latin-1")}
+    app_scope = {**scope, "query_string": request.query.encode("latin-1")}
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": question.body, "more_body": False}
+        return {"type": "http.request", "body": request.body, "more_body": False}
 
     async def send(message: Message) -> None:
         nonlocal status, headers, body
@@ -209,39 +217,30 @@ async def _ask(app: ASGI, scope: Message, question: IncomingRequest) -> Outgoing
         else:
             body += message.get("body", b"")
 
-    await app(asked, receive, send)
+    await app(app_scope, receive, send)
     return OutgoingResponse(status=status, headers=headers, body=body)
 
 
-async def _send(answer: OutgoingResponse, milliseconds: float, send: Send) -> None:
+async def _send(response: OutgoingResponse, milliseconds: float, send: Send) -> None:
     headers = {
-        **answer.headers,
-        "content-length": str(len(answer.body)),
+        **response.headers,
+        "content-length": str(len(response.body)),
         "openai-version": "2020-10-01",
         "openai-processing-ms": str(round(milliseconds)),
         "x-request-id": f"req_{secrets.token_hex(16)}",
     }
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
-    if answer.cut or answer.withheld_seconds is not None:
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+    if response.cut or response.stall_seconds is not None:
         # Returning with the body unfinished makes the server drop the connection.
-        half = answer.body[: len(answer.body) // 2]
+        half = response.body[: len(response.body) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         return
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.body", "body": response.body})
 
 
-def _readable(body: bytes) -> Any:
+def _parsed_body(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
     except ValueError:
         return body.decode("latin-1")
-
-
-def describe(logged: LoggedRequest) -> dict[str, Any]:
-    """
-    Give a request as JSON.
-
-    :param logged: the request.
-    """
-    return dataclasses.asdict(logged)

@@ -1,4 +1,4 @@
-"""Faults on demand: which requests go wrong, and how often."""
+"""Faults: which requests fail, how, and how often."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from airflow_provider_openai_run.sandbox.fault_effects import EFFECTS, Effect, I
 @dataclass(kw_only=True)
 class Fault:
     """
-    An effect, and the requests that it befalls.
+    An effect and the requests it applies to.
 
-    :param id: its number.
-    :param kind: its name.
-    :param effect: what it does.
-    :param method: the method it befalls; any when empty.
-    :param path: what the path has to contain.
-    :param times: how many requests it befalls until it is spent; without, until it is cleared.
-    :param every: it befalls every n-th request that matches.
-    :param skip: how many that match it lets go first.
-    :param per_path: whether ``times``, ``every`` and ``skip`` count for each path by itself.
+    :param id: its number, from 1.
+    :param kind: its kind, a key of ``EFFECTS``.
+    :param effect: the effect.
+    :param method: HTTP method of the requests; empty for any.
+    :param path: text that the path contains; empty for any.
+    :param times: number of requests to affect; without a limit by default.
+    :param every: affect every n-th matching request; 1 or more.
+    :param skip: number of matching requests to leave alone first.
+    :param per_path: whether ``times``, ``every`` and ``skip`` count per path.
     """
 
     id: int
@@ -38,40 +38,40 @@ class Fault:
     every: int = 1
     skip: int = 0
     per_path: bool = False
-    _seen: collections.Counter[str] = field(default_factory=collections.Counter)
+    _matched: collections.Counter[str] = field(default_factory=collections.Counter)
     _hits: collections.Counter[str] = field(default_factory=collections.Counter)
 
     @property
     def hits(self) -> int:
-        """How many requests it has befallen."""
+        """The number of affected requests."""
         return self._hits.total()
 
-    def matches(self, question: IncomingRequest) -> bool:
+    def matches(self, request: IncomingRequest) -> bool:
         """
-        Tell whether it befalls a request, and count it.
+        Return whether the fault applies to a request, and count the request.
 
-        :param question: the request.
+        :param request: the request.
         """
-        if self.method not in {"", question.method} or self.path not in question.path:
+        if self.method not in {"", request.method} or self.path not in request.path:
             return False
-        counted = question.path if self.per_path else ""
-        if self.times is not None and self._hits[counted] >= self.times:
+        key = request.path if self.per_path else ""
+        if self.times is not None and self._hits[key] >= self.times:
             return False
-        self._seen[counted] += 1
-        turn = self._seen[counted] - self.skip
-        if turn < 1 or turn % self.every:
+        self._matched[key] += 1
+        position = self._matched[key] - self.skip
+        if position < 1 or position % self.every:
             return False
-        self._hits[counted] += 1
+        self._hits[key] += 1
         return True
 
     def describe(self) -> dict[str, Any]:
-        """Give it as JSON."""
-        shown = ("id", "kind", "method", "path", "times", "every", "skip", "per_path", "hits")
-        return {name: getattr(self, name) for name in shown}
+        """Return the fault as JSON."""
+        names = ("id", "kind", "method", "path", "times", "every", "skip", "per_path", "hits")
+        return {name: getattr(self, name) for name in names}
 
 
 class Faults:
-    """The faults that are in force."""
+    """The active faults."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -91,29 +91,29 @@ class Faults:
         **options: Any,
     ) -> Fault:
         """
-        Let something go wrong.
+        Add a fault.
 
-        :param kind: what: one of the names in ``EFFECTS``, or "not_found_at_first", which befalls the first
-            ``times`` GET requests of each path.
-        :param method: the method it befalls; any when empty.
-        :param path: what the path has to contain.
-        :param times: how many requests it befalls until it is spent; without, until it is cleared.
-        :param every: it befalls every n-th request that matches.
-        :param skip: how many that match it lets go first.
-        :param per_path: whether ``times``, ``every`` and ``skip`` count for each path by itself.
-        :param options: what the effect takes, e.g. ``retry_after=2`` for "rate_limited".
-        :raises ValueError: what is wrong with it, for people.
+        :param kind: a key of ``EFFECTS``, or "not_found_at_first": 404 for the first ``times`` GET requests
+            of each path.
+        :param method: HTTP method of the requests; empty for any.
+        :param path: text that the path contains; empty for any.
+        :param times: number of requests to affect; without a limit by default.
+        :param every: affect every n-th matching request; 1 or more.
+        :param skip: number of matching requests to leave alone first.
+        :param per_path: whether ``times``, ``every`` and ``skip`` count per path.
+        :param options: options of the effect, e.g. ``retry_after=2`` for "rate_limited".
+        :raises ValueError: it is invalid; the message says why.
         """
         if kind == "not_found_at_first":
             kind, method, per_path, times = "not_found", method or "GET", True, 1 if times is None else times
         if kind not in EFFECTS:
             raise ValueError(f"there is no fault '{kind}'; there are {', '.join(sorted(FAULTS))}")
         if every < 1:
-            raise ValueError("every n-th request means 1 or more")
+            raise ValueError("every must be 1 or more")
         try:
             effect = EFFECTS[kind](**options)
         except TypeError as error:
-            raise ValueError(f"the fault '{kind}' does not take that: {error}") from error
+            raise ValueError(f"invalid options of the fault '{kind}': {error}") from error
         with self._lock:
             fault = Fault(
                 id=next(self._numbers),
@@ -131,9 +131,9 @@ class Faults:
 
     def clear(self, fault_id: int | None = None) -> None:
         """
-        Let nothing go wrong any more.
+        Remove faults.
 
-        :param fault_id: which fault to end; all, unless given.
+        :param fault_id: number of the fault to remove; all by default.
         """
         with self._lock:
             if fault_id is None:
@@ -142,47 +142,47 @@ class Faults:
                 self._faults.pop(fault_id, None)
 
     def active(self) -> list[Fault]:
-        """Give the faults in force, oldest first."""
+        """Return the active faults, oldest first."""
         with self._lock:
             return list(self._faults.values())
 
-    def effects_for(self, question: IncomingRequest) -> list[Effect]:
+    def effects_for(self, request: IncomingRequest) -> list[Effect]:
         """
-        Tell what befalls a request, and count it.
+        Return the effects for a request, and count the request.
 
-        :param question: the request.
+        :param request: the request.
         """
         with self._lock:
-            return [fault.effect for fault in self._faults.values() if fault.matches(question)]
+            return [fault.effect for fault in self._faults.values() if fault.matches(request)]
 
 
-#: The names of all faults.
+#: All kinds of faults.
 FAULTS = frozenset(EFFECTS) | {"not_found_at_first"}
 
 
 class RateLimiter:
     """
-    Lets so many requests through in any second and answers 429 to the others.
+    A sliding-window limit of requests per second; requests beyond it get 429.
 
-    :param monotonic: the time it goes by, in seconds: the real one, since clients wait in real time.
+    :param monotonic: returns the time in seconds. Real time by default, because clients wait in real time.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.per_second: int | None = None
         self.refused = 0
         self._monotonic = monotonic
-        self._passed: collections.deque[float] = collections.deque()
+        self._accepted: collections.deque[float] = collections.deque()
 
     def refusal(self) -> Effect | None:
-        """Take a request, or give the answer that refuses it."""
+        """Accept a request and return None, or return the effect that rejects it."""
         if self.per_second is None:
             return None
         now = self._monotonic()
-        while self._passed and self._passed[0] <= now - 1.0:
-            self._passed.popleft()
-        if len(self._passed) < self.per_second:
-            self._passed.append(now)
+        while self._accepted and self._accepted[0] <= now - 1.0:
+            self._accepted.popleft()
+        if len(self._accepted) < self.per_second:
+            self._accepted.append(now)
             return None
         self.refused += 1
-        wait = self._passed[0] + 1.0 - now if self._passed else 1.0
+        wait = self._accepted[0] + 1.0 - now if self._accepted else 1.0
         return rate_limited(retry_after=round(wait, 3), limit=self.per_second)

@@ -1,4 +1,4 @@
-"""Lists with cursors, as both APIs page them."""
+"""Cursor pagination, as both APIs do it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from airflow_provider_openai_run.sandbox.errors import APIError, invalid_type, n
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
     """
-    Which part of a list is asked for.
+    The pagination parameters of a request.
 
-    :param limit: how many items at most.
+    :param limit: maximum number of items, 1 to 100.
     :param order: "asc" for oldest first, "desc" for newest first.
-    :param after: the id of the item that the page follows.
-    :param before: the id of the item that the page precedes.
+    :param after: ID of the item before the page.
+    :param before: ID of the item after the page.
     """
 
     limit: int = 20
@@ -28,10 +28,10 @@ class Cursor:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Cursor:
         """
-        Read a query string.
+        Return the cursor of a query string.
 
-        :param query: its parameters.
-        :raises APIError: 400 when one of them is out of range.
+        :param query: the query parameters.
+        :raises APIError: 400 if a parameter is out of range.
         """
         order = query.get("order", "desc")
         if order not in {"asc", "desc"}:
@@ -55,12 +55,12 @@ def _limit(text: str) -> int:
 
 def page(items: Sequence[dict[str, Any]], cursor: Cursor, *, kind: str) -> dict[str, Any]:
     """
-    Give one page of a list.
+    Return one page of a list.
 
     :param items: the whole list, oldest first.
-    :param cursor: which part of it.
-    :param kind: what the items are, for the error about an unknown cursor.
-    :raises APIError: 404 when the cursor is no item of the list.
+    :param cursor: which page to return.
+    :param kind: the kind of item, for the error about an unknown cursor.
+    :raises APIError: 404 if the cursor's item is not in the list.
     """
     ordered = list(items) if cursor.order == "asc" else list(reversed(items))
     ids = [item["id"] for item in ordered]
@@ -81,8 +81,8 @@ def page(items: Sequence[dict[str, Any]], cursor: Cursor, *, kind: str) -> dict[
     }
 
 
-def _position(ids: Sequence[str], wanted: str, kind: str) -> int:
+def _position(ids: Sequence[str], item_id: str, kind: str) -> int:
     try:
-        return ids.index(wanted)
+        return ids.index(item_id)
     except ValueError:
-        raise not_found(kind, wanted) from None
+        raise not_found(kind, item_id) from None

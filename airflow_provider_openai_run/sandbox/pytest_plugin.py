@@ -1,6 +1,6 @@
-"""The fixture ``openai_sandbox``: a sandbox for the length of a test, which ``openai_default`` points at.
+"""The fixture ``openai_sandbox``: a running sandbox, to which the connection ``openai_default`` points.
 
-Switch it on in ``conftest.py``::
+Enable it in ``conftest.py``::
 
     pytest_plugins = ["airflow_provider_openai_run.sandbox.pytest_plugin"]
 
@@ -11,8 +11,8 @@ and use it::
         openai_sandbox.clock.advance(3)
         ...
 
-Its clock is the real one, and can be set forward besides. Override the fixture ``openai_sandbox_options`` to
-have it otherwise, e.g. to return ``{"clock": Clock.manual()}``.
+Its clock runs in real time and can be advanced. To change the sandbox's parameters, override the fixture
+``openai_sandbox_options``, e.g. let it return ``{"clock": Clock.manual()}``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import pytest
 
 from airflow_provider_openai_run.sandbox import Sandbox
 
-#: The environment variable in which Airflow looks for the connection ``openai_default``.
+#: The environment variable from which Airflow reads the connection ``openai_default``.
 CONNECTION_VARIABLE = "AIRFLOW_CONN_OPENAI_DEFAULT"
 
 
 @pytest.fixture
 def openai_sandbox_options() -> dict[str, Any]:
-    """The parameters of the sandbox: none, unless overridden."""
+    """Return the parameters of the sandbox: none, unless overridden."""
     return {}
 
 
@@ -38,7 +38,7 @@ def openai_sandbox_options() -> dict[str, Any]:
 def openai_sandbox(
     openai_sandbox_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sandbox]:
-    """A running sandbox; the connection ``openai_default`` is the one to it."""
+    """Yield a running sandbox, to which the connection ``openai_default`` points."""
     with Sandbox(**openai_sandbox_options) as sandbox:
         monkeypatch.setenv(CONNECTION_VARIABLE, sandbox.connection_json())
         yield sandbox

@@ -1,73 +1,94 @@
-"""The JSON of responses and their items, with the fields, nulls and absences of the recorded ones."""
+"""The JSON of responses and their items, with the fields and nulls of recorded ones."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from airflow_provider_openai_run.sandbox.message_text import message_text
 from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Step
 from airflow_provider_openai_run.sandbox.store import StoredResponse
 from airflow_provider_openai_run.sandbox.timeline import Snapshot, StepSnapshot, opaque_id
 
-#: What a response calls the statuses that only a run has: it ends when it asks for something; none expires.
+#: Statuses of responses for those that only runs have. A response that calls a function ends; none expires.
 _TRANSLATED = {"requires_action": "completed", "cancelling": "in_progress", "expired": "failed"}
-_EXPIRED = {"code": "server_error", "message": "The response took too long and was given up."}
+_EXPIRED = {"code": "server_error", "message": "The response took too long to complete."}
 _ERROR = {"code": "server_error", "message": "An error occurred while processing your request."}
 _REASONS = {"max_completion_tokens": "max_output_tokens", "max_prompt_tokens": "max_output_tokens"}
 
+#: The ID prefixes of output items, by their type.
+_ID_PREFIXES = {
+    "image_generation_call": "ig",
+    "mcp_approval_request": "mcpr",
+    "mcp_call": "mcp",
+    "mcp_list_tools": "mcpl",
+    "reasoning": "rs",
+    "web_search_call": "ws",
+}
 
-def response_status(moment: Snapshot) -> str:
-    """
-    Tell the status of a response.
 
-    :param moment: where its script is.
+def response_status(snapshot: Snapshot) -> str:
     """
-    return _TRANSLATED.get(moment.status, moment.status)
+    Return the status of a response.
+
+    :param snapshot: its script's state.
+    """
+    return _TRANSLATED.get(snapshot.status, snapshot.status)
 
 
 def response_json(response: StoredResponse, now: float) -> Json:
     """
-    Give the JSON of a response as it stands.
+    Return the JSON of a response.
 
     :param response: the response.
-    :param now: epoch seconds.
+    :param now: current time in epoch seconds.
     """
     if response.seeded is not None:
         return response.seeded
-    moment = response.life.at(now)
-    status = response_status(moment)
+    snapshot = response.timeline.at(now)
+    status = response_status(snapshot)
     body = {
-        "id": response.life.id,
+        "id": response.timeline.id,
         "object": "response",
-        "created_at": int(response.life.created_at),
+        "created_at": int(response.timeline.created_at),
         "status": status,
         "background": response.body["background"],
         "billing": {"payer": "developer"},
-        "completed_at": int(moment.entered[-1].at) if status == "completed" else None,
-        "error": _error(moment, status),
+        "completed_at": int(snapshot.changes[-1].at) if status == "completed" else None,
+        "error": _error(snapshot, status),
         "frequency_penalty": 0.0,
-        "incomplete_details": _incomplete_details(moment) if status == "incomplete" else None,
-        "output": output_items(moment) if status in {"completed", "incomplete"} else [],
+        "incomplete_details": _incomplete_details(snapshot) if status == "incomplete" else None,
+        "output": output_items(snapshot, response.body.get("text"))
+        if status in {"completed", "incomplete"}
+        else [],
         "presence_penalty": 0.0,
-        "usage": _usage(moment, status),
+        "usage": _usage(snapshot, status),
     }
     return {**body, **{name: value for name, value in response.body.items() if name not in body}}
 
 
-def output_items(moment: Snapshot) -> list[Json]:
+def output_items(snapshot: Snapshot, text_settings: Json | None = None) -> list[Json]:
     """
-    Give what a response put out: the steps of its script, as items.
+    Return the output items of a response: the steps of its script.
 
-    :param moment: where its script is.
+    :param snapshot: its script's state.
+    :param text_settings: ``text`` of the request, whose ``format`` may require JSON.
     """
-    return [item for played in moment.steps for item in _items(played, moment.status)]
+    response_format = (text_settings or {}).get("format")
+    return [
+        item
+        for step_snapshot in snapshot.steps
+        for item in _items(step_snapshot, snapshot.status, response_format)
+    ]
 
 
-def input_items(given: object, response_id: str) -> list[Json]:
+def input_items(value: object, response_id: str) -> list[Json]:
     """
-    Give the items that a response is made from.
+    Return the input items of a response.
 
-    :param given: the ``input`` of the request: a text or a list of items.
-    :param response_id: the response's id, which the ids of its items follow from.
+    :param value: the request's ``input``: a text or a list of items.
+    :param response_id: ID of the response, from which the item IDs are derived.
     """
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    items = [{"role": "user", "content": value}] if isinstance(value, str) else value
     if not isinstance(items, list):
         return []
     return [_input_item(item, response_id, number) for number, item in enumerate(items)]
@@ -89,31 +110,40 @@ def _input_item(item: Json, response_id: str, number: int) -> Json:
     }
 
 
-def _items(played: StepSnapshot, run_status: str) -> list[Json]:
-    step = played.step
+def _items(step_snapshot: StepSnapshot, run_status: str, response_format: Any) -> list[Json]:
+    step = step_snapshot.step
     if step.type == "message_creation":
-        return [_message(played, "incomplete" if run_status == "incomplete" else "completed")]
+        status = "incomplete" if run_status == "incomplete" else "completed"
+        return [_message(step_snapshot, status, response_format)]
     if step.type == "tool_calls":
-        return [_call_item(played, call, number) for number, call in enumerate(played.calls)]
-    return [{"id": opaque_id(_prefix(step), played.id), "type": step.type, **step.details}]
+        return [_call_item(step_snapshot, call, number) for number, call in enumerate(step_snapshot.calls)]
+    return [{"id": opaque_id(_prefix(step), step_snapshot.id), "type": step.type, **step.details}]
 
 
-def _message(played: StepSnapshot, status: str) -> Json:
-    text = {"type": "output_text", "annotations": [], "logprobs": [], "text": played.step.text}
+def _message(step_snapshot: StepSnapshot, status: str, response_format: Any) -> Json:
+    step = step_snapshot.step
+    content: Json = {
+        "type": "output_text",
+        "annotations": list(step.annotations),
+        "logprobs": [],
+        "text": message_text(step, response_format),
+    }
+    if step.refusal is not None:
+        content = {"type": "refusal", "refusal": step.refusal}
     return {
-        "id": opaque_id("msg", played.id),
+        "id": opaque_id("msg", step_snapshot.id),
         "type": "message",
         "status": status,
-        "content": [text],
+        "content": [content],
         "role": "assistant",
     }
 
 
-def _call_item(played: StepSnapshot, call: Json, number: int) -> Json:
+def _call_item(step_snapshot: StepSnapshot, call: Json, number: int) -> Json:
     kind = call["type"]
     if kind == "function":
         return {
-            "id": opaque_id("fc", played.id, number),
+            "id": opaque_id("fc", step_snapshot.id, number),
             "type": "function_call",
             "status": "completed",
             "arguments": call["function"]["arguments"],
@@ -122,23 +152,23 @@ def _call_item(played: StepSnapshot, call: Json, number: int) -> Json:
         }
     if kind == "code_interpreter":
         return {
-            "id": opaque_id("ci", played.id, number),
+            "id": opaque_id("ci", step_snapshot.id, number),
             "type": "code_interpreter_call",
             "status": "completed",
             "code": call["code_interpreter"]["input"],
-            "container_id": opaque_id("cntr", played.id),
+            "container_id": opaque_id("cntr", step_snapshot.id),
             "outputs": None,
         }
     if kind == "file_search":
         return {
-            "id": opaque_id("fs", played.id, number),
+            "id": opaque_id("fs", step_snapshot.id, number),
             "type": "file_search_call",
             "status": "completed",
             "queries": ["What is the answer?"],
             "results": None,
         }
     return {
-        "id": opaque_id("item", played.id, number),
+        "id": opaque_id("item", step_snapshot.id, number),
         "type": f"{kind}_call",
         "status": "completed",
         **{name: value for name, value in call.items() if name not in {"id", "type"}},
@@ -146,24 +176,24 @@ def _call_item(played: StepSnapshot, call: Json, number: int) -> Json:
 
 
 def _prefix(step: Step) -> str:
-    return {"mcp_approval_request": "mcpr", "mcp_call": "mcp", "reasoning": "rs"}.get(step.type, "item")
+    return _ID_PREFIXES.get(step.type, "item")
 
 
-def _error(moment: Snapshot, status: str) -> Json | None:
+def _error(snapshot: Snapshot, status: str) -> Json | None:
     if status != "failed":
         return None
-    return _EXPIRED if moment.status == "expired" else moment.script.last_error or _ERROR
+    return _EXPIRED if snapshot.status == "expired" else snapshot.script.last_error or _ERROR
 
 
-def _incomplete_details(moment: Snapshot) -> Json:
-    reason = (moment.script.incomplete_details or {}).get("reason", "max_output_tokens")
+def _incomplete_details(snapshot: Snapshot) -> Json:
+    reason = (snapshot.script.incomplete_details or {}).get("reason", "max_output_tokens")
     return {"reason": _REASONS.get(reason, reason)}
 
 
-def _usage(moment: Snapshot, status: str) -> Json | None:
+def _usage(snapshot: Snapshot, status: str) -> Json | None:
     if status not in {"completed", "incomplete"}:
         return None
-    usage = moment.usage() if moment.status in TERMINAL else moment.summed_usage()
+    usage = snapshot.usage() if snapshot.status in TERMINAL else snapshot.summed_usage()
     if usage is None:
         return None
     prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)

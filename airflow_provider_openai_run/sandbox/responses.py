@@ -1,4 +1,4 @@
-"""Responses, in background mode and without.
+"""Endpoints of the Responses API.
 
 See https://platform.openai.com/docs/api-reference/responses.
 """
@@ -18,10 +18,10 @@ from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Script
 from airflow_provider_openai_run.sandbox.store import Store, StoredResponse, read_metadata
 from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
-#: How long a background response that is not stored can still be had after its end.
+#: How long a background response with ``store=False`` can be retrieved after its end.
 _UNSTORED_SECONDS = 600.0
-_ANSWERS = {"function_call_output", "mcp_approval_response"}
-#: What a response is unless told otherwise.
+_OUTPUT_ITEMS = {"function_call_output", "mcp_approval_response"}
+#: Default settings of a response.
 _DEFAULTS: Json = {
     "instructions": None,
     "max_output_tokens": None,
@@ -43,37 +43,40 @@ _DEFAULTS: Json = {
 }
 
 
-def create_response(store: Store, body: Json, *, script: Script | None = None) -> Json:
+def create_response(
+    store: Store, body: Json, *, script: Script | None = None, response_id: str | None = None
+) -> Json:
     """
-    Create a response. Without ``background`` its whole script has been played when the answer comes.
+    Create a response. Without ``background`` it has reached the end of its script at once.
 
-    :param store: what the sandbox remembers.
-    :param body: the request's JSON.
-    :param script: what becomes of it, unless its metadata says.
+    :param store: the sandbox's data.
+    :param body: the request body.
+    :param script: the script, unless the metadata selects one.
+    :param response_id: ID of the response; a new one by default.
     """
-    _require(body)
+    _require_input(body)
     metadata = read_metadata(body)
     previous = _previous(store, body)
-    response_id = store.new_id("resp")
+    response_id = response_id or store.new_id("resp")
     items = input_items(body.get("input"), response_id)
-    default, choosing = script, metadata
+    default, selecting_metadata = script, metadata
     if previous is not None:
         _require_outputs(store, previous, items)
-        if default is None and any(item["type"] in _ANSWERS for item in items):
-            default = previous.life.script.after_outputs
+        if default is None and any(item["type"] in _OUTPUT_ITEMS for item in items):
+            default = previous.timeline.script.after_outputs
             if metadata == previous.body["metadata"]:
-                # Sent along with each response of a conversation, it has chosen the first one's script.
-                choosing = {}
-    chosen = store.script_for(choosing, default)
+                # Metadata repeated on each response of a conversation select the first one's script only.
+                selecting_metadata = {}
+    selected = store.script_for(selecting_metadata, default)
     background = bool(body.get("background"))
-    life = RunTimeline(
+    timeline = RunTimeline(
         response_id,
         created_at=store.now(),
-        script=chosen if background else chosen.lasting(0),
+        script=selected if background else selected.scaled_to(0),
         expires=False,
     )
-    kept = _settings(body) | {"background": background, "metadata": metadata}
-    store.responses[response_id] = StoredResponse(life=life, body=kept, input_items=items)
+    fields = _settings(body) | {"background": background, "metadata": metadata}
+    store.responses[response_id] = StoredResponse(timeline=timeline, body=fields, input_items=items)
     return response_json(store.responses[response_id], store.now())
 
 
@@ -81,29 +84,29 @@ def get_response(store: Store, response_id: str) -> Json:
     """
     Retrieve a response.
 
-    :param store: what the sandbox remembers.
-    :param response_id: its id.
+    :param store: the sandbox's data.
+    :param response_id: ID of the response.
     """
     return response_json(find_response(store, response_id), store.now())
 
 
 def cancel_response(store: Store, response_id: str) -> Json:
     """
-    Cancel a background response; cancelling it twice gives the same answer twice.
+    Cancel a background response. A second cancellation returns the same JSON.
 
-    :param store: what the sandbox remembers.
-    :param response_id: its id.
+    :param store: the sandbox's data.
+    :param response_id: ID of the response.
     """
     response = find_response(store, response_id)
     if response.seeded is None:
-        moment = response.life.at(store.now())
+        snapshot = response.timeline.at(store.now())
         if not response.body["background"]:
             raise APIError(400, "Cannot cancel a synchronous response.")
-        status = response_status(moment)
+        status = response_status(snapshot)
         if status in TERMINAL and status != "cancelled":
             raise APIError(400, f"Cannot cancel a {status} response.")
         if status != "cancelled":
-            response.life.cancel(store.now(), seconds=0)
+            response.timeline.cancel(store.now(), seconds=0)
     return response_json(response, store.now())
 
 
@@ -111,8 +114,8 @@ def delete_response(store: Store, response_id: str) -> Json:
     """
     Delete a response.
 
-    :param store: what the sandbox remembers.
-    :param response_id: its id.
+    :param store: the sandbox's data.
+    :param response_id: ID of the response.
     """
     find_response(store, response_id)
     del store.responses[response_id]
@@ -121,11 +124,11 @@ def delete_response(store: Store, response_id: str) -> Json:
 
 def list_input_items(store: Store, response_id: str, cursor: Cursor) -> Json:
     """
-    List what a response was made from.
+    List the input items of a response.
 
-    :param store: what the sandbox remembers.
-    :param response_id: its id.
-    :param cursor: which part of the list.
+    :param store: the sandbox's data.
+    :param response_id: ID of the response.
+    :param cursor: which page to return.
     """
     return page(find_response(store, response_id).input_items, cursor, kind="item")
 
@@ -134,8 +137,8 @@ def create_conversation(store: Store, body: Json) -> Json:
     """
     Create a conversation.
 
-    :param store: what the sandbox remembers.
-    :param body: the request's JSON.
+    :param store: the sandbox's data.
+    :param body: the request body.
     """
     conversation: Json = {
         "id": store.new_id("conv"),
@@ -151,8 +154,8 @@ def get_conversation(store: Store, conversation_id: str) -> Json:
     """
     Retrieve a conversation.
 
-    :param store: what the sandbox remembers.
-    :param conversation_id: its id.
+    :param store: the sandbox's data.
+    :param conversation_id: ID of the conversation.
     """
     if conversation_id not in store.conversations:
         raise APIError(404, f"Conversation with id '{conversation_id}' not found.")
@@ -161,48 +164,50 @@ def get_conversation(store: Store, conversation_id: str) -> Json:
 
 def seed_response(store: Store, body: Json, items: list[Json]) -> Json:
     """
-    Put a response there that is answered exactly as given.
+    Store a response whose JSON is returned unchanged.
 
-    :param store: what the sandbox remembers.
-    :param body: the response's JSON, with an id.
-    :param items: what it was made from, oldest first.
+    :param store: the sandbox's data.
+    :param body: the response's JSON, with ``id``.
+    :param items: its input items, oldest first.
     """
     if not body.get("id"):
         raise missing("id")
-    life = RunTimeline(
+    timeline = RunTimeline(
         body["id"], created_at=store.now(), script=Script(phases=((0, "completed"),)), expires=False
     )
-    kept = {"background": bool(body.get("background")), "store": True}
-    store.responses[body["id"]] = StoredResponse(life=life, body=kept, input_items=items, seeded=body)
+    fields = {"background": bool(body.get("background")), "store": True}
+    store.responses[body["id"]] = StoredResponse(
+        timeline=timeline, body=fields, input_items=items, seeded=body
+    )
     return body
 
 
 def find_response(store: Store, response_id: str) -> StoredResponse:
     """
-    Find a response.
+    Return a stored response.
 
-    :param store: what the sandbox remembers.
-    :param response_id: its id.
-    :raises APIError: 404 when there is none, or it was not stored and its time is over.
+    :param store: the sandbox's data.
+    :param response_id: ID of the response.
+    :raises APIError: 404 if it does not exist, or had ``store=False`` and its retention is over.
     """
     response = store.responses.get(response_id)
-    if response is None or _is_gone(response, store.now()):
+    if response is None or _is_deleted(response, store.now()):
         raise APIError(404, f"Response with id '{response_id}' not found.")
     return response
 
 
-def _is_gone(response: StoredResponse, now: float) -> bool:
+def _is_deleted(response: StoredResponse, now: float) -> bool:
     if response.body["store"] or response.seeded is not None:
         return False
-    moment = response.life.at(now)
-    if response_status(moment) not in TERMINAL:
+    snapshot = response.timeline.at(now)
+    if response_status(snapshot) not in TERMINAL:
         return False
-    return not response.body["background"] or now >= moment.entered[-1].at + _UNSTORED_SECONDS
+    return not response.body["background"] or now >= snapshot.changes[-1].at + _UNSTORED_SECONDS
 
 
-def _require(body: Json) -> None:
+def _require_input(body: Json) -> None:
     if body.get("stream"):
-        raise APIError(400, "Sandbox: streaming is not played here.", param="stream")
+        raise APIError(400, "Sandbox: streaming is not supported.", param="stream")
     if body.get("model") is None and body.get("prompt") is None:
         raise missing("model")
     context = ("input", "prompt", "previous_response_id", "conversation")
@@ -222,13 +227,13 @@ def _previous(store: Store, body: Json) -> StoredResponse | None:
 
 
 def _require_outputs(store: Store, previous: StoredResponse, items: list[Json]) -> None:
-    given = [item.get("call_id") for item in items if item["type"] == "function_call_output"]
-    asked = [call["id"] for call in previous.life.at(store.now()).pending_calls()]
-    for call_id in asked:
-        if call_id not in given:
+    submitted = [item.get("call_id") for item in items if item["type"] == "function_call_output"]
+    pending = [call["id"] for call in previous.timeline.at(store.now()).pending_calls()]
+    for call_id in pending:
+        if call_id not in submitted:
             raise APIError(400, f"No tool output found for function call {call_id}.", param="input")
-    for call_id in given:
-        if call_id not in asked:
+    for call_id in submitted:
+        if call_id not in pending:
             message = f"No tool call found for function call output with call_id {call_id}."
             raise APIError(400, message, param="input")
 

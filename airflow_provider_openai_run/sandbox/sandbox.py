@@ -1,4 +1,4 @@
-"""The sandbox as Python has it: start it, drive it, look into it."""
+"""The sandbox as a Python object: start it, control it, inspect it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_openai_run.sandbox import assistants, responses, threads
-from airflow_provider_openai_run.sandbox.admin import state
+from airflow_provider_openai_run.sandbox.admin import describe_state
 from airflow_provider_openai_run.sandbox.app import build_app
 from airflow_provider_openai_run.sandbox.clock import Clock
-from airflow_provider_openai_run.sandbox.fault_middleware import LoggedRequest, ServerControls
+from airflow_provider_openai_run.sandbox.examples import Example, seed_examples
+from airflow_provider_openai_run.sandbox.fault_middleware import RUN_LINKS, LoggedRequest, ServerState
+from airflow_provider_openai_run.sandbox.response_json import response_json
+from airflow_provider_openai_run.sandbox.run_json import run_json
 from airflow_provider_openai_run.sandbox.scripts import Json, read_script
 from airflow_provider_openai_run.sandbox.server import Server, is_loopback, listen
 from airflow_provider_openai_run.sandbox.store import Store
@@ -33,15 +36,15 @@ class Sandbox:
     """
     A local server that speaks the Assistants and the Responses API.
 
-    Wherever a script is asked for, its name, its JSON or a :class:`Script` will do.
+    A parameter ``script`` takes the name of a script, its JSON or a :class:`Script`.
 
-    :param host: the address to listen on: one of loopback unless ``allow_remote``.
-    :param port: the port; a free one when 0.
-    :param api_key: the key it takes.
-    :param clock: the time its runs live by; the real one unless given.
-    :param default_script: what becomes of runs that do not choose a script.
-    :param allow_remote: whether it may listen where other machines can reach it.
-    :raises ValueError: the host is none of loopback, or there is no such script.
+    :param host: address to listen on; a loopback address unless ``allow_remote``.
+    :param port: the port; 0 takes a free one.
+    :param api_key: the valid API key.
+    :param clock: clock of the runs; real time by default.
+    :param default_script: script of runs that select none.
+    :param allow_remote: whether it may listen on addresses that other machines can reach.
+    :raises ValueError: ``host`` is not a loopback address, or ``default_script`` does not exist.
     """
 
     def __init__(
@@ -55,48 +58,47 @@ class Sandbox:
         allow_remote: bool = False,
     ) -> None:
         if not allow_remote and not is_loopback(host):
-            raise ValueError(f"{host!r} is no address of loopback; other machines could reach it")
-        self.api_key = api_key
+            raise ValueError(f"{host!r} is not a loopback address; other machines could reach it")
         self.clock = clock or Clock()
         self._host = host
         self._port = port
         self._store = Store(clock=self.clock, default_script=default_script)
-        self._door = ServerControls(api_key=api_key)
+        self._server_state = ServerState(api_key=api_key, public_links=is_loopback(host))
         self._listener: socket.socket | None = None
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Start it in a thread of its own."""
+        """Start the server in a thread of its own."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it."""
+        """Stop the server."""
         self.stop()
 
     def bind(self) -> None:
-        """Open its socket; from then on it has an address."""
+        """Open the socket; from then on the URLs are known."""
         if self._listener is None:
             self._listener = listen(self._host, self._port)
             self._port = self._listener.getsockname()[1]
 
     def start(self) -> None:
-        """Start it in a thread of its own; it takes requests when this returns."""
+        """Start the server in a thread of its own, and wait until it accepts requests."""
         self.bind()
         server = self._new_server()
         self._thread = threading.Thread(
             target=server.run, kwargs={"sockets": [self._listener]}, name="openai-run-sandbox", daemon=True
         )
         self._thread.start()
-        if not server.is_up.wait(_START_SECONDS):
+        if not server.ready.wait(_START_SECONDS):
             self.stop()
-            raise RuntimeError("the sandbox did not start")
+            raise RuntimeError(f"the sandbox did not start within {_START_SECONDS:g} seconds")
 
     def stop(self) -> None:
-        """Stop it; requests that are being stalled are dropped."""
+        """Stop the server and drop stalled requests. The data stays."""
         if self._server is not None:
             self._server.should_exit = True
         if self._thread is not None:
@@ -106,7 +108,7 @@ class Sandbox:
         self._server = self._thread = self._listener = None
 
     def serve(self) -> None:
-        """Serve in this thread until SIGINT or SIGTERM ends it."""
+        """Serve in this thread until SIGINT or SIGTERM."""
         self.bind()
         server = self._new_server()
         try:
@@ -115,18 +117,18 @@ class Sandbox:
             self.stop()
 
     def _new_server(self) -> Server:
-        self._door.closing = False
-        self._server = Server(build_app(self._store, self._door), self._door)
+        self._server_state.closing = False
+        self._server = Server(build_app(self._store, self._server_state), self._server_state)
         return self._server
 
     @property
     def base_url(self) -> str:
-        """The base URL of both APIs; known once it is bound."""
+        """The base URL of both APIs. Known after :meth:`bind` or :meth:`start`."""
         return f"{self._origin}/v1"
 
     @property
     def admin_url(self) -> str:
-        """The base URL of the sandbox's own addresses; known once it is bound."""
+        """The base URL of the admin API. Known after :meth:`bind` or :meth:`start`."""
         return f"{self._origin}/_sandbox"
 
     @property
@@ -136,56 +138,72 @@ class Sandbox:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
-    def connection_json(self) -> str:
-        """Give the Airflow connection in its JSON form, e.g. for ``AIRFLOW_CONN_OPENAI_DEFAULT``."""
-        return json.dumps({"conn_type": "openai", "host": self.base_url, "password": self.api_key})
+    @property
+    def api_key(self) -> str:
+        """The valid API key; it can be changed while the server runs."""
+        return self._server_state.api_key
+
+    @api_key.setter
+    def api_key(self, api_key: str) -> None:
+        self._server_state.api_key = api_key
+
+    def connection_json(self, *, run_links: bool = False) -> str:
+        """
+        Return the Airflow connection as JSON, e.g. for ``AIRFLOW_CONN_OPENAI_DEFAULT``.
+
+        :param run_links: whether the link "OpenAI run" of a task opens the run's JSON in the sandbox.
+        """
+        connection: Json = {"conn_type": "openai", "host": self.base_url, "password": self.api_key}
+        if run_links:
+            connection["extra"] = {"run_link_template": f"{self._origin}{RUN_LINKS}{{run_id}}"}
+        return json.dumps(connection)
 
     @property
     def airflow_connection_uri(self) -> str:
-        """The Airflow connection in its URI form."""
+        """The Airflow connection as a URI."""
         key, host = (urllib.parse.quote(part, safe="") for part in (self.api_key, self.base_url))
         return f"openai://:{key}@{host}"
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong on demand."""
-        return self._door.faults
+        """The faults; add them with ``faults.add``."""
+        return self._server_state.faults
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """The requests that came in, oldest first; those of the admin API are left out."""
-        return list(self._door.requests)
+        """The received requests, oldest first, without those to the admin API."""
+        return list(self._server_state.requests)
 
     def count(self, method: str = "", path: str = "") -> int:
         """
-        Count the requests that came in.
+        Return the number of received requests.
 
-        :param method: only those of this method.
-        :param path: only those whose path contains this.
+        :param method: HTTP method; any by default.
+        :param path: text that the path contains; any by default.
         """
         return sum(method in {"", request.method} and path in request.path for request in self.requests)
 
     def state(self) -> Json:
-        """Tell how things stand: the time, every run and response with its status, the faults."""
-        return state(self._store, self._door)
+        """Return the time, the statuses of all runs and responses by ID, and the faults."""
+        return describe_state(self._store, self._server_state)
 
     def reset(self) -> None:
-        """Be as at the start, without threads, runs, responses, requests and faults; the clock goes on."""
+        """Delete all data, requests, faults and added scripts. The clock goes on."""
         with self._store.lock:
             self._store.reset()
-        self._door.reset()
+        self._server_state.reset()
 
     def limit_rate(self, per_second: int | None) -> None:
         """
-        Answer 429 to what goes beyond so many requests in a second.
+        Reject requests beyond a rate with 429.
 
-        :param per_second: how many; None ends the limit.
+        :param per_second: requests per second, 0 or more; None removes the limit.
         """
-        self._door.rate_limiter.per_second = per_second
+        self._server_state.rate_limiter.per_second = per_second
 
     def add_script(self, name: str, script: Script | str | Mapping[str, Any]) -> Script:
         """
-        Give a script a name.
+        Add a script under a name.
 
         :param name: the name.
         :param script: the script.
@@ -195,7 +213,7 @@ class Sandbox:
 
     def set_default_script(self, script: Script | str | Mapping[str, Any]) -> None:
         """
-        Say what becomes of runs that do not choose a script.
+        Set the script of runs that select none.
 
         :param script: the script.
         """
@@ -203,16 +221,16 @@ class Sandbox:
 
     @property
     def scripts(self) -> dict[str, Script]:
-        """The scripts that have names."""
+        """The scripts by name."""
         return dict(self._store.scripts)
 
     def create_thread(self, thread_id: str | None = None, *, message: str = "What is the answer?") -> Json:
         """
         Create a thread with one message in it.
 
-        :param thread_id: its id; a new one unless given.
-        :param message: what the user says.
-        :return: its JSON.
+        :param thread_id: ID of the thread; a new one by default.
+        :param message: text of the user's message.
+        :return: the thread's JSON.
         """
         body = {"messages": [{"role": "user", "content": message}]}
         with self._store.lock:
@@ -229,11 +247,11 @@ class Sandbox:
         """
         Create a run of the Assistants API.
 
-        :param thread_id: the thread to run; a new one unless given.
-        :param script: what becomes of it.
-        :param assistant_id: its assistant; any id will do.
-        :param params: what else the request would say.
-        :return: its JSON.
+        :param thread_id: ID of the thread; a new thread by default.
+        :param script: its script.
+        :param assistant_id: ID of its assistant; any ID is valid.
+        :param params: other parameters of the request.
+        :return: the run's JSON.
         """
         with self._store.lock:
             thread_id = thread_id or self.create_thread()["id"]
@@ -251,32 +269,56 @@ class Sandbox:
         """
         Create a response.
 
-        :param script: what becomes of it.
-        :param background: whether it takes its time.
-        :param model: its model.
-        :param params: what else the request would say.
-        :return: its JSON.
+        :param script: its script.
+        :param background: whether it runs in the background; otherwise it has ended when this returns.
+        :param model: name of the model; any name is valid.
+        :param params: other parameters of the request.
+        :return: the response's JSON.
         """
         body = {"model": model, "background": background, "input": "What is the answer?", **params}
         with self._store.lock:
             return responses.create_response(self._store, body, script=self._script(script))
 
+    def list_runs(self, thread_id: str | None = None) -> list[Json]:
+        """
+        Return the JSON of the runs, oldest first.
+
+        :param thread_id: ID of the thread; all threads by default.
+        """
+        with self._store.lock:
+            runs = [run_json(self._store, run) for run in self._store.runs.values()]
+        return [run for run in runs if thread_id in {None, run["thread_id"]}]
+
+    def list_responses(self) -> list[Json]:
+        """Return the JSON of the responses, oldest first."""
+        with self._store.lock:
+            return [response_json(each, self._store.now()) for each in self._store.responses.values()]
+
+    def seed_examples(self) -> list[Example]:
+        """
+        Create example runs and responses in every status, under fixed IDs such as ``run_failed``.
+
+        :return: the examples with their IDs.
+        """
+        with self._store.lock:
+            return seed_examples(self._store)
+
     def seed_run(self, run: Json, steps: Sequence[Json] = ()) -> Json:
         """
-        Put a run there that is answered exactly as given, with its thread if there is none.
+        Store a run whose JSON is returned unchanged, and its thread if it does not exist.
 
-        :param run: its JSON, with ``id`` and ``thread_id``.
-        :param steps: its steps' JSON, oldest first.
+        :param run: the run's JSON, with ``id`` and ``thread_id``.
+        :param steps: the steps' JSON, oldest first.
         """
         with self._store.lock:
             return assistants.seed_run(self._store, run, list(steps))
 
     def seed_response(self, response: Json, input_items: Sequence[Json] = ()) -> Json:
         """
-        Put a response there that is answered exactly as given.
+        Store a response whose JSON is returned unchanged.
 
-        :param response: its JSON, with ``id``.
-        :param input_items: what it was made from, oldest first.
+        :param response: the response's JSON, with ``id``.
+        :param input_items: its input items, oldest first.
         """
         with self._store.lock:
             return responses.seed_response(self._store, response, list(input_items))

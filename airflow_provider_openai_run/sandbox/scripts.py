@@ -1,6 +1,6 @@
-"""What becomes of a run: its script.
+"""Scripts: the statuses and steps that a run goes through.
 
-A script is data: it can be written in Python, sent to the admin API as JSON, or stand in a run's metadata::
+A script is data: a Python object, JSON for the admin API, or JSON in a run's metadata::
 
     Script(phases=((0, "queued"), (1, "in_progress"), (4, "failed")), last_error={"code": "server_error"})
     {"phases": [[0, "queued"], [1, "in_progress"], [4, "failed"]], "last_error": {"code": "server_error"}}
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
-#: The statuses in which a run stays for good.
+#: The statuses that end a run.
 TERMINAL = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
 
 
@@ -26,21 +26,27 @@ class Step:
     """
     One step of a run.
 
-    :param type: "message_creation", "tool_calls", or any other word to play a kind nobody knows.
-    :param at: when it begins, in seconds after its script does.
-    :param seconds: how long it takes. A function call waits for its output regardless.
-    :param text: what the message says, for a "message_creation".
-    :param details: what stands in ``step_details`` beside its type, e.g. ``{"tool_calls": [...]}``. Ids that
-        are left out are filled in.
-    :param status: how it ends, unless the run ends first.
-    :param last_error: why it failed.
-    :param usage: the tokens it used, in the Assistants API's names; a plausible number unless given.
+    :param type: "message_creation", "tool_calls", the type of a response's output item (e.g. "mcp_call"),
+        or any other word.
+    :param at: start in seconds after the start of the script.
+    :param seconds: duration. A function call always waits for its output.
+    :param text: text of the message of a "message_creation" step. By default a fixed sentence, or JSON that
+        fits the schema in the request.
+    :param refusal: text of a refusal, which replaces the message's text.
+    :param annotations: citations of the message, in the form of the Responses API.
+    :param details: content of ``step_details`` besides its type, e.g. ``{"tool_calls": [...]}``. Missing IDs
+        are filled in.
+    :param status: final status, unless the run ends first.
+    :param last_error: the error of a failed step.
+    :param usage: token usage in the Assistants API's names; a plausible number by default.
     """
 
     type: str = "message_creation"
     at: float = 0.0
     seconds: float = 0.0
-    text: str = "The answer is 42."
+    text: str | None = None
+    refusal: str | None = None
+    annotations: Sequence[Json] = ()
     details: Json = dataclasses.field(default_factory=dict)
     status: str = "completed"
     last_error: Json | None = None
@@ -48,31 +54,31 @@ class Step:
 
     @property
     def calls(self) -> list[Json]:
-        """The tool calls of the step."""
+        """The step's tool calls."""
         return list(self.details.get("tool_calls", ())) if self.type == "tool_calls" else []
 
     @property
     def waits_for_output(self) -> bool:
-        """Whether somebody has to submit a tool's output for the step to go on."""
+        """Whether the step waits for a submitted tool output."""
         return any(call["type"] == "function" and "output" not in call["function"] for call in self.calls)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
     """
-    What becomes of a run, in the words of the Assistants API; a response translates them into its own.
+    The course of a run in the Assistants API's terms; for a response they are translated.
 
-    :param phases: when each status begins: pairs of (seconds after the script's start, status). Any word will
-        do for a status.
-    :param steps: the steps, each at its time.
-    :param usage: the tokens used, known at the end: the sum of the steps' unless given; None stays null.
-    :param last_error: why the run failed, ``{"code": ..., "message": ...}``.
-    :param incomplete_details: why the run is incomplete, ``{"reason": ...}``.
-    :param required_action: what ``requires_action`` asks for: the pending function calls, this JSON, or null.
-    :param after_outputs: the script that takes over when tool outputs are submitted.
-    :param cancel_seconds: how long a run is "cancelling" (a response is cancelled at once).
-    :param expires_after: when a run that has not ended expires, in seconds after its creation.
-    :param about: one line for people.
+    :param phases: start of each status: pairs of (seconds after the script's start, status). A status may be
+        any word.
+    :param steps: the steps.
+    :param usage: token usage at the end: the sum over the steps by default; None leaves it null.
+    :param last_error: error of a failed run, ``{"code": ..., "message": ...}``.
+    :param incomplete_details: reason of an incomplete run, ``{"reason": ...}``.
+    :param required_action: ``required_action`` of the run: "calls" for the pending calls, JSON, or None.
+    :param after_outputs: script that starts when tool outputs are submitted.
+    :param cancel_seconds: seconds that a run is "cancelling". A response is cancelled at once.
+    :param expires_after: seconds after its creation at which an unfinished run expires.
+    :param description: one line for the list of scripts.
     """
 
     phases: tuple[tuple[float, str], ...]
@@ -84,40 +90,42 @@ class Script:
     after_outputs: Script | None = None
     cancel_seconds: float = 1.0
     expires_after: float = 600.0
-    about: str = ""
+    description: str = ""
 
     def __post_init__(self) -> None:
         times = [at for at, _ in self.phases]
         if not times or times[0] != 0 or times != sorted(times):
-            raise ValueError("the phases of a script begin at 0 seconds and are in order")
+            raise ValueError("the phases of a script must begin at 0 seconds and be in order")
 
     @property
     def seconds(self) -> float:
-        """How long the script takes until its last phase."""
+        """Seconds until the last phase begins."""
         return self.phases[-1][0]
 
-    def lasting(self, seconds: float) -> Script:
+    def scaled_to(self, seconds: float) -> Script:
         """
-        Play the same in another time.
+        Return the same script with another duration.
 
-        :param seconds: how long it shall take until the last phase.
+        :param seconds: seconds until the last phase begins.
         """
         if not self.seconds:
             return self
-        pace = seconds / self.seconds
+        factor = seconds / self.seconds
         return dataclasses.replace(
             self,
-            phases=tuple((at * pace, status) for at, status in self.phases),
-            steps=tuple(dataclasses.replace(s, at=s.at * pace, seconds=s.seconds * pace) for s in self.steps),
+            phases=tuple((at * factor, status) for at, status in self.phases),
+            steps=tuple(
+                dataclasses.replace(s, at=s.at * factor, seconds=s.seconds * factor) for s in self.steps
+            ),
         )
 
 
 def many_steps(count: int, *, seconds: float) -> tuple[Step, ...]:
     """
-    Make steps that use the code interpreter, one after the other, and a message at the end.
+    Return consecutive code interpreter steps and a final message step.
 
-    :param count: how many, the message included.
-    :param seconds: how long they take together.
+    :param count: number of steps, including the message.
+    :param seconds: total duration.
     """
     if count < 1:
         return ()
@@ -137,10 +145,10 @@ def many_steps(count: int, *, seconds: float) -> tuple[Step, ...]:
 
 def code_interpreter_call(code: str, *, logs: str | None = None) -> Json:
     """
-    Make the call of a code interpreter.
+    Return a code interpreter call.
 
-    :param code: what it runs.
-    :param logs: what that prints.
+    :param code: the code.
+    :param logs: the printed output.
     """
     outputs = [] if logs is None else [{"type": "logs", "logs": logs}]
     return {"type": "code_interpreter", "code_interpreter": {"input": code, "outputs": outputs}}
@@ -148,37 +156,37 @@ def code_interpreter_call(code: str, *, logs: str | None = None) -> Json:
 
 def function_call(name: str, arguments: Mapping[str, Any]) -> Json:
     """
-    Make the call of a function.
+    Return a function call.
 
-    :param name: which function.
+    :param name: name of the function.
     :param arguments: its arguments.
     """
     return {"type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
 
 
-def script_from_json(document: Mapping[str, Any], known: Mapping[str, Script]) -> Script:
+def script_from_json(document: Mapping[str, Any], scripts: Mapping[str, Script]) -> Script:
     """
-    Read a script from JSON.
+    Return the script that a JSON object describes.
 
-    :param document: the fields of :class:`Script`, and besides: ``base``, the name of a script to start from;
-        ``seconds``, how long to take; and for ``steps`` also a number of them.
-    :param known: the scripts that can be named.
-    :raises ValueError: what is wrong with it, for people.
+    :param document: fields of :class:`Script`, and also ``base``, the name of a script to start from, and
+        ``seconds``, its duration. ``steps`` may be a number of steps.
+    :param scripts: scripts by name.
+    :raises ValueError: it is invalid; the message says why.
     """
     fields = dict(document)
-    base = named_script(str(fields.pop("base", "completed")), known)
+    base = named_script(str(fields.pop("base", "completed")), scripts)
     seconds = fields.pop("seconds", None)
     allowed = {field.name for field in dataclasses.fields(Script)}
     if unknown := sorted(set(fields) - allowed):
         raise ValueError(f"a script has no {', '.join(unknown)}; it has {', '.join(sorted(allowed))}")
     try:
-        script = dataclasses.replace(base, **_values(fields, base, known))
-        return script if seconds is None else script.lasting(float(seconds))
+        script = dataclasses.replace(base, **_values(fields, base, scripts))
+        return script if seconds is None else script.scaled_to(float(seconds))
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"this is no script: {error}") from error
+        raise ValueError(f"this is not a script: {error}") from error
 
 
-def _values(fields: Json, base: Script, known: Mapping[str, Script]) -> Json:
+def _values(fields: Json, base: Script, scripts: Mapping[str, Script]) -> Json:
     values = dict(fields)
     if "phases" in fields:
         values["phases"] = tuple((float(at), str(status)) for at, status in fields["phases"])
@@ -193,7 +201,7 @@ def _values(fields: Json, base: Script, known: Mapping[str, Script]) -> Json:
         )
     after = fields.get("after_outputs")
     if after is not None:
-        values["after_outputs"] = read_script(after, known)
+        values["after_outputs"] = read_script(after, scripts)
     return values
 
 
@@ -201,49 +209,49 @@ def _read_step(fields: Json) -> Step:
     step = Step(**fields)
     times: list[object] = [step.at, step.seconds]
     if not all(isinstance(time, int | float) and time >= 0 for time in times):
-        raise ValueError("a step's times are numbers of seconds, 0 or more")
+        raise ValueError("a step's times must be numbers of seconds, 0 or more")
     calls: list[Any] = list(step.calls)
     if not all(isinstance(call, dict) and call.get(call.get("type")) for call in calls):
-        raise ValueError("a tool call has a type, and its own content under the name of that type")
+        raise ValueError("a tool call must have a type and its content under the name of that type")
     return step
 
 
 def _steps_within(steps: tuple[Step, ...], phases: tuple[tuple[float, str], ...]) -> tuple[Step, ...]:
-    """Keep of a base's steps those that still have time when the phases are others."""
+    """Return the steps that start before the last phase."""
     end = phases[-1][0] if phases else 0
     return tuple(step for step in steps if step.at < end)
 
 
-def named_script(name: str, known: Mapping[str, Script]) -> Script:
+def named_script(name: str, scripts: Mapping[str, Script]) -> Script:
     """
-    Find a script by its name.
+    Return a script by its name.
 
     :param name: the name.
-    :param known: the scripts that can be named.
-    :raises ValueError: there is none; it says which there are.
+    :param scripts: scripts by name.
+    :raises ValueError: it does not exist; the message lists the names.
     """
-    if name not in known:
-        raise ValueError(f"there is no script '{name}'; there are {', '.join(sorted(known))}")
-    return known[name]
+    if name not in scripts:
+        raise ValueError(f"there is no script '{name}'; there are {', '.join(sorted(scripts))}")
+    return scripts[name]
 
 
-def read_script(wanted: Script | str | Mapping[str, Any], known: Mapping[str, Script]) -> Script:
+def read_script(value: Script | str | Mapping[str, Any], scripts: Mapping[str, Script]) -> Script:
     """
-    Read a script in whichever form it comes.
+    Return the script that a name, JSON or script describes.
 
-    :param wanted: the script itself, its name, or its JSON, parsed or not.
-    :param known: the scripts that can be named.
-    :raises ValueError: what is wrong with it, for people.
+    :param value: a script, its name, or its JSON as a mapping or text.
+    :param scripts: scripts by name.
+    :raises ValueError: it is invalid; the message says why.
     """
-    if isinstance(wanted, Script):
-        return wanted
-    if isinstance(wanted, Mapping):
-        return script_from_json(wanted, known)
-    wanted = str(wanted)
-    if not wanted.lstrip().startswith("{"):
-        return named_script(wanted, known)
+    if isinstance(value, Script):
+        return value
+    if isinstance(value, Mapping):
+        return script_from_json(value, scripts)
+    value = str(value)
+    if not value.lstrip().startswith("{"):
+        return named_script(value, scripts)
     try:
-        document = json.loads(wanted)
+        document = json.loads(value)
     except json.JSONDecodeError as error:
-        raise ValueError(f"this script is no JSON: {error}") from error
-    return script_from_json(document, known)
+        raise ValueError(f"this script is not JSON: {error}") from error
+    return script_from_json(document, scripts)

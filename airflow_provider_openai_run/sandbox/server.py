@@ -1,4 +1,4 @@
-"""A web server that starts and stops at once, and listens on loopback unless told otherwise."""
+"""The web server: starts and stops quickly, listens on loopback by default."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.sandbox.fault_middleware import FaultMiddleware, ServerControls
+    from airflow_provider_openai_run.sandbox.fault_middleware import FaultMiddleware, ServerState
 
 _GRACE_SECONDS = 2
 _KEEP_ALIVE_SECONDS = 75
@@ -18,13 +18,13 @@ _KEEP_ALIVE_SECONDS = 75
 
 class Server(uvicorn.Server):
     """
-    The web server.
+    The web server of the sandbox.
 
-    :param application: what it serves.
-    :param door: the application's gate, which is told when the server closes.
+    :param application: the ASGI application.
+    :param server_state: its ``closing`` flag is set when the server shuts down.
     """
 
-    def __init__(self, application: FaultMiddleware, door: ServerControls) -> None:
+    def __init__(self, application: FaultMiddleware, server_state: ServerState) -> None:
         config = uvicorn.Config(
             application,
             log_config=None,
@@ -37,25 +37,25 @@ class Server(uvicorn.Server):
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         super().__init__(config)
-        self.is_up = threading.Event()
-        self._door = door
+        self.ready = threading.Event()
+        self._server_state = server_state
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to take requests."""
+        """Start to accept requests."""
         await super().startup(sockets)
-        self.is_up.set()
+        self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drop the requests that are being stalled, and close."""
-        self._door.closing = True
+        """Drop stalled requests and shut down."""
+        self._server_state.closing = True
         await super().shutdown(sockets)
 
 
 def is_loopback(host: str) -> bool:
     """
-    Tell whether an address is one that only this machine can reach.
+    Return whether an address can only be reached from this machine.
 
-    :param host: an IP address or a name; "localhost" is the only name taken for loopback.
+    :param host: an IP address or "localhost"; no other name counts as loopback.
     """
     if host == "localhost":
         return True
@@ -67,10 +67,10 @@ def is_loopback(host: str) -> bool:
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Open a socket to serve on.
+    Open a listening socket.
 
     :param host: the address.
-    :param port: the port; a free one when 0.
+    :param port: the port; 0 takes a free one.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=1024)

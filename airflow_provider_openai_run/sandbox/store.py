@@ -1,11 +1,12 @@
-"""Everything the sandbox remembers."""
+"""The sandbox's data: threads, runs, responses and scripts, in memory."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from airflow_provider_openai_run.sandbox.errors import APIError, invalid_type
 from airflow_provider_openai_run.sandbox.scripts import Json, Script, read_script
 from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
-#: The metadata key of a run or a response that chooses its script.
+#: The metadata key that selects the script of a run or response.
 SCRIPT_KEY = "sandbox_script"
 
 
@@ -25,7 +26,7 @@ class Thread:
     A thread.
 
     :param body: its JSON.
-    :param messages: the messages that were put into it, oldest first; those of its runs follow from the runs.
+    :param messages: its created messages, oldest first. The messages of runs are derived from the runs.
     """
 
     body: Json
@@ -37,13 +38,13 @@ class StoredRun:
     """
     A run of a thread.
 
-    :param life: its way through its scripts.
+    :param timeline: its statuses and steps over time.
     :param body: the part of its JSON that does not change with time.
-    :param seeded: JSON to answer with as it is, in place of what follows from the script.
-    :param seeded_steps: the same for its steps, oldest first.
+    :param seeded: JSON to return unchanged, instead of the script's.
+    :param seeded_steps: JSON of the steps to return unchanged, oldest first.
     """
 
-    life: RunTimeline
+    timeline: RunTimeline
     body: Json
     seeded: Json | None = None
     seeded_steps: list[Json] = field(default_factory=list)
@@ -54,13 +55,13 @@ class StoredResponse:
     """
     A response.
 
-    :param life: its way through its script.
+    :param timeline: its status and steps over time.
     :param body: the part of its JSON that does not change with time.
-    :param input_items: what it was made from, oldest first.
-    :param seeded: JSON to answer with as it is, in place of what follows from the script.
+    :param input_items: its input items, oldest first.
+    :param seeded: JSON to return unchanged, instead of the script's.
     """
 
-    life: RunTimeline
+    timeline: RunTimeline
     body: Json
     input_items: list[Json] = field(default_factory=list)
     seeded: Json | None = None
@@ -68,67 +69,82 @@ class StoredResponse:
 
 class Store:
     """
-    Everything the sandbox remembers; whoever reads or changes it holds its lock.
+    The sandbox's data. Hold ``lock`` to read or change it.
 
-    :param clock: the time that runs live by.
-    :param default_script: what becomes of runs that do not choose a script.
+    :param clock: the clock of the runs.
+    :param default_script: script of runs that select none.
     """
 
     def __init__(self, *, clock: Clock, default_script: Script | str = "completed") -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.scripts: dict[str, Script] = dict(BUILTIN_SCRIPTS)
-        self._first_default = read_script(default_script, self.scripts)
-        self.default_script = self._first_default
+        self._initial_default_script = read_script(default_script, self.scripts)
+        self.default_script = self._initial_default_script
         self.assistants: dict[str, Json] = {}
         self.threads: dict[str, Thread] = {}
         self.runs: dict[str, StoredRun] = {}
         self.responses: dict[str, StoredResponse] = {}
         self.conversations: dict[str, Json] = {}
         self._numbers = itertools.count(1)
+        self._seconds_back = 0.0
 
     def now(self) -> float:
-        """Tell the time in epoch seconds."""
-        return self.clock.now()
+        """Return the clock's time in epoch seconds."""
+        return self.clock.now() - self._seconds_back
+
+    @contextlib.contextmanager
+    def set_back(self, seconds: float) -> Iterator[None]:
+        """
+        Create objects as if some time ago.
+
+        :param seconds: how many seconds ago.
+        """
+        with self.lock:
+            self._seconds_back = seconds
+            try:
+                yield
+            finally:
+                self._seconds_back = 0.0
 
     def new_id(self, prefix: str) -> str:
         """
-        Make an id that was not there before.
+        Return a new ID.
 
-        :param prefix: how it begins.
+        :param prefix: its prefix, e.g. "run".
         """
         return f"{prefix}_{next(self._numbers):06d}{secrets.token_hex(9)}"
 
     def script_for(self, metadata: Mapping[str, str], default: Script | None = None) -> Script:
         """
-        Choose the script of something that is being created.
+        Return the script of a new run or response.
 
         :param metadata: its metadata.
-        :param default: what else, if not the store's default.
-        :raises APIError: 400 when it names a script that is none.
+        :param default: script to use if the metadata selects none; the store's default script if None.
+        :raises APIError: 400 if the selected script is invalid.
         """
-        wanted = metadata.get(SCRIPT_KEY)
-        if wanted is None:
+        selected = metadata.get(SCRIPT_KEY)
+        if selected is None:
             return default or self.default_script
         try:
-            return read_script(wanted, self.scripts)
+            return read_script(selected, self.scripts)
         except ValueError as error:
             raise APIError(400, f"Sandbox: {error}", param=f"metadata.{SCRIPT_KEY}") from error
 
     def reset(self) -> None:
-        """Forget everything since the start, scripts included; the clock goes on."""
+        """Delete all data and added scripts. The clock goes on."""
         self.scripts = dict(BUILTIN_SCRIPTS)
-        self.default_script = self._first_default
-        for kept in (self.assistants, self.threads, self.runs, self.responses, self.conversations):
-            kept.clear()
+        self.default_script = self._initial_default_script
+        for table in (self.assistants, self.threads, self.runs, self.responses, self.conversations):
+            table.clear()
 
 
 def read_metadata(body: Mapping[str, Any]) -> dict[str, str]:
     """
-    Read the metadata of a request.
+    Return the metadata of a request.
 
-    :param body: the request's JSON.
-    :raises APIError: 400 when it is beyond what the API takes.
+    :param body: the request body.
+    :raises APIError: 400 if it is beyond the API's limits.
     """
     metadata = body.get("metadata") or {}
     if not isinstance(metadata, dict):

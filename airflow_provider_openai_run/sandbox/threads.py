@@ -1,15 +1,17 @@
-"""What the Assistants API needs before a run can be: assistants, threads and messages.
+"""Endpoints for assistants, threads and messages.
 
 See https://platform.openai.com/docs/api-reference/threads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_openai_run.sandbox.errors import APIError, missing, not_found
+from airflow_provider_openai_run.sandbox.message_text import file_annotations, message_text
 from airflow_provider_openai_run.sandbox.paging import Cursor, page
-from airflow_provider_openai_run.sandbox.scripts import Json
+from airflow_provider_openai_run.sandbox.scripts import Json, Step
 from airflow_provider_openai_run.sandbox.store import Store, Thread, read_metadata
 from airflow_provider_openai_run.sandbox.timeline import opaque_id
 
@@ -18,8 +20,8 @@ def create_assistant(store: Store, body: Json) -> Json:
     """
     Create an assistant.
 
-    :param store: what the sandbox remembers.
-    :param body: the request's JSON.
+    :param store: the sandbox's data.
+    :param body: the request body.
     """
     if not body.get("model"):
         raise missing("model")
@@ -47,8 +49,8 @@ def get_assistant(store: Store, assistant_id: str) -> Json:
     """
     Retrieve an assistant.
 
-    :param store: what the sandbox remembers.
-    :param assistant_id: its id.
+    :param store: the sandbox's data.
+    :param assistant_id: ID of the assistant.
     """
     if assistant_id not in store.assistants:
         raise not_found("assistant", assistant_id)
@@ -59,9 +61,9 @@ def create_thread(store: Store, body: Json, *, thread_id: str | None = None) -> 
     """
     Create a thread.
 
-    :param store: what the sandbox remembers.
-    :param body: the request's JSON.
-    :param thread_id: its id; a new one unless given.
+    :param store: the sandbox's data.
+    :param body: the request body.
+    :param thread_id: ID of the thread; a new one by default.
     """
     thread = Thread(
         body={
@@ -80,11 +82,11 @@ def create_thread(store: Store, body: Json, *, thread_id: str | None = None) -> 
 
 def find_thread(store: Store, thread_id: str) -> Thread:
     """
-    Find a thread.
+    Return a stored thread.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its id.
-    :raises APIError: 404 when there is none.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
+    :raises APIError: 404 if it does not exist.
     """
     if thread_id not in store.threads:
         raise not_found("thread", thread_id)
@@ -93,24 +95,24 @@ def find_thread(store: Store, thread_id: str) -> Thread:
 
 def active_run(store: Store, thread_id: str) -> str | None:
     """
-    Tell the id of the run that is under way in a thread, if one is.
+    Return the ID of a thread's active run, or None.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: the thread's id.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
     """
     for run_id, run in store.runs.items():
-        is_alive = run.body["thread_id"] == thread_id and run.seeded is None
-        if is_alive and not run.life.at(store.now()).has_ended:
+        is_scripted = run.body["thread_id"] == thread_id and run.seeded is None
+        if is_scripted and not run.timeline.at(store.now()).has_ended:
             return run_id
     return None
 
 
 def delete_thread(store: Store, thread_id: str) -> Json:
     """
-    Delete a thread, and its runs with it.
+    Delete a thread and its runs.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: its id.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
     """
     find_thread(store, thread_id)
     del store.threads[thread_id]
@@ -121,11 +123,11 @@ def delete_thread(store: Store, thread_id: str) -> Json:
 
 def create_message(store: Store, thread_id: str, body: Json) -> Json:
     """
-    Put a message into a thread.
+    Create a message in a thread.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: the thread's id.
-    :param body: the request's JSON.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
+    :param body: the request body.
     """
     thread = find_thread(store, thread_id)
     active = active_run(store, thread_id)
@@ -138,51 +140,52 @@ def create_message(store: Store, thread_id: str, body: Json) -> Json:
 
 def add_messages(store: Store, thread_id: str, messages: list[Json]) -> None:
     """
-    Put the additional messages of a run into its thread.
+    Add a run's additional messages to its thread.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: the thread's id.
-    :param messages: the messages' JSON as requested.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
+    :param messages: the messages' JSON from the request.
     """
     find_thread(store, thread_id).messages.extend(_message(store, thread_id, message) for message in messages)
 
 
 def list_messages(store: Store, thread_id: str, cursor: Cursor) -> Json:
     """
-    List the messages of a thread, those its runs have written included.
+    List the messages of a thread, including the messages of its runs.
 
-    :param store: what the sandbox remembers.
-    :param thread_id: the thread's id.
-    :param cursor: which part of the list.
+    :param store: the sandbox's data.
+    :param thread_id: ID of the thread.
+    :param cursor: which page to return.
     """
-    messages = [*find_thread(store, thread_id).messages, *_written(store, thread_id)]
+    messages = [*find_thread(store, thread_id).messages, *_run_messages(store, thread_id)]
     return page(sorted(messages, key=lambda message: float(message["created_at"])), cursor, kind="message")
 
 
 def message_id_of(step_id: str) -> str:
     """
-    Tell the id of the message that a step writes.
+    Return the ID of the message that a step creates.
 
-    :param step_id: the step's id.
+    :param step_id: ID of the step.
     """
     return opaque_id("msg", step_id)
 
 
-def _written(store: Store, thread_id: str) -> list[Json]:
-    written = []
+def _run_messages(store: Store, thread_id: str) -> list[Json]:
+    messages = []
     for run_id, run in store.runs.items():
         if run.body["thread_id"] != thread_id:
             continue
-        for played in run.life.at(store.now()).steps:
-            if played.step.type == "message_creation" and played.status == "completed":
-                message = _message_body(thread_id, played.began_at, "assistant", _text(played.step.text), {})
+        for snapshot in run.timeline.at(store.now()).steps:
+            if snapshot.step.type == "message_creation" and snapshot.status == "completed":
+                content = _content(snapshot.step, run.body.get("response_format"))
+                message = _message_body(thread_id, snapshot.began_at, "assistant", content, {})
                 message |= {
-                    "id": message_id_of(played.id),
+                    "id": message_id_of(snapshot.id),
                     "assistant_id": run.body["assistant_id"],
                     "run_id": run_id,
                 }
-                written.append(message)
-    return written
+                messages.append(message)
+    return messages
 
 
 def _message(store: Store, thread_id: str, body: Json) -> Json:
@@ -213,8 +216,15 @@ def _message_body(
     }
 
 
-def _text(text: str) -> list[Json]:
-    return [{"type": "text", "text": {"value": text, "annotations": []}}]
+def _content(step: Step, response_format: Any) -> list[Json]:
+    if step.refusal is not None:
+        return [{"type": "refusal", "refusal": step.refusal}]
+    text = message_text(step, response_format)
+    return _text(text, file_annotations(step, text))
+
+
+def _text(text: str, annotations: Sequence[Json] = ()) -> list[Json]:
+    return [{"type": "text", "text": {"value": text, "annotations": list(annotations)}}]
 
 
 def _part(part: dict[str, Any]) -> Json:

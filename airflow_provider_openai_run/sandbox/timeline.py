@@ -1,6 +1,6 @@
-"""Where a run is at a given time: its scripts, and what was done to it, played up to now.
+"""The state of a run at a given time, computed from its scripts and from what was done to it.
 
-Nothing runs in the background. A run's state is worked out whenever somebody looks.
+Nothing runs in the background: the state is computed for each request.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 
 from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Script, Step
 
-#: The details beside the tokens used. The API says "prompt_token" here, unlike anywhere else.
+#: The usage details. The API's name is "prompt_token_details" here, in the singular.
 USAGE_DETAILS: Json = {
     "prompt_token_details": {"cached_tokens": 0},
     "completion_tokens_details": {"reasoning_tokens": 0},
 }
 _DEFAULT_USAGE = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150}
-_AFTERWARDS = Script(phases=((0, "queued"), (0.5, "in_progress"), (2, "completed")))
+_DEFAULT_AFTER_OUTPUTS = Script(phases=((0, "queued"), (0.5, "in_progress"), (2, "completed")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusChange:
     """
-    A status, and when it began.
+    A change of a run's status.
 
-    :param at: epoch seconds.
-    :param status: the status.
+    :param at: time in epoch seconds.
+    :param status: the new status.
     """
 
     at: float
@@ -35,15 +35,15 @@ class StatusChange:
 @dataclass(frozen=True, kw_only=True)
 class StepSnapshot:
     """
-    A step as it stands at a given time.
+    The state of a step at a given time.
 
-    :param id: its id.
-    :param step: what the script says of it.
+    :param id: ID of the step.
+    :param step: the step of the script.
     :param status: its status.
-    :param began_at: when it began, in epoch seconds.
-    :param ended_at: when it ended, if it has.
-    :param calls: its tool calls, with their ids, and outputs where they have been submitted.
-    :param usage: the tokens it used, if it has ended.
+    :param began_at: start in epoch seconds.
+    :param ended_at: end in epoch seconds; None before the end.
+    :param calls: its tool calls with their IDs and submitted outputs.
+    :param usage: its token usage; None before the end.
     """
 
     id: str
@@ -58,11 +58,11 @@ class StepSnapshot:
 @dataclass(frozen=True, kw_only=True)
 class Segment:
     """
-    A script, and when it took over.
+    A script and its start.
 
-    :param start: epoch seconds.
+    :param start: time in epoch seconds.
     :param script: the script.
-    :param outputs: the tool outputs whose submission started it, by call id.
+    :param outputs: tool outputs that were submitted at its start, by call ID.
     """
 
     start: float
@@ -73,75 +73,75 @@ class Segment:
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """
-    A run as it stands at a given time.
+    The state of a run at a given time.
 
-    :param entered: every status it has been in, in order.
-    :param steps: the steps it has taken so far, oldest first.
-    :param script: the script that it follows.
+    :param changes: its status changes, oldest first.
+    :param steps: its steps, oldest first.
+    :param script: the current script.
     """
 
-    entered: list[StatusChange]
+    changes: list[StatusChange]
     steps: list[StepSnapshot]
     script: Script
 
     @property
     def status(self) -> str:
-        """The status it is in."""
-        return self.entered[-1].status
+        """The current status."""
+        return self.changes[-1].status
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is in a terminal status."""
+        """Whether the status is terminal."""
         return self.status in TERMINAL
 
-    def since(self, *statuses: str) -> float | None:
+    def status_since(self, *statuses: str) -> float | None:
         """
-        Tell when the run came into the first of the statuses it is in, if it is in one of them.
+        Return the time of the last status change if the current status is one of these, else None.
 
-        :param statuses: the statuses.
+        :param statuses: accepted statuses.
         """
-        return self.entered[-1].at if self.status in statuses else None
+        return self.changes[-1].at if self.status in statuses else None
 
-    def last_entered(self, status: str) -> float | None:
+    def last_change_to(self, status: str) -> float | None:
         """
-        Tell when the run last came into a status.
+        Return the time of the last change to a status, or None.
 
-        :param status: the status.
+        :param status: the new status.
         """
-        times = [entry.at for entry in self.entered if entry.status == status]
+        times = [change.at for change in self.changes if change.status == status]
         return times[-1] if times else None
 
     def pending_calls(self) -> list[Json]:
-        """Give the function calls that wait for their outputs."""
+        """Return the function calls without an output."""
         return [
             call
-            for played in self.steps
-            if played.status == "in_progress"
-            for call in played.calls
+            for step in self.steps
+            if step.status == "in_progress"
+            for call in step.calls
             if call["type"] == "function" and call["function"].get("output") is None
         ]
 
     def usage(self) -> Json | None:
-        """Give the tokens used, in the Assistants API's names: null before the end."""
+        """Return the token usage in the Assistants API's names; None before the end."""
         if not self.has_ended or self.script.usage is None:
             return None
         return self.summed_usage() if self.script.usage == "sum" else self.script.usage
 
     def summed_usage(self) -> Json:
-        """Give the tokens that the steps have used so far."""
-        used = [played.usage for played in self.steps if played.usage is not None]
-        total = {name: sum(usage[name] for usage in used) for name in _DEFAULT_USAGE}
+        """Return the sum of the steps' token usage."""
+        usages = [step.usage for step in self.steps if step.usage is not None]
+        total = {name: sum(usage[name] for usage in usages) for name in _DEFAULT_USAGE}
         return total | USAGE_DETAILS
 
 
 class RunTimeline:
     """
-    One run, from its creation on.
+    The course of one run or response.
 
-    :param object_id: its id; the ids of its steps follow from it.
-    :param created_at: epoch seconds.
-    :param script: what becomes of it.
-    :param expires: whether it expires when its script's time is over.
+    :param object_id: ID of the run; the IDs of its steps are derived from it.
+    :param created_at: time in epoch seconds.
+    :param script: its first script.
+    :param expires: whether it expires ``script.expires_after`` seconds after its creation.
     """
 
     def __init__(self, object_id: str, *, created_at: float, script: Script, expires: bool) -> None:
@@ -154,63 +154,63 @@ class RunTimeline:
 
     @property
     def script(self) -> Script:
-        """The script that it follows."""
+        """The current script."""
         return self.segments[-1].script
 
     def resume(self, now: float, outputs: dict[str, str | None]) -> None:
         """
-        Let the next script take over.
+        Start the next script.
 
-        :param now: epoch seconds.
-        :param outputs: the tool outputs that were submitted, by call id.
+        :param now: current time in epoch seconds.
+        :param outputs: the submitted tool outputs, by call ID.
         """
-        script = self.script.after_outputs or _AFTERWARDS
+        script = self.script.after_outputs or _DEFAULT_AFTER_OUTPUTS
         self.segments.append(Segment(start=now, script=script, outputs=outputs))
 
     def cancel(self, now: float, *, seconds: float) -> None:
         """
-        Cancel it.
+        Cancel the run.
 
-        :param now: epoch seconds.
-        :param seconds: how long it is "cancelling" first.
+        :param now: current time in epoch seconds.
+        :param seconds: seconds that it is "cancelling" first.
         """
         self._cancel = StatusChange(at=now, status="cancelling")
         self._cancelled_at = now + seconds
 
     def at(self, now: float) -> Snapshot:
         """
-        Tell where it is.
+        Return the state at a time.
 
-        :param now: epoch seconds.
+        :param now: current time in epoch seconds.
         """
-        entered = self._entered(now)
-        last = entered[-1]
+        changes = self._changes(now)
+        last = changes[-1]
         end = last.at if last.status in TERMINAL else None
-        return Snapshot(entered=entered, steps=self._steps(now, end, last.status), script=self.script)
+        return Snapshot(changes=changes, steps=self._steps(now, end, last.status), script=self.script)
 
-    def _entered(self, now: float) -> list[StatusChange]:
-        entered = [entry for entry in self._scripted() if entry.at <= now]
+    def _changes(self, now: float) -> list[StatusChange]:
+        changes = [change for change in self._scripted() if change.at <= now]
         if self._cancel is not None:
             if self._cancelled_at > self._cancel.at and self._cancel.at <= now:
-                entered.append(self._cancel)
+                changes.append(self._cancel)
             if self._cancelled_at <= now:
-                entered.append(StatusChange(at=self._cancelled_at, status="cancelled"))
+                changes.append(StatusChange(at=self._cancelled_at, status="cancelled"))
         if self.expires_at is not None and self.expires_at <= now:
-            before = [entry for entry in entered if entry.at < self.expires_at]
+            before = [change for change in changes if change.at < self.expires_at]
             if before and before[-1].status not in TERMINAL:
                 return [*before, StatusChange(at=self.expires_at, status="expired")]
-        return entered
+        return changes
 
     def _scripted(self) -> list[StatusChange]:
-        entered = []
+        changes = []
         for segment, end in self._spans():
             for at, status in segment.script.phases:
                 if segment.start + at < end or at == 0:
-                    entered.append(StatusChange(at=segment.start + at, status=status))
-        return entered
+                    changes.append(StatusChange(at=segment.start + at, status=status))
+        return changes
 
     def _spans(self) -> list[tuple[Segment, float]]:
-        """Pair each segment with the time at which it no longer counts."""
+        """Return each segment with the time from which it no longer applies."""
         stop = self._cancel.at if self._cancel is not None else float("inf")
         if self.expires_at is not None:
             stop = min(stop, max(self.expires_at, self.created_at))
@@ -218,59 +218,59 @@ class RunTimeline:
         return [(segment, min(end, stop)) for segment, end in zip(self.segments, ends, strict=True)]
 
     def _steps(self, now: float, end: float | None, status: str) -> list[StepSnapshot]:
-        played = []
+        snapshots = []
         for index, (segment, stop) in enumerate(self._spans()):
-            following = self.segments[index + 1] if index + 1 < len(self.segments) else None
+            next_segment = self.segments[index + 1] if index + 1 < len(self.segments) else None
             for number, step in enumerate(segment.script.steps):
                 began_at = segment.start + step.at
                 if began_at > now or began_at >= stop:
                     continue
                 step_id = opaque_id("step", self.id, index, number)
-                done_at = _done_at(step, began_at, following)
+                done_at = _done_at(step, began_at, next_segment)
                 if done_at <= (now if end is None else min(now, end)):
                     step_status, ended_at = step.status, done_at
                 elif end is None:
                     step_status, ended_at = "in_progress", None
                 else:
-                    # What a run had not finished shares its fate; no step is ever incomplete.
+                    # An unfinished step gets the status of its run; no step is ever incomplete.
                     step_status, ended_at = "completed" if status == "incomplete" else status, end
-                played.append(
+                snapshots.append(
                     StepSnapshot(
                         id=step_id,
                         step=step,
                         status=step_status,
                         began_at=began_at,
                         ended_at=ended_at,
-                        calls=_calls(step, step_id, following),
+                        calls=_calls(step, step_id, next_segment),
                         usage=None if ended_at is None else (step.usage or dict(_DEFAULT_USAGE)),
                     )
                 )
-        return played
+        return snapshots
 
 
-def _done_at(step: Step, began_at: float, following: Segment | None) -> float:
+def _done_at(step: Step, began_at: float, next_segment: Segment | None) -> float:
     if not step.waits_for_output:
         return began_at + step.seconds
-    return float("inf") if following is None else following.start
+    return float("inf") if next_segment is None else next_segment.start
 
 
-def _calls(step: Step, step_id: str, following: Segment | None) -> list[Json]:
+def _calls(step: Step, step_id: str, next_segment: Segment | None) -> list[Json]:
     calls = []
     for number, call in enumerate(step.calls):
-        made = {"id": opaque_id("call", step_id, number), **call}
+        complete = {"id": opaque_id("call", step_id, number), **call}
         if call["type"] == "function" and "output" not in call["function"]:
-            output = following.outputs.get(made["id"]) if following is not None else None
-            made["function"] = {**call["function"], "output": output}
-        calls.append(made)
+            output = next_segment.outputs.get(complete["id"]) if next_segment is not None else None
+            complete["function"] = {**call["function"], "output": output}
+        calls.append(complete)
     return calls
 
 
 def opaque_id(prefix: str, *parts: object) -> str:
     """
-    Make an id that follows from others.
+    Return an ID derived from others.
 
-    :param prefix: how it begins.
-    :param parts: what it follows from.
+    :param prefix: its prefix.
+    :param parts: values to derive it from.
     """
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
     return f"{prefix}_{digest[:24]}"

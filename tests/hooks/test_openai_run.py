@@ -249,7 +249,7 @@ def test_tool_outputs_go_into_a_new_response(sandbox: Sandbox, call: Call) -> No
 
 
 def test_what_only_the_steps_tell_becomes_the_required_action(sandbox: Sandbox, call: Call) -> None:
-    thread_id, run_id = ended(sandbox, "requires_action_untold")
+    thread_id, run_id = ended(sandbox, "requires_action_without_details")
     action = call("get_run", run_id, thread_id=thread_id).required_action
     names = [item["function"]["name"] for item in action["submit_tool_outputs"]["tool_calls"]]
     assert names == ["get_weather", "get_weather"]

@@ -256,7 +256,7 @@ def test_a_run_can_be_returned_as_it_asks(sandbox: Sandbox) -> None:
 
 
 def test_a_call_that_only_the_steps_tell_of_is_answered(sandbox: Sandbox) -> None:
-    sandbox.set_default_script("requires_action_untold")
+    sandbox.set_default_script("requires_action_without_details")
     tries = TaskAttempts(of_a_run(sandbox))
     deferred = tries.begin()
     sandbox.clock.advance(1.5)

@@ -1,4 +1,4 @@
-"""One server for all tests of this folder, on a clock that stands still; each test finds it empty."""
+"""One server with a manual clock for all tests of this folder. Each test starts with an empty sandbox."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def http_session() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def http(sandbox: Sandbox, http_session: requests.Session) -> Http:
-    """Plain HTTP with the right key: ``http("GET", "/v1/models")``."""
+    """Plain HTTP with the valid key: ``http("GET", "/v1/models")``."""
 
-    def ask(method: str, path: str, *, key: str = sandbox.api_key, **options: Any) -> requests.Response:
+    def send(method: str, path: str, *, key: str = sandbox.api_key, **options: Any) -> requests.Response:
         url = sandbox.base_url.removesuffix("/v1") + path
         headers = {"authorization": f"Bearer {key}"}
         return http_session.request(method, url, headers=headers, timeout=30, **options)
 
-    return ask
+    return send

@@ -1,4 +1,4 @@
-"""OpenAI's published description of its API, made ready to check answers against."""
+"""OpenAI's published description of its API, made ready to check responses against."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECORDED = SHARED / "recorded"
 
 @functools.cache
 def schemas() -> Any:
-    """Read the description's schemas."""
+    """Return the description's schemas."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with DESCRIPTION.open(encoding="utf-8") as file:
         document = yaml.load(file, loader)  # noqa: S506 - both loaders are the safe ones
@@ -27,16 +27,16 @@ def schemas() -> Any:
 @functools.cache
 def validator(schema: str) -> Draft202012Validator:
     """
-    Make the validator of one of the description's schemas.
+    Return the validator of a schema.
 
-    :param schema: its name.
+    :param schema: name of the schema.
     """
     whole = {"$ref": f"#/components/schemas/{schema}", "components": {"schemas": schemas()}}
     return Draft202012Validator(whole)
 
 
 def with_nulls(schema: Any) -> Any:
-    """Say ``nullable`` the way JSON Schema does; the description says it in the words of OpenAPI 3.0."""
+    """Replace OpenAPI 3.0's ``nullable`` by JSON Schema's null type."""
     if isinstance(schema, list):
         return [with_nulls(each) for each in schema]
     if not isinstance(schema, dict):
@@ -47,16 +47,16 @@ def with_nulls(schema: Any) -> Any:
 
 def deviations(schema: str, body: Any) -> set[str]:
     """
-    Name all that is not as described, each as where, and what.
+    Return the deviations of a body from a schema, each as location and kind.
 
-    :param schema: the name of the schema.
-    :param body: what was answered.
+    :param schema: name of the schema.
+    :param body: JSON of the response.
     """
     return {_named(schema, error) for error in _innermost(validator(schema).iter_errors(body))}
 
 
 def _innermost(errors: Iterator[ValidationError]) -> Iterator[ValidationError]:
-    """Look behind an ``anyOf`` that only adds null to one other schema."""
+    """Replace the errors of an ``anyOf`` that only adds null by those of the other schema."""
     for error in errors:
         branches: Any = error.validator_value if error.validator == "anyOf" else ()
         if len(branches) == 2 and {"type": "null"} in branches and error.instance is not None:

@@ -8,12 +8,12 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.sandbox.conftest import Http
 
 
-def test_anybody_may_ask_whether_it_is_up(sandbox: Sandbox) -> None:
-    answer = requests.get(f"{sandbox.admin_url}/health", timeout=30)
-    assert answer.json() == {"status": "ok"}
+def test_the_health_check_needs_no_key(sandbox: Sandbox) -> None:
+    response = requests.get(f"{sandbox.admin_url}/health", timeout=30)
+    assert response.json() == {"status": "ok"}
 
 
-def test_its_own_requests_are_not_counted(http: Http, sandbox: Sandbox) -> None:
+def test_admin_requests_are_not_logged(http: Http, sandbox: Sandbox) -> None:
     http("GET", "/_sandbox/state")
     http("GET", "/v1/models")
     kept = http("GET", "/_sandbox/requests").json()
@@ -21,13 +21,13 @@ def test_its_own_requests_are_not_counted(http: Http, sandbox: Sandbox) -> None:
     assert kept["requests"][0]["path"] == "/v1/models"
 
 
-def test_its_own_requests_are_beyond_all_faults(http: Http, sandbox: Sandbox) -> None:
+def test_faults_do_not_affect_admin_requests(http: Http, sandbox: Sandbox) -> None:
     sandbox.faults.add("server_error")
     sandbox.limit_rate(0)
     assert http("GET", "/_sandbox/state").json()["requests_per_second"] == 0
 
 
-def test_the_state_tells_what_is_there(http: Http, sandbox: Sandbox) -> None:
+def test_the_state_lists_runs_responses_and_threads(http: Http, sandbox: Sandbox) -> None:
     run, response = sandbox.create_run(script="instant"), sandbox.create_response()
     state = http("GET", "/_sandbox/state").json()
     assert state["runs"] == {run["id"]: "completed"}
@@ -36,7 +36,7 @@ def test_the_state_tells_what_is_there(http: Http, sandbox: Sandbox) -> None:
     assert (state["speed"], state["now"], state["faults"]) == (0, sandbox.clock.now(), [])
 
 
-def test_the_clock_is_set_forward(http: Http, sandbox: Sandbox) -> None:
+def test_the_clock_is_advanced(http: Http, sandbox: Sandbox) -> None:
     before = sandbox.clock.now()
     assert http("POST", "/_sandbox/clock/advance", json={"seconds": 2.5}).json() == {"now": before + 2.5}
     for seconds in (-1, "1", None):
@@ -55,14 +55,14 @@ def test_a_script_is_added_and_used(http: Http, sandbox: Sandbox) -> None:
     assert sandbox.state()["runs"] == {run["id"]: "failed"}
 
 
-def test_what_is_no_script_is_refused(http: Http, sandbox: Sandbox) -> None:
-    answer = http("PUT", "/_sandbox/scripts/broken", json={"phases": []})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "script")
+def test_an_invalid_script_returns_400(http: Http, sandbox: Sandbox) -> None:
+    response = http("PUT", "/_sandbox/scripts/broken", json={"phases": []})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "script")
     assert http("POST", "/_sandbox/default_script", json={"script": "nope"}).status_code == 400
     assert http("POST", "/_sandbox/default_script", json={"script": 5}).status_code == 400
 
 
-def test_things_are_put_there_as_given(http: Http, sandbox: Sandbox) -> None:
+def test_seeded_objects_are_returned_unchanged(http: Http, sandbox: Sandbox) -> None:
     run = {"id": "r", "thread_id": "t", "status": "odd"}
     http("POST", "/_sandbox/runs", json={"run": run, "steps": [{"id": "s"}]})
     assert http("GET", "/v1/threads/t/runs/r").json() == run
@@ -75,13 +75,13 @@ def test_things_are_put_there_as_given(http: Http, sandbox: Sandbox) -> None:
     assert http("POST", "/_sandbox/responses", json={}).status_code == 400
 
 
-def test_faults_come_and_go(http: Http, sandbox: Sandbox) -> None:
+def test_faults_are_added_listed_and_removed(http: Http, sandbox: Sandbox) -> None:
     fault = http(
         "POST", "/_sandbox/faults", json={"kind": "rate_limited", "times": 1, "retry_after": 2}
     ).json()
     assert fault["kind"] == "rate_limited"
-    answer = http("GET", "/v1/models")
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+    response = http("GET", "/v1/models")
+    assert (response.status_code, response.headers["retry-after"]) == (429, "2")
     assert http("GET", "/_sandbox/faults").json()[0]["hits"] == 1
     assert http("DELETE", f"/_sandbox/faults/{fault['id']}").json() == []
     http("POST", "/_sandbox/faults", json={"kind": "forbidden"})
@@ -90,13 +90,13 @@ def test_faults_come_and_go(http: Http, sandbox: Sandbox) -> None:
     assert http("GET", "/v1/models").status_code == 200
 
 
-def test_what_is_no_fault_is_refused(http: Http, sandbox: Sandbox) -> None:
+def test_an_invalid_fault_returns_400(http: Http, sandbox: Sandbox) -> None:
     assert http("POST", "/_sandbox/faults", json={"kind": "nope"}).status_code == 400
     assert http("POST", "/_sandbox/faults", json={"kind": "cut", "kin": "x"}).status_code == 400
     assert http("DELETE", "/_sandbox/faults/first").status_code == 400
 
 
-def test_the_rate_is_limited(http: Http, sandbox: Sandbox) -> None:
+def test_the_rate_limit_is_set_and_removed(http: Http, sandbox: Sandbox) -> None:
     for per_second, status in ((0, 429), (1000, 200), (0, 429), (None, 200)):
         http("POST", "/_sandbox/rate_limit", json={"per_second": per_second})
         assert http("GET", "/v1/models").status_code == status
@@ -104,7 +104,7 @@ def test_the_rate_is_limited(http: Http, sandbox: Sandbox) -> None:
         assert http("POST", "/_sandbox/rate_limit", json={"per_second": wrong}).status_code == 400
 
 
-def test_a_reset_forgets_everything(http: Http, sandbox: Sandbox) -> None:
+def test_a_reset_deletes_everything(http: Http, sandbox: Sandbox) -> None:
     sandbox.create_run()
     sandbox.create_response()
     sandbox.add_script("mine", "failed")

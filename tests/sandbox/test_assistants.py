@@ -30,22 +30,20 @@ def new_run(client: openai.OpenAI, script: str | None = None, **params: Any) -> 
     return run
 
 
-def again(client: openai.OpenAI, run: Run) -> Run:
+def retrieve(client: openai.OpenAI, run: Run) -> Run:
     return client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
 
 
-def test_a_run_is_created_queued_and_can_be_watched_to_its_end(
-    client: openai.OpenAI, sandbox: Sandbox
-) -> None:
+def test_a_run_goes_from_queued_to_completed(client: openai.OpenAI, sandbox: Sandbox) -> None:
     run = new_run(client)
     assert (run.status, run.started_at, run.usage, run.completed_at) == ("queued", None, None, None)
     assert run.expires_at == run.created_at + 600
     sandbox.clock.advance(1)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert (run.status, run.usage) == ("in_progress", None)
     assert run.started_at is not None
     sandbox.clock.advance(2)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert (run.status, run.expires_at) == ("completed", None)
     assert run.completed_at is not None
     assert run.usage is not None
@@ -53,25 +51,25 @@ def test_a_run_is_created_queued_and_can_be_watched_to_its_end(
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN_SCRIPTS))
-def test_metadata_choose_the_script_and_are_kept(client: openai.OpenAI, sandbox: Sandbox, name: str) -> None:
+def test_metadata_select_the_script_and_are_kept(client: openai.OpenAI, sandbox: Sandbox, name: str) -> None:
     run = new_run(client, name)
     assert run.metadata == {"sandbox_script": name, "kept": "yes"}
     sandbox.clock.advance(BUILTIN_SCRIPTS[name].seconds)
-    assert again(client, run).status == BUILTIN_SCRIPTS[name].phases[-1][1]
+    assert retrieve(client, run).status == BUILTIN_SCRIPTS[name].phases[-1][1]
 
 
-def test_metadata_may_hold_a_script(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_metadata_can_hold_a_script_as_json(client: openai.OpenAI, sandbox: Sandbox) -> None:
     run = new_run(client, '{"phases": [[0, "in_progress"], [7, "failed"]]}')
     assert run.status == "in_progress"
     sandbox.clock.advance(7)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert run.status == "failed"
     assert run.failed_at == run.created_at + 7
     assert run.last_error is not None
     assert run.last_error.code == "server_error"
 
 
-def test_an_unknown_script_is_refused_by_name(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_an_unknown_script_is_named_in_the_error(client: openai.OpenAI, sandbox: Sandbox) -> None:
     with pytest.raises(openai.BadRequestError, match="there is no script 'nope'; there are cancelled"):
         new_run(client, "nope")
 
@@ -80,20 +78,20 @@ def test_the_default_script_can_be_set(client: openai.OpenAI, sandbox: Sandbox) 
     sandbox.set_default_script("expired")
     run = new_run(client)
     sandbox.clock.advance(3)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert (run.status, run.completed_at) == ("expired", run.created_at + 3)
 
 
-def test_an_incomplete_run_says_why(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_an_incomplete_run_has_a_reason(client: openai.OpenAI, sandbox: Sandbox) -> None:
     run = new_run(client, "incomplete")
     sandbox.clock.advance(3)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert run.incomplete_details is not None
     assert run.incomplete_details.reason == "max_completion_tokens"
 
 
-def test_the_parameters_of_the_request_are_echoed(client: openai.OpenAI, sandbox: Sandbox) -> None:
-    given: dict[str, Any] = {
+def test_a_run_repeats_the_parameters_of_its_request(client: openai.OpenAI, sandbox: Sandbox) -> None:
+    params: dict[str, Any] = {
         "model": "gpt-4o-mini",
         "instructions": "Be brief.",
         "temperature": 0.5,
@@ -106,13 +104,13 @@ def test_the_parameters_of_the_request_are_echoed(client: openai.OpenAI, sandbox
         "response_format": {"type": "json_object"},
         "parallel_tool_calls": False,
     }
-    run = new_run(client, **given)
-    answer = client.beta.threads.runs.with_raw_response.retrieve(run.id, thread_id=run.thread_id)
-    raw = answer.http_response.json()
-    assert {name: raw[name] for name in given} == given
+    run = new_run(client, **params)
+    response = client.beta.threads.runs.with_raw_response.retrieve(run.id, thread_id=run.thread_id)
+    raw = response.http_response.json()
+    assert {name: raw[name] for name in params} == params
 
 
-def test_a_run_takes_over_from_its_assistant(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_run_inherits_the_settings_of_its_assistant(client: openai.OpenAI, sandbox: Sandbox) -> None:
     assistant = client.beta.assistants.create(
         model="gpt-4o-mini", instructions="Be kind.", tools=[{"type": "file_search"}], temperature=0.1
     )
@@ -128,19 +126,17 @@ def test_a_run_takes_over_from_its_assistant(client: openai.OpenAI, sandbox: San
 def test_a_thread_and_its_run_are_created_in_one_request(client: openai.OpenAI, sandbox: Sandbox) -> None:
     thread: Any = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Go."}]}]}
     run = client.beta.threads.create_and_run(assistant_id="asst_1", thread=thread)
-    assert again(client, run).id == run.id
+    assert retrieve(client, run).id == run.id
     (message,) = client.beta.threads.messages.list(run.thread_id)
     assert message.content[0].text.value == "Go."  # type: ignore[union-attr]
 
 
-def test_instructions_that_are_empty_and_none_are_not_the_same(
-    client: openai.OpenAI, sandbox: Sandbox
-) -> None:
+def test_empty_instructions_and_null_are_kept_apart(client: openai.OpenAI, sandbox: Sandbox) -> None:
     assert new_run(client, instructions="").instructions == ""
     assert new_run(client).instructions is None
 
 
-def test_a_thread_with_an_active_run_refuses_another(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_thread_with_an_active_run_rejects_another_run(client: openai.OpenAI, sandbox: Sandbox) -> None:
     run = new_run(client)
     with pytest.raises(openai.BadRequestError, match=f"already has an active run {run.id}"):
         client.beta.threads.runs.create(run.thread_id, assistant_id="asst_1")
@@ -152,7 +148,7 @@ def test_a_thread_with_an_active_run_refuses_another(client: openai.OpenAI, sand
     assert [each.id for each in client.beta.threads.runs.list(run.thread_id, limit=1)] == [second.id, run.id]
 
 
-def test_a_run_with_nothing_to_do_is_refused(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_run_without_a_user_message_returns_400(client: openai.OpenAI, sandbox: Sandbox) -> None:
     assistant = client.beta.assistants.create(model="gpt-4o")
     thread = client.beta.threads.create()
     with pytest.raises(openai.BadRequestError, match="requires a Thread with a user message"):
@@ -163,17 +159,17 @@ def test_a_run_with_nothing_to_do_is_refused(client: openai.OpenAI, sandbox: San
     assert [message.role for message in client.beta.threads.messages.list(thread.id)] == ["user"]
 
 
-def test_a_run_writes_its_message_into_the_thread(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_run_adds_its_message_to_the_thread(client: openai.OpenAI, sandbox: Sandbox) -> None:
     run = new_run(client)
     sandbox.clock.advance(3)
-    question, answer = client.beta.threads.messages.list(run.thread_id, order="asc")
-    assert (question.role, question.run_id) == ("user", None)
-    assert (answer.role, answer.run_id, answer.assistant_id) == ("assistant", run.id, "asst_1")
+    prompt, response = client.beta.threads.messages.list(run.thread_id, order="asc")
+    assert (prompt.role, prompt.run_id) == ("user", None)
+    assert (response.role, response.run_id, response.assistant_id) == ("assistant", run.id, "asst_1")
     steps = client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id)
     details = steps.data[0].step_details
     assert details.type == "message_creation"
-    assert details.message_creation.message_id == answer.id
-    block = answer.content[0]
+    assert details.message_creation.message_id == response.id
+    block = response.content[0]
     assert block.type == "text"
     assert block.text.value == "The answer is 42."
 
@@ -220,18 +216,18 @@ def test_a_run_is_cancelling_before_it_is_cancelled(client: openai.OpenAI, sandb
     run = client.beta.threads.runs.cancel(run.id, thread_id=run.thread_id)
     assert run.status == "cancelling"
     sandbox.clock.advance(1)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert (run.status, run.cancelled_at) == ("cancelled", run.created_at + 1)
     with pytest.raises(openai.BadRequestError, match="Cannot cancel run with status 'cancelled'"):
         client.beta.threads.runs.cancel(run.id, thread_id=run.thread_id)
 
 
-def test_a_run_asks_for_tool_outputs_and_goes_on_when_it_has_them(
+def test_a_run_continues_after_its_tool_outputs_are_submitted(
     client: openai.OpenAI, sandbox: Sandbox
 ) -> None:
     run = new_run(client, "requires_action", tools=[FUNCTION])
     sandbox.clock.advance(1)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert run.required_action is not None
     calls = run.required_action.submit_tool_outputs.tool_calls
     assert [call.function.arguments for call in calls] == ['{"city": "Oslo"}', '{"city": "Lima"}']
@@ -242,17 +238,17 @@ def test_a_run_asks_for_tool_outputs_and_goes_on_when_it_has_them(
     assert (run.status, run.required_action) == ("queued", None)
     first_start = run.started_at
     sandbox.clock.advance(2)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert run.status == "completed"
     assert run.started_at != first_start
     with pytest.raises(openai.BadRequestError, match='Runs in status "completed" do not accept tool outputs'):
         client.beta.threads.runs.submit_tool_outputs(run.id, thread_id=run.thread_id, tool_outputs=outputs)
 
 
-def test_a_run_may_ask_without_saying_for_what(client: openai.OpenAI, sandbox: Sandbox) -> None:
-    run = new_run(client, "requires_action_untold")
+def test_required_action_can_be_null(client: openai.OpenAI, sandbox: Sandbox) -> None:
+    run = new_run(client, "requires_action_without_details")
     sandbox.clock.advance(1)
-    run = again(client, run)
+    run = retrieve(client, run)
     assert (run.status, run.required_action) == ("requires_action", None)
 
 
@@ -265,7 +261,7 @@ def test_metadata_of_a_run_change_only_after_its_end(client: openai.OpenAI, sand
     assert run.metadata == {"kept": "yes", "a": "b"}
 
 
-def test_what_is_not_there_is_not_found(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_unknown_objects_return_404(client: openai.OpenAI, sandbox: Sandbox) -> None:
     run, other = new_run(client), new_run(client)
     with pytest.raises(openai.NotFoundError, match="No run found with id 'run_x'"):
         client.beta.threads.runs.retrieve("run_x", thread_id=run.thread_id)
@@ -277,16 +273,16 @@ def test_what_is_not_there_is_not_found(client: openai.OpenAI, sandbox: Sandbox)
         client.beta.assistants.retrieve("asst_x")
 
 
-def test_a_deleted_thread_takes_its_runs_along(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_deleting_a_thread_deletes_its_runs(client: openai.OpenAI, sandbox: Sandbox) -> None:
     run = new_run(client)
     assert client.beta.threads.retrieve(run.thread_id).id == run.thread_id
     assert client.beta.threads.delete(run.thread_id).deleted
     with pytest.raises(openai.NotFoundError):
-        again(client, run)
+        retrieve(client, run)
     assert sandbox.state()["runs"] == {}
 
 
-def test_a_seeded_run_is_answered_exactly_as_given(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_seeded_run_is_returned_unchanged(client: openai.OpenAI, sandbox: Sandbox) -> None:
     body = {"id": "9d1c", "thread_id": "t-7", "status": "paused", "created_at": "2026-11-22T10:00:00Z"}
     steps = [{"id": "s1", "type": "brooding"}, {"id": "s2", "type": "tool_calls"}]
     sandbox.seed_run(body, steps)

@@ -19,7 +19,7 @@ async def async_client(sandbox: Sandbox) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-async def test_a_run_and_its_steps_are_read_by_the_async_sdk(
+async def test_the_async_sdk_reads_a_run_and_its_steps(
     sandbox: Sandbox, async_client: openai.AsyncOpenAI
 ) -> None:
     run = sandbox.create_run(script="many_steps")
@@ -30,7 +30,9 @@ async def test_a_run_and_its_steps_are_read_by_the_async_sdk(
     assert len(set(steps)) == 45
 
 
-async def test_many_ask_at_once(sandbox: Sandbox, async_client: openai.AsyncOpenAI) -> None:
+async def test_a_hundred_concurrent_requests_succeed(
+    sandbox: Sandbox, async_client: openai.AsyncOpenAI
+) -> None:
     made = [sandbox.create_response() for _ in range(30)]
     sandbox.clock.advance(3)
     responses = await asyncio.gather(*(async_client.responses.retrieve(each["id"]) for each in made))
@@ -38,7 +40,7 @@ async def test_many_ask_at_once(sandbox: Sandbox, async_client: openai.AsyncOpen
     assert {response.status for response in responses} == {"completed"}
 
 
-async def test_a_stalled_answer_holds_up_nobody_else(
+async def test_a_stalled_response_does_not_block_other_requests(
     sandbox: Sandbox, async_client: openai.AsyncOpenAI
 ) -> None:
     response = sandbox.create_response()
@@ -50,7 +52,7 @@ async def test_a_stalled_answer_holds_up_nobody_else(
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["APITimeoutError", *["Response"] * 3]
 
 
-async def test_a_cut_connection_is_a_connection_error(
+async def test_a_closed_connection_raises_a_connection_error(
     sandbox: Sandbox, async_client: openai.AsyncOpenAI
 ) -> None:
     response = sandbox.create_response()

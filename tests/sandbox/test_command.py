@@ -1,4 +1,4 @@
-"""The command, as a process of its own."""
+"""The command as a process."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     )
     try:
         assert process.stdout is not None
-        greeting = ""
+        introduction = ""
         for line in process.stdout:
-            greeting += line
+            introduction += line
             if "Ctrl-C" in line:
                 break
-        yield process, greeting
+        yield process, introduction
     finally:
         process.kill()
         process.communicate()
 
 
-def test_it_serves_what_it_prints_until_it_is_terminated() -> None:
-    with running("--api-key", "my-key", "--speed", "0", "--script", "instant") as (process, greeting):
-        found = re.search(r"AIRFLOW_CONN_OPENAI_DEFAULT='(.*)'", greeting)
+def test_it_serves_the_printed_connection_until_sigterm() -> None:
+    with running("--api-key", "my-key", "--speed", "0", "--script", "instant") as (process, introduction):
+        found = re.search(r"AIRFLOW_CONN_OPENAI_DEFAULT='(.*)'", introduction)
         assert found is not None
         connection = json.loads(found[1])
-        assert connection["host"] in greeting
-        assert all(name in greeting for name in BUILTIN_SCRIPTS)
+        assert connection["host"] in introduction
+        assert all(name in introduction for name in BUILTIN_SCRIPTS)
         key = {"authorization": f"Bearer {connection['password']}"}
         body = {"model": "gpt-4o", "input": "x", "background": True}
-        answer = requests.post(f"{connection['host']}/responses", json=body, headers=key, timeout=30)
-        assert answer.json()["status"] == "completed"
+        response = requests.post(f"{connection['host']}/responses", json=body, headers=key, timeout=30)
+        assert response.json()["status"] == "completed"
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
 
-def test_ctrl_c_ends_it_in_peace() -> None:
+def test_ctrl_c_exits_with_0_and_prints_no_error() -> None:
     with running() as (process, _):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
@@ -63,20 +63,20 @@ def test_ctrl_c_ends_it_in_peace() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
-        (["--host", "192.168.1.5"], "no address of loopback"),
+        (["--host", "192.168.1.5"], "is not a loopback address"),
         (["--script", "nope"], "there is no script 'nope'"),
-        (["--speed", "-1"], "speed is 0 or more"),
+        (["--speed", "-1"], "speed must be 0 or more"),
         (["--port", "http"], "invalid int value"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_served(
-    options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_options_exit_with_2_before_anything_is_served(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         main(options)
     assert caught.value.code == 2
     captured = capsys.readouterr()
-    assert complaint in captured.err
+    assert message in captured.err
     assert captured.out == ""

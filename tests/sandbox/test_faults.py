@@ -1,4 +1,4 @@
-"""Which requests a fault befalls, and the rate limit, without a server."""
+"""Which requests a fault affects, and the rate limit, without a server."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ STEPS = IncomingRequest(method="GET", path="/v1/threads/thread_1/runs/run_1/step
 CREATE = IncomingRequest(method="POST", path="/v1/threads/thread_1/runs")
 
 
-def befallen(faults: Faults, *questions: IncomingRequest) -> list[bool]:
-    return [bool(faults.effects_for(question)) for question in questions]
+def affected(faults: Faults, *requests: IncomingRequest) -> list[bool]:
+    return [bool(faults.effects_for(request)) for request in requests]
 
 
-def test_a_fault_befalls_everything_until_it_is_cleared() -> None:
+def test_a_fault_affects_all_requests_until_it_is_cleared() -> None:
     faults = Faults()
     fault = faults.add("server_error")
-    assert befallen(faults, RUN, STEPS, CREATE) == [True, True, True]
+    assert affected(faults, RUN, STEPS, CREATE) == [True, True, True]
     assert fault.hits == 3
     faults.clear()
-    assert befallen(faults, RUN, STEPS, CREATE) == [False, False, False]
+    assert affected(faults, RUN, STEPS, CREATE) == [False, False, False]
 
 
-def test_a_fault_can_be_meant_for_some_requests() -> None:
+def test_a_fault_can_be_limited_by_method_and_path() -> None:
     faults = Faults()
     faults.add("server_error", method="get", path="/steps")
-    assert befallen(faults, RUN, STEPS, CREATE) == [False, True, False]
+    assert affected(faults, RUN, STEPS, CREATE) == [False, True, False]
 
 
-def test_a_fault_can_be_spent() -> None:
+def test_a_fault_ends_after_its_number_of_requests() -> None:
     faults = Faults()
     faults.add("server_error", times=2)
-    assert befallen(faults, *[RUN] * 4) == [True, True, False, False]
+    assert affected(faults, *[RUN] * 4) == [True, True, False, False]
 
 
 @given(
     every=st.integers(1, 7),
     skip=st.integers(0, 7),
     times=st.none() | st.integers(0, 5),
-    asked=st.integers(0, 40),
+    count=st.integers(0, 40),
 )
-def test_a_fault_befalls_every_nth_request_after_those_it_lets_go(
-    every: int, skip: int, times: int | None, asked: int
+def test_a_fault_affects_every_nth_request_after_the_skipped_ones(
+    every: int, skip: int, times: int | None, count: int
 ) -> None:
     faults = Faults()
     faults.add("server_error", every=every, skip=skip, times=times)
-    hit = [number for number, hit in enumerate(befallen(faults, *[RUN] * asked), start=1) if hit]
-    turns = list(range(skip + every, asked + 1, every))
-    assert hit == (turns if times is None else turns[:times])
+    hit = [number for number, hit in enumerate(affected(faults, *[RUN] * count), start=1) if hit]
+    expected = list(range(skip + every, count + 1, every))
+    assert hit == (expected if times is None else expected[:times])
 
 
 def test_not_found_at_first_counts_for_each_path() -> None:
     faults = Faults()
     faults.add("not_found_at_first", path="/runs", times=1)
-    assert befallen(faults, CREATE, RUN, STEPS, RUN, STEPS) == [False, True, True, False, False]
+    assert affected(faults, CREATE, RUN, STEPS, RUN, STEPS) == [False, True, True, False, False]
 
 
 def test_one_fault_can_be_cleared_by_its_number() -> None:
@@ -71,7 +71,7 @@ def test_one_fault_can_be_cleared_by_its_number() -> None:
     assert second.describe()["kind"] == "empty"
 
 
-def test_several_faults_befall_one_request_together() -> None:
+def test_several_faults_can_affect_one_request() -> None:
     faults = Faults()
     faults.add("slow", seconds=0)
     faults.add("poll_after", milliseconds=5)
@@ -79,28 +79,28 @@ def test_several_faults_befall_one_request_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "complaint"),
+    ("kind", "options", "message"),
     [
         ("nope", {}, "there is no fault 'nope'; there are bad_gateway"),
-        ("cut", {"depth": 3}, "the fault 'cut' does not take that"),
+        ("cut", {"depth": 3}, "invalid options of the fault 'cut'"),
         ("rate_limited", {"form": "weeks"}, "seconds, date or ms"),
         ("cut", {"every": 0}, "1 or more"),
     ],
 )
-def test_what_is_no_fault_is_refused_with_a_reason(
-    kind: str, options: dict[str, Any], complaint: str
+def test_an_invalid_fault_raises_an_error_with_a_reason(
+    kind: str, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(ValueError, match=message):
         Faults().add(kind, **options)
 
 
-def test_every_fault_can_be_asked_for_without_options() -> None:
+def test_every_fault_works_without_options() -> None:
     for kind in FAULTS - {"headers"}:
         Faults().add(kind)
     assert set(EFFECTS) < FAULTS
 
 
-def test_the_rate_limit_lets_so_many_through_in_a_second() -> None:
+def test_the_rate_limit_accepts_its_number_of_requests_per_second() -> None:
     now = 10.0
     limiter = RateLimiter(lambda: now)
     assert limiter.refusal() is None
@@ -113,7 +113,7 @@ def test_the_rate_limit_lets_so_many_through_in_a_second() -> None:
     assert limiter.refused == 2
 
 
-def test_the_rate_limit_says_when_to_come_again() -> None:
+def test_the_rate_limit_sends_a_retry_after_header() -> None:
     now = 10.0
     limiter = RateLimiter(lambda: now)
     limiter.per_second = 1

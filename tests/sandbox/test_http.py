@@ -1,4 +1,4 @@
-"""What every answer has, whatever the address."""
+"""Headers, keys, errors and logging, which are the same for all paths."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tests.sandbox.conftest import Http
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/responses/resp_x", "/v1/nowhere", "/_sandbox/state"])
-def test_every_answer_names_its_request(http: Http, path: str) -> None:
-    answers = [http("GET", path) for _ in range(2)]
-    ids = {answer.headers["x-request-id"] for answer in answers}
+def test_every_response_has_its_own_request_id(http: Http, path: str) -> None:
+    responses = [http("GET", path) for _ in range(2)]
+    ids = {response.headers["x-request-id"] for response in responses}
     assert len(ids) == 2
     assert all(request_id.startswith("req_") for request_id in ids)
-    assert all(answer.headers["openai-processing-ms"].isdigit() for answer in answers)
-    assert all(answer.headers["openai-version"] == "2020-10-01" for answer in answers)
+    assert all(response.headers["openai-processing-ms"].isdigit() for response in responses)
+    assert all(response.headers["openai-version"] == "2020-10-01" for response in responses)
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/_sandbox/state"])
-def test_a_wrong_key_is_refused_without_being_repeated(http: Http, path: str) -> None:
-    answer = http("GET", path, key="sk-very-secret-key")
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == 'Bearer realm="OpenAI API"'
-    error = answer.json()["error"]
+def test_a_wrong_key_returns_401_without_repeating_the_key(http: Http, path: str) -> None:
+    response = http("GET", path, key="sk-very-secret-key")
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == 'Bearer realm="OpenAI API"'
+    error = response.json()["error"]
     assert (error["type"], error["param"], error["code"]) == (
         "invalid_request_error",
         None,
@@ -33,23 +33,23 @@ def test_a_wrong_key_is_refused_without_being_repeated(http: Http, path: str) ->
     assert "sk-v****ey" in error["message"]
 
 
-def test_no_key_is_refused(http: Http) -> None:
-    answer = http("GET", "/v1/models", key="")
-    assert answer.status_code == 401
-    assert "didn't provide an API key" in answer.json()["error"]["message"]
+def test_a_request_without_a_key_returns_401(http: Http) -> None:
+    response = http("GET", "/v1/models", key="")
+    assert response.status_code == 401
+    assert "didn't provide an API key" in response.json()["error"]["message"]
 
 
-def test_an_unknown_address_is_not_found_in_the_api_s_own_way(http: Http) -> None:
-    answer = http("GET", "/v1/chat/completions")
-    assert answer.status_code == 404
-    assert answer.json()["error"]["message"] == "Invalid URL (GET /v1/chat/completions)"
+def test_an_unknown_path_returns_404_in_the_format_of_the_api(http: Http) -> None:
+    response = http("GET", "/v1/chat/completions")
+    assert response.status_code == 404
+    assert response.json()["error"]["message"] == "Invalid URL (GET /v1/chat/completions)"
     assert http("PUT", "/v1/models").status_code == 405
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '"text"'])
-def test_a_body_that_is_no_object_is_refused(http: Http, body: str) -> None:
-    answer = http("POST", "/v1/threads", data=body)
-    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+def test_a_body_that_is_not_an_object_returns_400(http: Http, body: str) -> None:
+    response = http("POST", "/v1/threads", data=body)
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_a_body_that_is_no_object_is_refused(http: Http, body: str) -> None:
     ],
 )
 def test_metadata_have_limits(http: Http, metadata: object, param: str) -> None:
-    answer = http("POST", "/v1/threads", json={"metadata": metadata})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    response = http("POST", "/v1/threads", json={"metadata": metadata})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_metadata_have_limits(http: Http, metadata: object, param: str) -> None:
         ("/v1/responses", {"model": "gpt-4o", "input": "x", "stream": True}),
     ],
 )
-def test_streaming_is_not_played(http: Http, sandbox: Sandbox, path: str, body: object) -> None:
+def test_streaming_returns_400(http: Http, sandbox: Sandbox, path: str, body: object) -> None:
     sandbox.create_thread("thread_1")
-    answer = http("POST", path, json=body)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "stream")
+    response = http("POST", path, json=body)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "stream")
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,15 @@ def test_streaming_is_not_played(http: Http, sandbox: Sandbox, path: str, body: 
         ("/v1/threads/thread_1/messages", "role"),
     ],
 )
-def test_what_a_request_lacks_is_named(http: Http, sandbox: Sandbox, path: str, lacking: str) -> None:
+def test_a_missing_parameter_is_named_in_the_error(
+    http: Http, sandbox: Sandbox, path: str, lacking: str
+) -> None:
     sandbox.create_thread("thread_1")
     error = http("POST", path, json={}).json()["error"]
     assert (error["param"], error["code"]) == (lacking, "missing_required_parameter")
 
 
-def test_requests_are_kept_without_their_key(http: Http, sandbox: Sandbox) -> None:
+def test_requests_are_logged_without_their_key(http: Http, sandbox: Sandbox) -> None:
     http("POST", "/v1/threads?api-version=v1", json={"metadata": {"a": "b"}})
     http("POST", "/v1/threads", data=b"\xff")
     first, second = sandbox.requests

@@ -1,4 +1,4 @@
-"""The sandbox stands by itself, and nothing stands on it."""
+"""The sandbox is independent of the rest of the package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def imported(module: Path) -> set[str]:
     return names
 
 
-def test_importing_it_brings_in_neither_airflow_nor_openai() -> None:
+def test_importing_the_sandbox_imports_neither_airflow_nor_openai() -> None:
     program = (
         "import sys, airflow_provider_openai_run.sandbox as s; "
         "print([name for name in sys.modules if name.partition('.')[0] in ('airflow', 'openai', 'pytest')])"
@@ -35,20 +35,20 @@ def test_importing_it_brings_in_neither_airflow_nor_openai() -> None:
     assert outcome.stdout.strip() == "[]"
 
 
-def test_it_stands_on_fastapi_and_uvicorn_alone() -> None:
+def test_the_sandbox_depends_only_on_fastapi_and_uvicorn() -> None:
     for module in SANDBOX.glob("*.py"):
         roots = {name.partition(".")[0] for name in imported(module)} - set(sys.stdlib_module_names)
         allowed = ALLOWED | {NAME} | ({"pytest"} if module.name == "pytest_plugin.py" else set())
         assert roots <= allowed, module.name
 
 
-def test_it_shares_nothing_with_what_it_is_to_test() -> None:
+def test_the_sandbox_imports_no_other_module_of_the_package() -> None:
     for module in SANDBOX.glob("*.py"):
         own = {name for name in imported(module) if name.startswith(NAME)}
         assert all(name.startswith(f"{NAME}.sandbox") for name in own), module.name
 
 
-def test_nothing_outside_stands_on_it() -> None:
+def test_no_other_module_imports_the_sandbox() -> None:
     outside = [module for module in PACKAGE.rglob("*.py") if SANDBOX not in module.parents]
     assert outside
     for module in outside:

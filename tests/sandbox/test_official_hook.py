@@ -1,4 +1,4 @@
-"""Airflow's own hook finds nothing amiss with it."""
+"""The hook of Airflow's own OpenAI provider works with the sandbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 # Airflow 3.1 warns of its own, and takes a warning made an error for a connection that is not there.
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("form", ["connection_json", "airflow_connection_uri"])
-def test_the_official_hook_takes_its_connection(
+def test_the_official_hook_works_with_the_connection(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     from airflow.providers.openai.hooks.openai import OpenAIHook

@@ -22,7 +22,7 @@ def in_order(count: int, order: str) -> list[str]:
 
 
 @given(count=st.integers(0, 130), limit=st.integers(1, 100), order=orders)
-def test_following_after_reads_every_item_once_and_in_order(count: int, limit: int, order: str) -> None:
+def test_paging_with_after_returns_every_item_once_in_order(count: int, limit: int, order: str) -> None:
     read: list[str] = []
     after: str | None = None
     while True:
@@ -36,7 +36,7 @@ def test_following_after_reads_every_item_once_and_in_order(count: int, limit: i
 
 
 @given(count=st.integers(1, 130), limit=st.integers(1, 100), order=orders)
-def test_following_before_reads_the_same_backwards(count: int, limit: int, order: str) -> None:
+def test_paging_with_before_returns_the_same_items_backwards(count: int, limit: int, order: str) -> None:
     whole = in_order(count, order)
     read = whole[-1:]
     has_more = True
@@ -48,7 +48,7 @@ def test_following_before_reads_the_same_backwards(count: int, limit: int, order
 
 
 @given(data=st.data(), count=st.integers(2, 60), limit=st.integers(1, 100), order=orders)
-def test_after_and_before_give_what_lies_between(
+def test_after_and_before_return_the_items_between(
     data: st.DataObject, count: int, limit: int, order: str
 ) -> None:
     whole = in_order(count, order)
@@ -60,7 +60,7 @@ def test_after_and_before_give_what_lies_between(
     assert got["has_more"] == (len(between) > limit)
 
 
-def test_a_page_names_its_first_and_last_item() -> None:
+def test_a_page_has_the_ids_of_its_first_and_last_item() -> None:
     got = page(items(3), Cursor(limit=2), kind="run step")
     assert got == {
         "object": "list",
@@ -71,18 +71,18 @@ def test_a_page_names_its_first_and_last_item() -> None:
     }
 
 
-def test_an_empty_list_has_no_first_and_no_last_item() -> None:
+def test_an_empty_page_has_no_first_id_and_no_last_id() -> None:
     got = page([], Cursor(), kind="run step")
     assert (got["data"], got["first_id"], got["last_id"], got["has_more"]) == ([], None, None, False)
 
 
-def test_an_unknown_cursor_is_not_found() -> None:
+def test_an_unknown_cursor_returns_404() -> None:
     with pytest.raises(APIError, match="No run step found with id 'step_x'") as caught:
         page(items(3), Cursor(after="step_x"), kind="run step")
     assert caught.value.status == 404
 
 
-def test_twenty_newest_first_unless_asked_otherwise() -> None:
+def test_a_page_has_the_20_newest_items_by_default() -> None:
     assert Cursor.of({}) == Cursor(limit=20, order="desc", after=None, before=None)
 
 
@@ -95,7 +95,9 @@ def test_twenty_newest_first_unless_asked_otherwise() -> None:
         ({"order": "up"}, "order", "invalid_value"),
     ],
 )
-def test_what_is_out_of_range_is_refused_by_name(query: dict[str, str], param: str, code: str) -> None:
+def test_an_invalid_page_parameter_returns_400_with_its_name(
+    query: dict[str, str], param: str, code: str
+) -> None:
     with pytest.raises(APIError) as caught:
         Cursor.of(query)
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)

@@ -1,4 +1,4 @@
-"""The fixture, as a user's tests have it."""
+"""The fixture ``openai_sandbox`` in a test suite of a user."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ TESTS = """
 import json, os, urllib.request
 import pytest
 
-SEEN = []
+URLS = []
 
-def ask(path):
+def get(path):
     connection = json.loads(os.environ["AIRFLOW_CONN_OPENAI_DEFAULT"])
     headers = {"authorization": "Bearer " + connection["password"]}
-    with urllib.request.urlopen(urllib.request.Request(connection["host"] + path, headers=headers)) as answer:
-        return json.load(answer)
+    request = urllib.request.Request(connection["host"] + path, headers=headers)
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
 
-def test_the_connection_points_at_it(openai_sandbox):
+def test_the_connection_points_to_the_sandbox(openai_sandbox):
     run = openai_sandbox.create_run(script="failed")
     openai_sandbox.clock.advance(3)
-    assert ask("/threads/" + run["thread_id"] + "/runs/" + run["id"])["status"] == "failed"
-    SEEN.append(openai_sandbox.base_url)
+    assert get("/threads/" + run["thread_id"] + "/runs/" + run["id"])["status"] == "failed"
+    URLS.append(openai_sandbox.base_url)
 
-def test_the_next_test_has_a_new_one(openai_sandbox):
+def test_each_test_has_a_new_sandbox(openai_sandbox):
     assert openai_sandbox.requests == []
-    assert openai_sandbox.base_url != SEEN[0]
+    assert openai_sandbox.base_url != URLS[0]
 
 class TestOptions:
     @pytest.fixture
     def openai_sandbox_options(self):
         return {"api_key": "another"}
 
-    def test_its_options_can_be_overridden(self, openai_sandbox):
+    def test_the_options_can_be_overridden(self, openai_sandbox):
         assert openai_sandbox.api_key == "another"
 
-def test_afterwards_the_connection_is_gone():
+def test_the_connection_is_removed_after_the_test():
     assert "AIRFLOW_CONN_OPENAI_DEFAULT" not in os.environ
 """
 
 
-def test_the_documented_way_to_use_it_works(tmp_path: Path) -> None:
+def test_the_documented_fixture_works(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_dag.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

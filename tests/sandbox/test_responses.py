@@ -19,14 +19,12 @@ def retrieve(client: openai.OpenAI, response_id: str) -> Any:
 
 
 def create(client: openai.OpenAI, script: str | None = None, **params: Any) -> Any:
-    given: dict[str, Any] = {"model": "gpt-4o-mini", "input": "What is the answer?", "background": True}
+    defaults: dict[str, Any] = {"model": "gpt-4o-mini", "input": "What is the answer?", "background": True}
     metadata = {} if script is None else {"sandbox_script": script}
-    return client.responses.create(**(given | params | {"metadata": metadata}))
+    return client.responses.create(**(defaults | params | {"metadata": metadata}))
 
 
-def test_a_background_response_is_queued_and_can_be_watched_to_its_end(
-    client: openai.OpenAI, sandbox: Sandbox
-) -> None:
+def test_a_background_response_runs_from_queued_to_completed(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client)
     assert (response.status, response.output, response.usage, response.background) == (
         "queued",
@@ -45,7 +43,7 @@ def test_a_background_response_is_queued_and_can_be_watched_to_its_end(
     assert response.completed_at == response.created_at + 3
 
 
-def test_without_background_the_answer_is_there_at_once(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_response_without_background_is_complete_at_once(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, background=False)
     assert (response.status, response.background, response.output_text) == (
         "completed",
@@ -55,7 +53,7 @@ def test_without_background_the_answer_is_there_at_once(client: openai.OpenAI, s
 
 
 @pytest.mark.parametrize("name", sorted(set(BUILTIN_SCRIPTS) - {"unknown_status"}))
-def test_every_script_ends_in_a_status_that_responses_have(
+def test_every_script_ends_in_a_status_of_the_responses_api(
     client: openai.OpenAI, sandbox: Sandbox, name: str
 ) -> None:
     response = create(client, name)
@@ -63,24 +61,24 @@ def test_every_script_ends_in_a_status_that_responses_have(
     assert retrieve(client, response.id).status in STATUSES
 
 
-def test_a_status_nobody_knows_is_passed_on(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_an_undocumented_status_is_returned_unchanged(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, "unknown_status")
     sandbox.clock.advance(1)
     assert retrieve(client, response.id).status == "paused_by_vendor"
 
 
-def test_a_response_may_have_failed_when_it_is_created(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_response_can_have_failed_when_it_is_created(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, "failed_at_once")
     assert (response.status, response.output) == ("failed", [])
     assert response.error.code == "rate_limit_exceeded"
 
 
-def test_an_expired_script_is_a_failed_response(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_an_expired_script_makes_a_failed_response(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, "expired", background=False)
     assert (response.status, response.error.code) == ("failed", "server_error")
 
 
-def test_an_incomplete_response_has_the_output_up_to_there(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_an_incomplete_response_has_its_partial_output(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, "incomplete")
     sandbox.clock.advance(3)
     response = retrieve(client, response.id)
@@ -98,25 +96,23 @@ def test_a_response_is_cancelled_at_once_and_only_once(client: openai.OpenAI, sa
     assert retrieve(client, response.id).status == "cancelled"
 
 
-def test_what_has_ended_or_was_never_in_the_background_cannot_be_cancelled(
-    client: openai.OpenAI, sandbox: Sandbox
-) -> None:
+def test_ended_and_synchronous_responses_cannot_be_cancelled(client: openai.OpenAI, sandbox: Sandbox) -> None:
     with pytest.raises(openai.BadRequestError, match="Cannot cancel a completed response"):
         client.responses.cancel(create(client, "instant").id)
     with pytest.raises(openai.BadRequestError, match="Cannot cancel a synchronous response"):
         client.responses.cancel(create(client, background=False).id)
 
 
-def test_one_gateway_completes_what_it_cancelled(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_script_can_complete_a_cancelled_response(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, "resurrected")
-    seen = []
+    statuses_in_order = []
     for _ in range(3):
         sandbox.clock.advance(1)
-        seen.append(retrieve(client, response.id).status)
-    assert seen == ["cancelled", "in_progress", "completed"]
+        statuses_in_order.append(retrieve(client, response.id).status)
+    assert statuses_in_order == ["cancelled", "in_progress", "completed"]
 
 
-def test_function_calls_are_answered_by_the_next_response(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_the_next_response_takes_the_function_outputs(client: openai.OpenAI, sandbox: Sandbox) -> None:
     first = create(client, "requires_action", tools=[FUNCTION])
     sandbox.clock.advance(1)
     first = retrieve(client, first.id)
@@ -141,7 +137,7 @@ def test_function_calls_are_answered_by_the_next_response(client: openai.OpenAI,
     assert listed == ["function_call_output", "function_call_output"]
 
 
-def test_rounds_of_function_calls_follow_each_other(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_script_can_have_two_rounds_of_function_calls(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, "requires_action_twice", background=False)
     rounds = 0
     while calls := [item for item in response.output if item.type == "function_call"]:
@@ -152,22 +148,22 @@ def test_rounds_of_function_calls_follow_each_other(client: openai.OpenAI, sandb
     assert response.output_text
 
 
-def test_an_mcp_approval_is_asked_for_and_given(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_an_mcp_call_runs_after_its_approval(client: openai.OpenAI, sandbox: Sandbox) -> None:
     first = create(client, "requires_approval", background=False)
     (request,) = first.output
     assert (request.type, request.name, request.server_label) == ("mcp_approval_request", "roll", "dice")
-    answer = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": True}
-    second = create(client, previous_response_id=first.id, input=[answer], background=False)
+    response = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": True}
+    second = create(client, previous_response_id=first.id, input=[response], background=False)
     assert (second.status, second.output_text) == ("completed", "The answer is 42.")
 
 
-def test_kinds_nobody_knows_are_output_items_too(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_undocumented_steps_become_output_items(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, "unknown_steps", background=False)
     assert [item.type for item in response.output] == ["bing_grounding_call", "activities", "message"]
 
 
-def test_what_was_asked_for_is_echoed(client: openai.OpenAI, sandbox: Sandbox) -> None:
-    given: dict[str, Any] = {
+def test_a_response_repeats_the_parameters_of_its_request(client: openai.OpenAI, sandbox: Sandbox) -> None:
+    params: dict[str, Any] = {
         "instructions": "Be brief.",
         "temperature": 0.5,
         "top_p": 0.25,
@@ -179,9 +175,9 @@ def test_what_was_asked_for_is_echoed(client: openai.OpenAI, sandbox: Sandbox) -
         "truncation": "auto",
         "user": "u1",
     }
-    response = create(client, **given, reasoning={"effort": "low"}, conversation="conv_1")
+    response = create(client, **params, reasoning={"effort": "low"}, conversation="conv_1")
     raw = client.responses.with_raw_response.retrieve(response.id).http_response.json()
-    assert {name: raw[name] for name in given} == given
+    assert {name: raw[name] for name in params} == params
     assert raw["reasoning"] == {"effort": "low", "summary": None}
     assert raw["conversation"] == {"id": "conv_1"}
 
@@ -196,16 +192,14 @@ def test_input_items_are_listed_in_pages(client: openai.OpenAI, sandbox: Sandbox
     assert sandbox.count("GET", "/input_items") == 3
 
 
-def test_a_deleted_response_is_gone(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_deleted_response_returns_404(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client)
     client.responses.delete(response.id)
     with pytest.raises(openai.NotFoundError, match=f"Response with id '{response.id}' not found"):
         retrieve(client, response.id)
 
 
-def test_what_is_not_stored_is_gone_ten_minutes_after_its_end(
-    client: openai.OpenAI, sandbox: Sandbox
-) -> None:
+def test_an_unstored_response_is_deleted_after_ten_minutes(client: openai.OpenAI, sandbox: Sandbox) -> None:
     response = create(client, store=False)
     sandbox.clock.advance(3 + 599)
     assert retrieve(client, response.id).status == "completed"
@@ -216,7 +210,7 @@ def test_what_is_not_stored_is_gone_ten_minutes_after_its_end(
         retrieve(client, create(client, store=False, background=False).id)
 
 
-def test_a_previous_response_has_to_be_there(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_an_unknown_previous_response_returns_400(client: openai.OpenAI, sandbox: Sandbox) -> None:
     with pytest.raises(
         openai.BadRequestError, match="Previous response with id 'resp_x' not found"
     ) as caught:
@@ -224,7 +218,7 @@ def test_a_previous_response_has_to_be_there(client: openai.OpenAI, sandbox: San
     assert caught.value.code == "previous_response_not_found"
 
 
-def test_what_a_request_lacks_is_named(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_missing_parameter_is_named_in_the_error(client: openai.OpenAI, sandbox: Sandbox) -> None:
     for lacking in ("model", "input"):
         with pytest.raises(openai.BadRequestError, match=f"Missing required parameter: '{lacking}'"):
             create(client, **{lacking: None})
@@ -237,7 +231,7 @@ def test_a_conversation_can_be_created_and_retrieved(client: openai.OpenAI, sand
         client.conversations.retrieve("conv_x")
 
 
-def test_a_seeded_response_is_answered_exactly_as_given(client: openai.OpenAI, sandbox: Sandbox) -> None:
+def test_a_seeded_response_is_returned_unchanged(client: openai.OpenAI, sandbox: Sandbox) -> None:
     body = {"id": "caresp_1", "object": "response", "status": "paused", "created_at": 1.5, "output": []}
     sandbox.seed_response(body)
     assert client.responses.with_raw_response.retrieve("caresp_1").http_response.json() == body

@@ -17,7 +17,7 @@ from airflow_provider_openai_run.sandbox.server import is_loopback
 KEY = {"authorization": "Bearer sandbox-key"}
 
 
-def test_it_takes_requests_while_it_is_open_and_leaves_nothing() -> None:
+def test_a_stopped_sandbox_leaves_no_thread_and_no_socket() -> None:
     before = set(threading.enumerate())
     with Sandbox() as sandbox:
         url = f"{sandbox.base_url}/models"
@@ -28,7 +28,7 @@ def test_it_takes_requests_while_it_is_open_and_leaves_nothing() -> None:
         requests.get(url, headers=KEY, timeout=30)
 
 
-def test_an_idle_connection_does_not_hold_up_its_end() -> None:
+def test_an_idle_connection_does_not_delay_the_shutdown() -> None:
     before = set(threading.enumerate())
     with Sandbox() as sandbox, requests.Session() as session:
         session.get(f"{sandbox.base_url}/models", headers=KEY, timeout=30)
@@ -38,7 +38,7 @@ def test_an_idle_connection_does_not_hold_up_its_end() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_what_it_remembers_outlives_a_stop() -> None:
+def test_the_data_outlives_a_restart_of_the_server() -> None:
     sandbox = Sandbox()
     run = sandbox.create_run(script="queued")
     for _ in range(2):
@@ -47,7 +47,7 @@ def test_what_it_remembers_outlives_a_stop() -> None:
             assert requests.get(path, headers=KEY, timeout=30).json()["id"] == run["id"]
 
 
-def test_several_can_be_open_at_once() -> None:
+def test_several_sandboxes_can_run_at_once() -> None:
     with Sandbox() as first, Sandbox(api_key="another") as second:
         assert first.base_url != second.base_url
         first.create_run()
@@ -55,27 +55,27 @@ def test_several_can_be_open_at_once() -> None:
         assert requests.get(f"{second.base_url}/models", headers=KEY, timeout=30).status_code == 401
 
 
-def test_stopping_twice_is_stopping_once() -> None:
+def test_stopping_twice_is_allowed() -> None:
     sandbox = Sandbox()
     sandbox.start()
     sandbox.stop()
     sandbox.stop()
 
 
-def test_a_port_that_is_taken_is_an_error() -> None:
+def test_a_port_in_use_raises_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         sandbox = Sandbox(port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
             sandbox.start()
 
 
-def test_it_has_no_address_before_it_is_bound() -> None:
+def test_the_url_is_unknown_before_the_socket_is_bound() -> None:
     with pytest.raises(RuntimeError, match="no port before"):
         _ = Sandbox().base_url
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
-def test_loopback_is_where_it_may_listen(host: str) -> None:
+def test_loopback_addresses_are_accepted(host: str) -> None:
     assert is_loopback(host)
     Sandbox(host=host)
 
@@ -86,12 +86,12 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - it is what must be refused
 @pytest.mark.parametrize(
     "host", [EVERYWHERE, "::", "192.168.1.5", "example.com", "", "127.0.0.1.example.com"]
 )
-def test_it_refuses_to_listen_anywhere_else(host: str) -> None:
-    with pytest.raises(ValueError, match="no address of loopback"):
+def test_other_addresses_are_rejected(host: str) -> None:
+    with pytest.raises(ValueError, match="is not a loopback address"):
         Sandbox(host=host)
 
 
-def test_it_may_be_allowed_to_listen_elsewhere() -> None:
+def test_allow_remote_accepts_other_addresses() -> None:
     sandbox = Sandbox(host="192.168.1.5", allow_remote=True)
     assert sandbox.api_key == "sandbox-key"
 
@@ -107,7 +107,7 @@ def test_it_listens_on_ipv6_too() -> None:
         assert requests.get(f"{sandbox.base_url}/models", headers=KEY, timeout=30).status_code == 200
 
 
-def test_the_airflow_connection_is_given_in_both_forms() -> None:
+def test_the_connection_is_available_as_json_and_as_uri() -> None:
     with Sandbox(api_key="k/e:y@") as sandbox:
         assert json.loads(sandbox.connection_json()) == {
             "conn_type": "openai",
@@ -120,6 +120,6 @@ def test_the_airflow_connection_is_given_in_both_forms() -> None:
         assert urllib.parse.unquote(parsed.netloc.rpartition("@")[2]) == sandbox.base_url
 
 
-def test_an_unknown_default_script_is_refused() -> None:
+def test_an_unknown_default_script_raises_an_error() -> None:
     with pytest.raises(ValueError, match="there is no script 'nope'"):
         Sandbox(default_script="nope")

@@ -64,12 +64,7 @@ def mark(run: DagRun, task_id: str) -> str:
 
 def runs_on(sandbox: Sandbox, thread_id: str) -> dict[str, str]:
     """The runs of a thread, oldest first, with their statuses."""
-    statuses = sandbox.state()["runs"]
-    return {
-        run_id: statuses[run_id]
-        for run_id, run in sandbox._store.runs.items()
-        if run.body["thread_id"] == thread_id
-    }
+    return {run["id"]: run["status"] for run in sandbox.list_runs(thread_id)}
 
 
 @pytest.mark.parametrize("kind", APIS)
@@ -120,9 +115,9 @@ def test_a_spent_budget_ends_the_run_and_the_task_without_retries(
     else:
         # What asks has ended, so that there is nothing to cancel; nothing was asked for after it.
         made = [
-            response_id
-            for response_id, response in sandbox._store.responses.items()
-            if response.body["metadata"].get("airflow_task") == mark(outcomes, task_id)
+            response["id"]
+            for response in sandbox.list_responses()
+            if response["metadata"].get("airflow_task") == mark(outcomes, task_id)
         ]
         assert made == followed
         assert len(made) == 3

@@ -65,13 +65,10 @@ def killed(airflow: LocalAirflow, sandbox: Sandbox) -> DagRun:
 def made_by(sandbox: Sandbox, run: DagRun, task_id: str) -> dict[str, str]:
     """The runs and responses that bear a task's mark, with their statuses."""
     mark = f"{run.dag_id}/{run.run_id}/{task_id}/-1"
-    state = sandbox.state()
-    stored: dict[str, Any] = {**sandbox._store.runs, **sandbox._store.responses}
-    statuses = {**state["runs"], **state["responses"]}
     return {
-        run_id: statuses[run_id]
-        for run_id, one in stored.items()
-        if one.body["metadata"].get("airflow_task") == mark
+        run["id"]: run["status"]
+        for run in [*sandbox.list_runs(), *sandbox.list_responses()]
+        if run["metadata"].get("airflow_task") == mark
     }
 
 

@@ -127,7 +127,9 @@ def failed(airflow: LocalAirflow, ended: Watched) -> Iterator[Watched]:
 
 def looks(sandbox: Sandbox, thread_id: str = THREAD_ID) -> list[float]:
     path = f"/threads/{thread_id}/runs"
-    return [request.at for request in sandbox.requests if request.path.partition("?")[0].endswith(path)]
+    return [
+        request.received_at for request in sandbox.requests if request.path.partition("?")[0].endswith(path)
+    ]
 
 
 def wait_for_looks(airflow: LocalAirflow, sandbox: Sandbox, thread_id: str = THREAD_ID) -> None:

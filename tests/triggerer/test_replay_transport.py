@@ -153,7 +153,7 @@ async def test_where_aiohttp_does_not_get_through_and_the_sdk_does_aiohttp_is_gi
     await asyncio.gather(*(ask_well(repeater, ref) for _ in range(8)))
     assert len(tries) == 3
     assert len(spy.clients) == 2, "many at once share a look-up without aiohttp, too"
-    monkeypatch.setattr(sandbox._door, "api_key", "rotated")
+    monkeypatch.setattr(sandbox, "api_key", "rotated")
     connect(monkeypatch, sandbox, password="rotated")
     await asyncio.gather(*(ask_well(repeater, ref) for _ in range(8)))
     assert len(spy.clients) == 3

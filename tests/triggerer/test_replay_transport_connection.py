@@ -30,7 +30,7 @@ async def test_a_key_rotated_in_the_connection_is_picked_up_at_once(
 ) -> None:
     refs = [response(sandbox) for _ in range(10)]
     await ask_well(repeater, refs[0])
-    monkeypatch.setattr(sandbox._door, "api_key", "rotated")
+    monkeypatch.setattr(sandbox, "api_key", "rotated")
     connect(monkeypatch, sandbox, password="rotated")
     await asyncio.gather(*(ask_well(repeater, ref) for ref in refs))
     assert len(spy.clients) == 2
@@ -63,13 +63,13 @@ async def test_a_token_that_is_renewed_is_picked_up(
 
     monkeypatch.setattr(client, "_arguments", lambda *_: {"api_key": token, "base_url": sandbox.base_url})
     ref = response(sandbox)
-    monkeypatch.setattr(sandbox._door, "api_key", "token 1")
+    monkeypatch.setattr(sandbox, "api_key", "token 1")
     await ask_well(repeater, ref)
     await ask_well(repeater, ref)
-    monkeypatch.setattr(sandbox._door, "api_key", "token 2")
+    monkeypatch.setattr(sandbox, "api_key", "token 2")
     await ask_well(repeater, ref)
     spy.now += 61
-    monkeypatch.setattr(sandbox._door, "api_key", "token 3")
+    monkeypatch.setattr(sandbox, "api_key", "token 3")
     await ask_well(repeater, ref)
     assert len(spy.clients) == 1
     assert len(spy.asked_by_sdk) == 3

@@ -130,14 +130,14 @@ def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
         while not any(request.status for request in sandbox.requests):
             assert not going.done()
             await asyncio.sleep(0)
-        sandbox._door.api_key = "another-key"
+        sandbox.api_key = "another-key"
         connect(password="another-key")
         return await going
 
-    old = sandbox._door.api_key
+    old = sandbox.api_key
     try:
         event = fake_clock.run(key_changes())
     finally:
-        sandbox._door.api_key = old
+        sandbox.api_key = old
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "last status was in_progress" in event["error"]["message"]

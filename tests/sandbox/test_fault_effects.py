@@ -45,7 +45,7 @@ ERRORS: dict[str, tuple[type[openai.APIStatusError], int]] = {
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_an_error_reaches_the_sdk_as_its_own_kind(
+def test_the_sdk_raises_the_error_of_each_status(
     client: openai.OpenAI, sandbox: Sandbox, run: dict[str, Any], kind: str
 ) -> None:
     error, status = ERRORS[kind]
@@ -58,30 +58,30 @@ def test_an_error_reaches_the_sdk_as_its_own_kind(
     assert [request.status for request in sandbox.requests] == [status, 200]
 
 
-def test_retry_after_is_said_in_seconds(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_retry_after_can_be_in_seconds(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("rate_limited", retry_after=2)
-    answer = http("GET", path)
-    assert answer.headers["retry-after"] == "2"
-    assert answer.headers["x-ratelimit-limit-requests"] == "500"
-    assert answer.headers["x-ratelimit-remaining-requests"] == "0"
-    assert answer.headers["x-ratelimit-reset-requests"] == "2s"
-    assert answer.json()["error"]["code"] == "rate_limit_exceeded"
+    response = http("GET", path)
+    assert response.headers["retry-after"] == "2"
+    assert response.headers["x-ratelimit-limit-requests"] == "500"
+    assert response.headers["x-ratelimit-remaining-requests"] == "0"
+    assert response.headers["x-ratelimit-reset-requests"] == "2s"
+    assert response.json()["error"]["code"] == "rate_limit_exceeded"
 
 
-def test_retry_after_is_said_as_a_date(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_retry_after_can_be_a_date(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("rate_limited", retry_after=120, form="date")
-    said = email.utils.parsedate_to_datetime(http("GET", path).headers["retry-after"])
-    assert 100 < (said - dt.datetime.now(dt.UTC)).total_seconds() <= 120
+    time_sent = email.utils.parsedate_to_datetime(http("GET", path).headers["retry-after"])
+    assert 100 < (time_sent - dt.datetime.now(dt.UTC)).total_seconds() <= 120
 
 
-def test_retry_after_is_said_in_milliseconds(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_retry_after_can_be_in_milliseconds(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("rate_limited", retry_after=0.25, form="ms")
     headers = http("GET", path).headers
     assert headers["retry-after-ms"] == "250"
     assert "retry-after" not in headers
 
 
-def test_retry_after_may_be_left_out(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_retry_after_can_be_omitted(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("rate_limited", retry_after=None)
     assert "retry-after" not in http("GET", path).headers
     sandbox.faults.clear()
@@ -89,7 +89,7 @@ def test_retry_after_may_be_left_out(http: Http, sandbox: Sandbox, path: str) ->
     assert http("GET", path).headers["retry-after"] == "3"
 
 
-def test_the_sdk_tries_again_by_itself(sandbox: Sandbox, run: dict[str, Any]) -> None:
+def test_the_sdk_retries_a_failed_request(sandbox: Sandbox, run: dict[str, Any]) -> None:
     sandbox.faults.add("rate_limited", retry_after=0.01, times=2)
     with openai.OpenAI(base_url=sandbox.base_url, api_key=sandbox.api_key) as client:
         client.beta.threads.runs.retrieve(run["id"], thread_id=run["thread_id"])
@@ -98,12 +98,12 @@ def test_the_sdk_tries_again_by_itself(sandbox: Sandbox, run: dict[str, Any]) ->
 
 def test_a_bad_gateway_sends_html(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("bad_gateway")
-    answer = http("GET", path)
-    assert answer.headers["content-type"] == "text/html"
-    assert "<h1>502 Bad Gateway</h1>" in answer.text
+    response = http("GET", path)
+    assert response.headers["content-type"] == "text/html"
+    assert "<h1>502 Bad Gateway</h1>" in response.text
 
 
-def test_a_cut_connection_is_a_connection_error_and_the_work_is_done(
+def test_the_api_handles_a_request_whose_connection_is_closed(
     client: openai.OpenAI, sandbox: Sandbox
 ) -> None:
     sandbox.faults.add("cut", times=1)
@@ -112,7 +112,7 @@ def test_a_cut_connection_is_a_connection_error_and_the_work_is_done(
     assert len(sandbox.state()["responses"]) == 1
 
 
-def test_a_stalled_answer_never_comes(client: openai.OpenAI, sandbox: Sandbox, run: dict[str, Any]) -> None:
+def test_a_stalled_response_times_out(client: openai.OpenAI, sandbox: Sandbox, run: dict[str, Any]) -> None:
     sandbox.faults.add("stalled", times=1)
     hasty = client.with_options(timeout=0.2)
     with pytest.raises(openai.APITimeoutError):
@@ -120,55 +120,53 @@ def test_a_stalled_answer_never_comes(client: openai.OpenAI, sandbox: Sandbox, r
     assert [request.status for request in sandbox.requests] == [None]
 
 
-def test_a_stall_ends_by_itself_at_last(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_a_stall_ends_after_its_seconds(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("stalled", seconds=0.1)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         http("GET", path)
 
 
-def test_a_stall_does_not_hold_up_the_end_of_the_sandbox() -> None:
+def test_a_stall_does_not_delay_the_shutdown() -> None:
     with Sandbox() as sandbox:
         sandbox.faults.add("stalled")
         outcome: list[type[Exception]] = []
 
-        def ask() -> None:
+        def send() -> None:
             try:
                 requests.get(f"{sandbox.base_url}/models", headers=KEY, timeout=60)
             except requests.RequestException as error:
                 outcome.append(type(error))
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        thread = threading.Thread(target=send)
+        thread.start()
         deadline = time.monotonic() + 20
         while not sandbox.requests and time.monotonic() < deadline:
             threading.Event().wait(0.01)
         began = time.monotonic()
-    asking.join(20)
+    thread.join(20)
     assert time.monotonic() - began < 20
     assert outcome == [requests.exceptions.ChunkedEncodingError]
 
 
 @pytest.mark.parametrize(("kind", "text"), [("malformed", '{"id": "run_'), ("empty", "")])
-def test_a_body_may_be_garbled(http: Http, sandbox: Sandbox, path: str, kind: str, text: str) -> None:
+def test_a_body_can_be_corrupt(http: Http, sandbox: Sandbox, path: str, kind: str, text: str) -> None:
     sandbox.faults.add(kind)
-    answer = http("GET", path)
-    assert (answer.status_code, answer.headers["content-type"], answer.text) == (
+    response = http("GET", path)
+    assert (response.status_code, response.headers["content-type"], response.text) == (
         200,
         "application/json",
         text,
     )
 
 
-def test_a_slow_answer_is_late(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_a_slow_response_is_delayed(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("slow", seconds=0.15)
     began = time.monotonic()
     assert http("GET", path).status_code == 200
     assert time.monotonic() - began >= 0.15
 
 
-def test_a_run_may_not_be_found_at_first(
-    client: openai.OpenAI, sandbox: Sandbox, run: dict[str, Any]
-) -> None:
+def test_a_run_can_return_404_at_first(client: openai.OpenAI, sandbox: Sandbox, run: dict[str, Any]) -> None:
     sandbox.faults.add("not_found_at_first", path="/runs/", times=2)
     for _ in range(2):
         with pytest.raises(openai.NotFoundError):
@@ -176,15 +174,15 @@ def test_a_run_may_not_be_found_at_first(
     client.beta.threads.runs.retrieve(run["id"], thread_id=run["thread_id"])
 
 
-def test_poll_after_is_a_header(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_poll_after_sets_a_header(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("poll_after", milliseconds=750)
     assert http("GET", path).headers["openai-poll-after-ms"] == "750"
 
 
-def test_any_answer_can_be_made(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_a_reply_has_any_status_body_and_headers(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("reply", status=409, body={"detail": "busy"}, headers={"x-a": "b"}, times=1)
-    answer = http("GET", path)
-    assert (answer.status_code, answer.json(), answer.headers["x-a"]) == (409, {"detail": "busy"}, "b")
+    response = http("GET", path)
+    assert (response.status_code, response.json(), response.headers["x-a"]) == (409, {"detail": "busy"}, "b")
     sandbox.faults.add("reply", status=418, body="teapot", times=1)
     assert (http("GET", path).text, http("GET", path).status_code) == ("teapot", 200)
     sandbox.faults.add("reply", status=425, times=1)
@@ -204,45 +202,45 @@ def ids(read: list[dict[str, Any]]) -> list[str]:
     return [step["id"] for page in read for step in page["data"]]
 
 
-def test_has_more_may_be_said_for_ever(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_has_more_can_be_true_on_every_page(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("endless_has_more", path="/steps")
     read = pages(http, path)
     assert [len(page["data"]) for page in read] == [20, 20, 5, 0, 0, 0, 0, 0]
     assert all(page["has_more"] for page in read)
 
 
-def test_a_cursor_may_be_stuck(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_a_stuck_cursor_returns_the_first_page_again(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("stuck_cursor", path="/steps")
     read = pages(http, path)
     assert len(read) == 8
     assert len(set(ids(read))) == 20
 
 
-def test_pages_may_never_end(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_endless_pages_have_new_ids(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("endless_pages", path="/steps")
     read = pages(http, path)
     assert len(set(ids(read))) == 8 * 20
     assert all(page["first_id"] == page["data"][0]["id"] for page in read)
 
 
-def test_steps_may_come_twice(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_a_page_can_repeat_the_last_step(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add("duplicate_steps", path="/steps")
     read = pages(http, path)
     assert [len(page["data"]) for page in read] == [20, 21, 6]
     assert len(set(ids(read))) == 45
 
 
-def test_faults_of_pages_leave_other_answers_alone(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_page_faults_leave_other_responses_unchanged(http: Http, sandbox: Sandbox, path: str) -> None:
     for kind in ("endless_has_more", "stuck_cursor", "endless_pages", "duplicate_steps"):
         sandbox.faults.add(kind)
     assert http("GET", path).json()["object"] == "thread.run"
     assert http("GET", path + "x/steps").status_code == 404
 
 
-def test_the_rate_limit_refuses_what_goes_beyond(http: Http, sandbox: Sandbox, path: str) -> None:
+def test_the_rate_limit_returns_429(http: Http, sandbox: Sandbox, path: str) -> None:
     sandbox.limit_rate(0)
-    answer = http("GET", path)
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    response = http("GET", path)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "1")
     for unreached in (1000, None):
         sandbox.limit_rate(unreached)
         assert http("GET", path).status_code == 200
