@@ -1,11 +1,11 @@
-"""A server on loopback that knows every run by its id, whatever the path, and keeps what it was asked."""
+"""A server on loopback that has every run, whatever the path, and keeps the requests it received."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,7 +14,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass
 class ReceivedRequest:
-    """One request: its headers have lower-case names."""
+    """
+    One request.
+
+    :param path: without the query.
+    :param query: the query parameters.
+    :param headers: with lower-case names.
+    :param host: the host of the request line, which only a proxy gets; else None.
+    """
 
     path: str
     query: dict[str, str]
@@ -22,63 +29,84 @@ class ReceivedRequest:
     host: str | None = None
 
 
-#: A status and a body: text, or what becomes JSON.
+#: A status and a body: text, chunks of bytes, or a value to send as JSON.
 Reply = tuple[int, Any]
+
+
+def a_run(request: ReceivedRequest) -> Reply:
+    """The run with the id at the end of the path."""
+    return 200, {"id": request.path.rpartition("/")[2]}
 
 
 @dataclass
 class FakeHttpServer:
     """
-    The server.
+    A running server.
 
-    :param address: its URL without a path.
-    :param reply: what it answers.
-    :param requests: what it was asked.
+    :param url: its URL, without a path.
+    :param reply: returns the response to a request.
+    :param requests: the requests it received, oldest first.
     """
 
-    address: str = ""
-    reply: Callable[[ReceivedRequest], Reply] = lambda asked: (200, {"id": asked.path.rpartition("/")[2]})
+    url: str = ""
+    reply: Callable[[ReceivedRequest], Reply] = a_run
     requests: list[ReceivedRequest] = field(default_factory=list)
 
-    def take(self, target: str, headers: dict[str, str]) -> Reply:
+    def receive(self, target: str, headers: dict[str, str]) -> Reply:
         parts = urlsplit(target)
-        asked = ReceivedRequest(parts.path, dict(parse_qsl(parts.query)), headers, parts.hostname)
-        self.requests.append(asked)
-        return self.reply(asked)
+        request = ReceivedRequest(parts.path, dict(parse_qsl(parts.query)), headers, parts.hostname)
+        self.requests.append(request)
+        return self.reply(request)
 
 
 @contextmanager
 def fake_http_server() -> Iterator[FakeHttpServer]:
-    """Run such a server."""
-    api = FakeHttpServer()
+    """Run a server on a free port."""
+    fake = FakeHttpServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, held = api.take(self.path, headers)
-            body = held.encode() if isinstance(held, str) else json.dumps(held).encode()
+            status, body = fake.receive(
+                self.path, {name.lower(): value for name, value in self.headers.items()}
+            )
             self.send_response(status)
-            self.send_header("Content-Type", "text/html" if isinstance(held, str) else "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            if isinstance(body, Iterator):
+                self._send_chunks(body)
+            elif isinstance(body, str):
+                self._send_body(body.encode(), "text/html")
+            else:
+                self._send_body(json.dumps(body).encode(), "application/json")
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.do_GET()
 
+        def _send_body(self, body: bytes, content_type: str) -> None:
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def _send_chunks(self, chunks: Iterator[bytes]) -> None:
+            self.send_header("Connection", "close")
+            self.end_headers()
+            # A client that gave up has closed the connection.
+            with suppress(ConnectionError):
+                for chunk in chunks:
+                    self.wfile.write(chunk)
+
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        api.address = f"http://127.0.0.1:{server.server_address[1]}"
+        fake.url = f"http://127.0.0.1:{server.server_address[1]}"
         try:
-            yield api
+            yield fake
         finally:
             server.shutdown()
             thread.join()

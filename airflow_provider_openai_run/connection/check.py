@@ -1,12 +1,11 @@
-"""Which APIs an endpoint serves, found out by questions that cost nothing and change nothing."""
+"""Check of a connection: which APIs its endpoint serves, by requests that cost nothing and change nothing."""
 
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
+import re
 from typing import TYPE_CHECKING
 
-import openai
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openai_run.api.base import Request
@@ -27,31 +26,23 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.connection.settings import ConnectionSettings
     from airflow_provider_openai_run.types.run import Json
 
-#: A path no API has: how the server answers there, it answers for every path that it does not serve.
-_NOWHERE = Request("GET", "/no_such_api/id_0")
-_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-#: Longest time for an answer, in seconds; a person waits for it.
-_PATIENCE = 10.0
-#: What a connection that cannot be looked up or used raises.
-_TROUBLES = (
-    AirflowException,
-    OpenAIRunError,
-    openai.OpenAIError,
-    ValueError,
-    TypeError,
-    ImportError,
-    OSError,
-)
+#: How long one request may take, in seconds; a person waits for the result.
+_TIMEOUT = 10.0
+#: No API has this path: the response to it is the server's response to any path it does not serve.
+_UNKNOWN_PATH = Request("GET", "/no_such_api/id_0")
+#: Ids, paths, times and numbers: what differs between two responses that mean the same.
+_VARIABLE_WORD = re.compile(r"[\w./:+-]*[\d/][\w./:+-]*")
+_ABOUT_THE_KEY = re.compile(r"(?i)api[ _-]?key|credential|unauthori[sz]ed")
 
 
 def check_connection(
     conn_id: str, connect: Callable[[], tuple[OpenAI, ConnectionSettings]]
 ) -> tuple[bool, str]:
     """
-    Report which APIs a connection's endpoint serves, and whether its credentials may use them.
+    Report which APIs a connection's endpoint serves, and whether it accepts the credentials.
 
-    It requests a run of each API that does not exist, and compares the answer with that for a path that no
-    API has.
+    It requests a run that does not exist from each API, and compares the response with that to a path that
+    no API has.
 
     :param conn_id: the connection.
     :param connect: returns its client and its settings.
@@ -59,76 +50,70 @@ def check_connection(
     """
     try:
         client, settings = connect()
-        return _check(client.with_options(timeout=_PATIENCE), settings)
-    except _TROUBLES as error:
-        why = redact(str(error))
-        return False, why if conn_id in why else f"Connection {conn_id!r} cannot be used: {why}"
-
-
-def _check(client: OpenAI, settings: ConnectionSettings) -> tuple[bool, str]:
+    except (AirflowException, OpenAIRunError, OSError, TypeError, ValueError) as error:
+        reason = redact(str(error))
+        return False, reason if conn_id in reason else f"Connection {conn_id!r} cannot be used: {reason}"
+    client = client.with_options(timeout=_TIMEOUT)
     base_url = str(client.base_url).rstrip("/")
     try:
-        nowhere = send(client, _NOWHERE, None, once=True)
+        unknown_path = _send(client, _UNKNOWN_PATH)
     except RunRequestError as error:
         return False, f"At {base_url}: {error.message.rstrip('.')}."
-    can_be_used, sentences = False, []
+    verdicts = {}
     for api in APIS.values():
         if api.ended_at_openai is not None and is_openai(base_url):
-            sentences.append(f"The {api.title} is not served: OpenAI ended it.")
-            continue
-        usable, sentence = _judge(client, api, nowhere)
-        can_be_used = can_be_used or usable
-        sentences.append(sentence)
-    if settings.unread:
-        sentences.append(f"Extras that are not used: {', '.join(map(repr, settings.unread))}.")
-    return can_be_used, f"At {base_url}: {' '.join(sentences)}"
+            verdicts[api.title] = (False, "is not served: OpenAI ended it")
+        else:
+            verdicts[api.title] = _judge(client, api, unknown_path)
+    sentences = [f"The {title} {verdict}." for title, (_, verdict) in verdicts.items()]
+    if settings.unused_extras:
+        sentences.append(f"Extras that are not used: {', '.join(map(repr, settings.unused_extras))}.")
+    return any(is_usable for is_usable, _ in verdicts.values()), f"At {base_url}: {' '.join(sentences)}"
 
 
-def _judge(client: OpenAI, api: RunApi, nowhere: ApiResponse) -> tuple[bool, str]:
+def _judge(client: OpenAI, api: RunApi, unknown_path: ApiResponse) -> tuple[bool, str]:
+    """Return whether an API can be used, and the rest of a sentence that begins with its title."""
     request = api.retrieve(RunRef(api.name, "run_0", "parent_0" if api.parent_argument else None))
     try:
-        answer = send(client, request, None, once=True)
+        response = _send(client, request)
     except RunRequestError as error:
-        return False, f"The {api.title} could not be asked: {error.message.rstrip('.')}."
-    status = answer.http_status
-    if status in _REFUSALS:
-        said = _message(answer)
-        more = f": {said.rstrip('.')}" if said else ""
-        return False, f"The {api.title} refuses the credentials (HTTP {status}{more})."
-    is_passing = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_passing and status != HTTPStatus.NOT_IMPLEMENTED:
-        return False, f"The {api.title} cannot be judged now (HTTP {status})."
-    is_there = status not in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
-    if not is_there or _message(answer) is None or _alike(answer, nowhere):
-        return False, f"The {api.title} is not served."
-    return True, f"The {api.title} is served, and the credentials may use it."
+        return False, f"cannot be checked now: {error.message.rstrip('.')}"
+    status, body = response.http_status, _json_object(response)
+    message = _error_message(response, body)
+    reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+    if status in (401, 403) or (status == 400 and _ABOUT_THE_KEY.search(message)):
+        return False, f"refuses the credentials ({reason})"
+    if status == 200:
+        is_served = request.answer_key in body
+    elif status == 404:
+        is_served = unknown_path.http_status != 404 or _wording(response) != _wording(unknown_path)
+    elif status in (400, 422) and unknown_path.http_status != status:
+        is_served = True
+    elif status in (405, 501):
+        is_served = False
+    else:
+        return False, f"cannot be checked now ({reason})"
+    return is_served, "is served and accepts the credentials" if is_served else "is not served"
 
 
-def _alike(answer: ApiResponse, nowhere: ApiResponse) -> bool:
-    """Tell whether two answers say the same, but for the path and the ids of what was asked for."""
-    return answer.http_status == nowhere.http_status and _without_names(answer) == _without_names(nowhere)
+def _send(client: OpenAI, request: Request) -> ApiResponse:
+    return send(client, request, None, retry=False, quiet=True)
 
 
-def _without_names(answer: ApiResponse) -> str | None:
-    message = _message(answer)
-    if message is None or answer.sent is None:
-        return message
-    path = answer.sent.url.partition("?")[0].partition("://")[2].partition("/")[2]
-    for start in range(path.count("/") + 1):
-        message = message.replace("/".join(path.split("/")[start:]), "…")
-    return message.replace("/…", "…")
-
-
-def _message(answer: ApiResponse) -> str | None:
-    """Give the message of an API's error, or what else its JSON object is; None for a page."""
-    if not answer.body.strip():
-        return ""
+def _json_object(response: ApiResponse) -> dict[str, Json]:
     try:
-        body: Json = json.loads(answer.body)
+        body = json.loads(response.body)
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(body, dict):
-        return None
-    error = body.get("error", body.get("detail", body.get("message", body.get("id"))))
-    said = error.get("message") or error.get("code") if isinstance(error, dict) else error
-    return redact(str(said), answer.sent.secrets if answer.sent else ()) if said else ""
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _error_message(response: ApiResponse, body: dict[str, Json]) -> str:
+    """Return the error message of a body; empty if it has none."""
+    error = body.get("error") or body.get("detail") or body.get("message") or ""
+    message = error.get("message") or error.get("code") if isinstance(error, dict) else error
+    return redact(str(message), response.sent.secrets if response.sent else ()).rstrip(".")
+
+
+def _wording(response: ApiResponse) -> str:
+    return _VARIABLE_WORD.sub("…", response.body.decode(errors="replace"))

@@ -10,8 +10,8 @@ import openai
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from airflow_provider_openai_run.connection import azure
+from airflow_provider_openai_run.connection.http_client import httpx, new_async_http_client, new_http_client
 from airflow_provider_openai_run.connection.settings import read
-from airflow_provider_openai_run.connection.transport import InvalidURL
 from airflow_provider_openai_run.exceptions import InvalidConnectionError
 from airflow_provider_openai_run.types.redaction import redact
 
@@ -69,7 +69,7 @@ def dedicated_client(client: OpenAI, proxy: str | None, *, timeout: float) -> It
     :param proxy: the URL of the connection's proxy; None leaves it to the environment.
     :param timeout: how long a request may take, in seconds.
     """
-    with openai.DefaultHttpxClient(proxy=proxy) as http_client:
+    with new_http_client(proxy) as http_client:
         yield client.copy(http_client=http_client, max_retries=0, timeout=timeout)
 
 
@@ -79,8 +79,7 @@ def _identity(settings: ConnectionSettings, get_identity: Callable[[], Identity]
 
 def _new_client(settings: ConnectionSettings, identity: Mapping[str, Any] | None) -> OpenAI:
     arguments = _arguments(settings, identity)
-    if settings.proxy is not None:
-        arguments["http_client"] = openai.DefaultHttpxClient(proxy=settings.proxy)
+    arguments["http_client"] = new_http_client(settings.proxy)
     if settings.takes_api_key_header:
         return AzureOpenAI(api_version=settings.azure_api_version, **arguments)
     if settings.auth_type == azure.AUTH_TYPE:
@@ -90,8 +89,7 @@ def _new_client(settings: ConnectionSettings, identity: Mapping[str, Any] | None
 
 def _new_async_client(settings: ConnectionSettings, identity: Mapping[str, Any] | None) -> AsyncOpenAI:
     arguments = _arguments(settings, identity)
-    if settings.proxy is not None:
-        arguments["http_client"] = openai.DefaultAsyncHttpxClient(proxy=settings.proxy)
+    arguments["http_client"] = new_async_http_client(settings.proxy)
     if settings.takes_api_key_header:
         return AsyncAzureOpenAI(api_version=settings.azure_api_version, **arguments)
     if settings.auth_type == azure.AUTH_TYPE:
@@ -122,6 +120,6 @@ def _token_provider(settings: ConnectionSettings) -> Callable[[], str]:
 def _raise_invalid(build: Callable[[], T], conn_id: str) -> T:
     try:
         return build()
-    except (openai.OpenAIError, ValueError, TypeError, ImportError, InvalidURL) as error:
+    except (openai.OpenAIError, ValueError, TypeError, ImportError, httpx.InvalidURL) as error:
         reason = redact(str(error)).rstrip(".")
         raise InvalidConnectionError(f"Connection {conn_id!r}: {reason}.") from None

@@ -92,7 +92,7 @@ class ConnectionSettings:
     :param workload_identity_tenant_id: and of which tenant it is.
     :param proxy: the URL of the proxy; None leaves it to the environment.
     :param run_link_template: the address of a run's page.
-    :param unread: extras that nobody reads.
+    :param unused_extras: extras that nobody reads.
     """
 
     base_url: str | None
@@ -105,7 +105,7 @@ class ConnectionSettings:
     workload_identity_tenant_id: str | None
     proxy: str | None = field(repr=False)
     run_link_template: str | None
-    unread: tuple[str, ...]
+    unused_extras: tuple[str, ...]
 
     @property
     def takes_api_key_header(self) -> bool:
@@ -122,7 +122,7 @@ def read(connection: Fields) -> ConnectionSettings:
     :raises FieldError: for the first field that is wrong.
     """
     extra = checked_extra(connection.extra)
-    unread = _unread(extra)
+    unused_extras = _unused_extras(extra)
     options = _checked_options(extra.get(_KWARGS, {}))
     base_url = _base_url(connection, options.pop("base_url", None))
     auth_type = _checked_auth_type(extra)
@@ -141,15 +141,15 @@ def read(connection: Fields) -> ConnectionSettings:
         azure_api_version=version,
         proxy=None if extra.get("proxy") is None else _checked_proxy(extra["proxy"]),
         run_link_template=checked_template(extra.get("run_link_template")),
-        unread=unread,
+        unused_extras=unused_extras,
         **{name: _optional_text(name, extra) for name in _ENTRA},
     )
 
 
-def _unread(extra: dict[str, Json]) -> tuple[str, ...]:
+def _unused_extras(extra: dict[str, Json]) -> tuple[str, ...]:
     """Refuse extras that were surely meant otherwise; give those that somebody else may read."""
     known = _OFFICIAL | _OURS
-    unread = []
+    unused_extras = []
     for name in sorted(extra.keys() - known):
         if name in _client_options():
             raise FieldError(f"extra {name!r} is an option of the client; put it into openai_client_kwargs")
@@ -157,8 +157,8 @@ def _unread(extra: dict[str, Json]) -> tuple[str, ...]:
             raise FieldError(f"extra {name!r} is read by nobody; {_ELSEWHERE[name]}")
         if meant := likely(name, known):
             raise FieldError(f"extra {name!r} is read by nobody; write {meant!r} if you mean that")
-        unread.append(name)
-    return tuple(unread)
+        unused_extras.append(name)
+    return tuple(unused_extras)
 
 
 def _client_options() -> frozenset[str]:

@@ -216,8 +216,8 @@ class OpenAIRunHook(OpenAIHook):
         """
         Submit the outputs of the tools that a run waits for.
 
-        https://platform.openai.com/docs/api-reference/runs/submitToolOutputs. A response has completed when it
-        asks; its outputs go into a new response that follows it.
+        https://platform.openai.com/docs/api-reference/runs/submitToolOutputs. A response that calls tools has
+        completed; their outputs go into a new response that follows it.
 
         :param run_id: the run, or the response.
         :param tool_outputs: ``[{"tool_call_id": …, "output": …}]``.
@@ -286,7 +286,8 @@ class OpenAIRunHook(OpenAIHook):
             run is not cancelled.
         :param accepted_statuses: the terminal statuses that count as success.
         :param options: ``poll_interval``, ``max_poll_interval``, ``on_requires_action`` and
-            ``max_consecutive_failures``, see :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
+            ``max_consecutive_failures``; see
+            :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
         :raises RunEndedError: if it ended in a status that is not accepted.
         :raises RunWaitTimeoutError: if it did not end in time.
         :raises RunRequiresActionError: if it asks for something and ``on_requires_action`` is ``"fail"``.
@@ -333,7 +334,7 @@ class OpenAIRunHook(OpenAIHook):
         client = self.conn
         try:
             result: ApiResponse | RunRequestError = send(
-                client, api_of(poller.ref).retrieve(poller.ref), poller.ref, once=True
+                client, api_of(poller.ref).retrieve(poller.ref), poller.ref, retry=False, quiet=True
             )
         except RunRequestError as error:
             result = error
@@ -342,7 +343,7 @@ class OpenAIRunHook(OpenAIHook):
     async def _poll_async(self, poller: RunPoller, client: AsyncOpenAI) -> Decision:
         try:
             result: ApiResponse | RunRequestError = await asend(
-                client, api_of(poller.ref).retrieve(poller.ref), poller.ref, once=True
+                client, api_of(poller.ref).retrieve(poller.ref), poller.ref, retry=False, quiet=True
             )
         except RunRequestError as error:
             result = error
@@ -369,8 +370,7 @@ class OpenAIRunHook(OpenAIHook):
             have done so although its answer was lost.
         :raises RunRequestError: if the API refuses, or sends no valid answer.
         """
-        client = self.conn if retry else self.conn.with_options(max_retries=0)
-        return execute_call(call, functools.partial(_send, client, ref))
+        return execute_call(call, functools.partial(_send, self.conn, ref, retry=retry))
 
     async def execute_call_async(self, call: ApiCall[T], ref: RunRef | None = None) -> T:
         """Carry out a call with a client of its own; see :meth:`execute_call`."""
@@ -395,8 +395,8 @@ def _new_poller(ref: RunRef, timeout: timedelta | float | None, options: dict[st
     return RunPoller(ref, PollOptions(started_at=now, deadline=deadline, **options))
 
 
-def _send(client: OpenAI, ref: RunRef | None, request: Request) -> dict[str, Json]:
-    return _parse(send(client, request, ref), request, ref, client)
+def _send(client: OpenAI, ref: RunRef | None, request: Request, *, retry: bool = True) -> dict[str, Json]:
+    return _parse(send(client, request, ref, retry=retry), request, ref, client)
 
 
 async def _send_async(client: AsyncOpenAI, ref: RunRef | None, request: Request) -> dict[str, Json]:

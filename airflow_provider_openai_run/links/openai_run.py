@@ -10,25 +10,33 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-#: The XCom under which a task leaves the address before it waits, so that the link shows while it does.
+#: The XCom to which a task pushes the URL before it waits, so that the link shows while it does.
 LINK_KEY = "_link_OpenAIRunLink"
 
 
 class OpenAIRunLink(BaseOperatorLink):
-    """Leads to the run's page; where there is one, :mod:`airflow_provider_openai_run.connection.run_url` says."""
+    """
+    Link to the run's page in the vendor's console.
+
+    :mod:`airflow_provider_openai_run.connection.run_url` lists which endpoints have such pages.
+    """
 
     name = "OpenAI run"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """
-        Give the address; Airflow asks for it on the worker when the task ends or defers, and keeps it.
+        Return the URL, empty if there is none.
 
-        A task that goes on after it was deferred does not look up its connection for this: what it left
-        before is given again.
+        Airflow calls this on the worker when the task ends or defers, and stores the result. A task that
+        resumes after its deferral does not look up its connection for it: the stored URL is returned again.
+
+        :param operator: the task.
+        :param ti_key: where Airflow calls this, the running task instance rather than its key.
         """
-        link: str | None = getattr(operator, "link", None)
-        # Where this is asked, Airflow gives the running task instance in place of its key.
-        running: Any = ti_key
-        if link is None and hasattr(running, "xcom_pull"):
-            link = running.xcom_pull(key=LINK_KEY, task_ids=running.task_id, map_indexes=running.map_index)
-        return link or ""
+        url: str | None = getattr(operator, "link", None)
+        task_instance: Any = ti_key
+        if url is None and hasattr(task_instance, "xcom_pull"):
+            url = task_instance.xcom_pull(
+                key=LINK_KEY, task_ids=task_instance.task_id, map_indexes=task_instance.map_index
+            )
+        return url or ""

@@ -97,7 +97,7 @@ class Client:
     async def _send(self, client: AsyncOpenAI, request: Request, ref: RunRef) -> ApiResponse:
         try:
             async with asyncio.timeout(self.timeout + _OVERTIME):
-                return await asend(client, request, ref, once=True)
+                return await asend(client, request, ref, retry=False, quiet=True)
         except TimeoutError as error:
             told = f"The API could not be asked for {ref}: its answer did not come to an end"
             raise RunRequestError(told, is_retryable=True, **ref.ids) from error

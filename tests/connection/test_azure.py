@@ -17,8 +17,8 @@ from airflow_provider_openai_run.exceptions import InvalidConnectionError, RunAu
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.fake_http_server import FakeHttpServer, fake_http_server
-from tests.hooks.transports import CONN_ID, RESPONSE, RUN, ask_every_way, connect
-from tests.hooks.transports import api as api  # noqa: PLC0414 - a fixture
+from tests.hooks.transports import CONN_ID, RESPONSE, RUN, connect, retrieve_by_each_transport
+from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
 from tests.sandboxed import KEY
 
 ENTRA = {"auth_type": "azure_entra_id"}
@@ -53,7 +53,7 @@ SHAPES: list[tuple[str, dict[str, Any], RunRef, str, str | None, str]] = [
 
 @pytest.mark.parametrize(("path", "extra", "ref", "asked_for", "version", "header"), SHAPES)
 def test_a_key_opens_each_shape_of_azure(
-    api: FakeHttpServer,
+    server: FakeHttpServer,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
     extra: dict[str, Any],
@@ -62,8 +62,8 @@ def test_a_key_opens_each_shape_of_azure(
     version: str | None,
     header: str,
 ) -> None:
-    connect(monkeypatch, host=f"{api.address}{path}", password=KEY, extra=extra)
-    for way, asked in ask_every_way(api, ref).items():
+    connect(monkeypatch, host=f"{server.url}{path}", password=KEY, extra=extra)
+    for way, asked in retrieve_by_each_transport(server, ref).items():
         assert (asked.path, asked.query.get("api-version")) == (asked_for, version), way
         sent = {name: asked.headers.get(name) for name in ("authorization", "api-key")}
         assert sent == {"authorization": None, "api-key": None, header: asked.headers[header]}, way
@@ -71,10 +71,13 @@ def test_a_key_opens_each_shape_of_azure(
 
 
 def test_the_key_of_azures_own_header_is_in_no_error(
-    api: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+    server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api.reply = lambda asked: (401, {"error": {"code": "401", "message": f"No: {asked.headers['api-key']}"}})
-    connect(monkeypatch, host=api.address, password=KEY, extra={"azure_api_version": "2024-05-01-preview"})
+    server.reply = lambda asked: (
+        401,
+        {"error": {"code": "401", "message": f"No: {asked.headers['api-key']}"}},
+    )
+    connect(monkeypatch, host=server.url, password=KEY, extra={"azure_api_version": "2024-05-01-preview"})
     hook = OpenAIRunHook(CONN_ID)
     with pytest.raises(RunAuthenticationError) as caught:
         hook.get_run("run_1", thread_id="thread_1")
@@ -102,7 +105,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHttpServer]:
     azure.token_provider.cache_clear()
     with fake_http_server() as endpoint:
         endpoint.reply = lambda _: (200, token(f"entra-{len(endpoint.requests)}", 3600))
-        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{endpoint.address}/msi/token")
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{endpoint.url}/msi/token")
         monkeypatch.setenv("IDENTITY_HEADER", "from-app-service")
         yield endpoint
     azure.token_provider.cache_clear()
@@ -123,7 +126,7 @@ def token(value: str, seconds: float) -> dict[str, str]:
     ],
 )
 def test_a_token_of_entra_id_stands_for_the_key_and_is_fetched_once_in_a_process(
-    api: FakeHttpServer,
+    server: FakeHttpServer,
     identity: FakeHttpServer,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
@@ -131,8 +134,8 @@ def test_a_token_of_entra_id_stands_for_the_key_and_is_fetched_once_in_a_process
     ref: RunRef,
     audience: str,
 ) -> None:
-    connect(monkeypatch, host=f"{api.address}{path}", extra={**ENTRA, **extra})
-    for way, asked in ask_every_way(api, ref).items():
+    connect(monkeypatch, host=f"{server.url}{path}", extra={**ENTRA, **extra})
+    for way, asked in retrieve_by_each_transport(server, ref).items():
         assert asked.headers["authorization"] == "Bearer entra-1", way
         assert asked.query.get("api-version") == extra.get("azure_api_version"), way
         assert "api-key" not in asked.headers, way
@@ -140,30 +143,30 @@ def test_a_token_of_entra_id_stands_for_the_key_and_is_fetched_once_in_a_process
 
 
 def test_a_user_assigned_identity_is_named_to_entra_id(
-    api: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+    server: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extra = {
         **ENTRA,
         "managed_identity_client_id": "client-1",
         "workload_identity_tenant_id": "tenant-1",
     }
-    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=extra)
-    ask_every_way(api)
+    connect(monkeypatch, host=f"{server.url}/openai/v1", extra=extra)
+    retrieve_by_each_transport(server)
     assert identity.requests[0].query["client_id"] == "client-1"
 
 
 def test_a_token_in_its_last_minutes_is_renewed_by_whoever_asks_next(
-    api: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+    server: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity.reply = lambda _: (200, token(f"entra-{len(identity.requests)}", 240))
-    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
-    sent = [asked.headers["authorization"] for asked in ask_every_way(api).values()]
+    connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
+    sent = [asked.headers["authorization"] for asked in retrieve_by_each_transport(server).values()]
     # What the watcher repeats is a minute old at most, and four were left.
     assert sent == ["Bearer entra-1", "Bearer entra-2", *("Bearer entra-3",) * 3]
 
 
 def test_no_token_is_fetched_on_the_event_loop(
-    api: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+    server: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from azure.identity import DefaultAzureCredential
 
@@ -181,7 +184,7 @@ def test_no_token_is_fetched_on_the_event_loop(
 
     monkeypatch.setattr(DefaultAzureCredential, "get_token_info", get_token_info)
     monkeypatch.setattr(DefaultAzureCredential, "__init__", init)
-    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
+    connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
     asyncio.run(OpenAIRunHook(CONN_ID).aget_run(run_id="resp_1"))
     assert threads
     assert made_in
@@ -189,12 +192,12 @@ def test_no_token_is_fetched_on_the_event_loop(
 
 
 def test_an_identity_that_is_refused_is_named_at_once_and_outages_are_borne_once_it_worked(
-    api: FakeHttpServer,
+    server: FakeHttpServer,
     identity: FakeHttpServer,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
+    connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
     hook = OpenAIRunHook(CONN_ID)
 
     def trouble() -> RunAuthenticationError:
@@ -214,15 +217,15 @@ def test_an_identity_that_is_refused_is_named_at_once_and_outages_are_borne_once
     assert "managed identity" in str(first)
     assert "from-app-service" not in str(first)
     assert len(str(first)) < 600
-    assert len(api.requests) == 1
+    assert len(server.requests) == 1
 
 
 def test_without_the_package_one_sentence_says_what_to_install(
-    api: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+    server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     azure.token_provider.cache_clear()
     monkeypatch.setitem(sys.modules, "azure.identity", None)
-    connect(monkeypatch, host=f"{api.address}/openai/v1", extra=ENTRA)
+    connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
     with pytest.raises(InvalidConnectionError) as caught:
         OpenAIRunHook(CONN_ID).get_run(run_id="resp_1")
     assert str(caught.value) == (

@@ -1,7 +1,8 @@
-"""``test_connection`` says in words which APIs an endpoint serves, and whether the key may use them."""
+"""``test_connection`` says which APIs an endpoint serves, and whether it accepts the credentials."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -11,165 +12,154 @@ import pytest
 
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox
-from tests.fake_http_server import FakeHttpServer, ReceivedRequest, Reply
+from tests.fake_http_server import FakeHttpServer, ReceivedRequest, Reply, a_run
 from tests.hooks.transports import CONN_ID, connect
-from tests.hooks.transports import api as api  # noqa: PLC0414 - a fixture
+from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
 from tests.sandboxed import KEY, Connect
 
 http: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
 
 RESPONSES = "The Responses API"
 ASSISTANTS = "The Assistants API"
-SERVED = "is served, and the credentials may use it."
+SERVED = "is served and accepts the credentials."
+NOT_SERVED = "is not served."
 
 
-def judged(conn_id: str = CONN_ID) -> tuple[bool, str]:
+def check(conn_id: str = CONN_ID) -> tuple[bool, str]:
     hook = OpenAIRunHook(conn_id)
     try:
-        is_good, words = hook.test_connection()
+        is_usable, message = hook.test_connection()
     finally:
         if "conn" in hook.__dict__:
             hook.conn.close()
-    assert KEY not in words
-    return is_good, words
+    assert KEY not in message
+    return is_usable, message
 
 
-def test_the_sandbox_serves_both(sandbox: Sandbox) -> None:
-    is_good, words = judged("openai_default")
-    assert is_good
-    assert words == f"At {sandbox.base_url}: {RESPONSES} {SERVED} {ASSISTANTS} {SERVED}"
+def test_the_sandbox_serves_both_apis(sandbox: Sandbox) -> None:
+    is_usable, message = check("openai_default")
+    assert is_usable
+    assert message == f"At {sandbox.base_url}: {RESPONSES} {SERVED} {ASSISTANTS} {SERVED}"
     assert {request.method for request in sandbox.requests} == {"GET"}
 
 
-def test_a_wrong_key_is_refused_in_the_apis_own_words(sandbox: Sandbox, connect: Connect) -> None:
+def test_a_wrong_key_is_reported_with_the_servers_reason(sandbox: Sandbox, connect: Connect) -> None:
     connect(password="another-key")
-    is_good, words = judged("openai_default")
-    assert not is_good
-    assert f"{RESPONSES} refuses the credentials (HTTP 401: Incorrect API key provided" in words
-    assert f"{ASSISTANTS} refuses the credentials" in words
-    assert "another-key" not in words
+    is_usable, message = check("openai_default")
+    assert not is_usable
+    assert f"{RESPONSES} refuses the credentials (HTTP 401: Incorrect API key provided" in message
+    assert f"{ASSISTANTS} refuses the credentials" in message
+    assert "another-key" not in message
 
 
-def not_found(message: str) -> Reply:
-    return 404, {"error": {"message": message, "type": "invalid_request_error", "code": None}}
+def error(status: int, message: str, code: str | None = None) -> Reply:
+    return status, {"error": {"message": message, "type": "invalid_request_error", "code": code}}
 
 
-def only_responses(asked: ReceivedRequest) -> Reply:
-    """OpenAI's way: what it does not serve is an invalid URL."""
-    if asked.path.startswith("/v1/responses/"):
-        return not_found("Response with id 'resp_0' not found.")
-    return not_found(f"Invalid URL (GET {asked.path})")
+def openai_style(request: ReceivedRequest) -> Reply:
+    if request.path.startswith("/v1/responses/"):
+        return error(404, "Response with id 'run_0' not found.")
+    return error(404, f"Invalid URL (GET {request.path})")
 
 
-def only_threads(asked: ReceivedRequest) -> Reply:
-    """A server made with FastAPI."""
-    if asked.path == "/v1/threads/parent_0/runs/run_0":
+def fastapi_style(request: ReceivedRequest) -> Reply:
+    if request.path == "/v1/threads/parent_0/runs/run_0":
         return 404, {"detail": "No run found with id 'run_0'."}
     return 404, {"detail": "Not Found"}
 
 
-def azure(asked: ReceivedRequest) -> Reply:
-    if asked.path.startswith("/v1/responses/"):
-        return 400, {"error": {"message": "Invalid 'response_id': 'resp_0'.", "code": "invalid_value"}}
-    return 404, {"error": {"code": "404", "message": "Resource not found"}}
+def azure_style(request: ReceivedRequest) -> Reply:
+    if request.path.startswith("/v1/responses/"):
+        return error(400, "Invalid 'response_id': 'run_0'.", "invalid_value")
+    return error(404, "Resource not found", "404")
 
 
-def one_is_forbidden(asked: ReceivedRequest) -> Reply:
-    if asked.path.startswith("/v1/responses/"):
-        return 403, {"error": {"message": f"You may not, {asked.headers['authorization']}."}}
-    return only_threads(asked)
-
-
-def no_api(_: ReceivedRequest) -> Reply:
-    return 404, "<html>Not Found</html>"
-
-
-def a_page_for_everything(_: ReceivedRequest) -> Reply:
-    return 200, "<html>Welcome</html>"
-
-
-def no_json_object(_: ReceivedRequest) -> Reply:
-    return 404, ["not", "found"]
-
-
-def out_of_order(_: ReceivedRequest) -> Reply:
-    return 503, {"error": {"message": "overloaded"}}
-
-
-def busy(_: ReceivedRequest) -> Reply:
-    return 429, {"error": {"message": "slow down"}}
-
-
-def empty_answers(asked: ReceivedRequest) -> Reply:
-    """What a mock of the Assistants API does: it has no words for a run that it does not know."""
-    if asked.path.startswith("/v1/threads/"):
+def mock_style(request: ReceivedRequest) -> Reply:
+    """A mock of the Assistants API: an empty body for a run that it does not know."""
+    if request.path.startswith("/v1/threads/"):
         return 404, ""
-    return 501, {"error": {"message": "not mocked"}}
+    return error(501, "not mocked")
 
 
-def nothing_but_empty_answers(_: ReceivedRequest) -> Reply:
-    return 404, ""
+def responses_forbidden(request: ReceivedRequest) -> Reply:
+    if request.path.startswith("/v1/responses/"):
+        return error(403, f"You may not, {request.headers['authorization']}.")
+    return fastapi_style(request)
 
 
-def posts_only(_: ReceivedRequest) -> Reply:
-    return 405, {"detail": "Method Not Allowed"}
+def new_request_id(_: ReceivedRequest) -> Reply:
+    return error(404, f"Not found (request id {uuid.uuid4()})")
 
 
-NOT = "is not served."
-NOT_NOW = "cannot be judged now"
-
-SERVERS: list[tuple[Callable[[ReceivedRequest], Reply], str, str]] = [
-    (only_responses, SERVED, NOT),
-    (only_threads, NOT, SERVED),
-    (azure, SERVED, NOT),
-    (one_is_forbidden, "refuses the credentials (HTTP 403: You may not, Bearer***).", SERVED),
-    (no_api, NOT, NOT),
-    (a_page_for_everything, NOT, NOT),
-    (no_json_object, NOT, NOT),
-    (out_of_order, f"{NOT_NOW} (HTTP 503).", f"{NOT_NOW} (HTTP 503)."),
-    (busy, f"{NOT_NOW} (HTTP 429).", f"{NOT_NOW} (HTTP 429)."),
-    (posts_only, NOT, NOT),
-    (empty_answers, NOT, SERVED),
-    (nothing_but_empty_answers, NOT, NOT),
-]
+def always(status: int, body: Any) -> Callable[[ReceivedRequest], Reply]:
+    return lambda _: (status, body)
 
 
-@pytest.mark.parametrize(("server", "responses", "assistants"), SERVERS)
-def test_each_kind_of_server_is_told(
-    api: FakeHttpServer,
-    monkeypatch: pytest.MonkeyPatch,
-    server: Callable[[ReceivedRequest], Reply],
-    responses: str,
-    assistants: str,
+Server = tuple[Callable[[ReceivedRequest], Reply], str, str]
+
+
+def same(reply: Callable[[ReceivedRequest], Reply], verdict: str) -> Server:
+    return reply, verdict, verdict
+
+
+#: The server; what is said about its Responses API; and about its Assistants API.
+SERVERS: dict[str, Server] = {
+    "OpenAI": (openai_style, SERVED, NOT_SERVED),
+    "FastAPI": (fastapi_style, NOT_SERVED, SERVED),
+    "Azure": (azure_style, SERVED, NOT_SERVED),
+    "mock": (mock_style, NOT_SERVED, SERVED),
+    "403": (responses_forbidden, "refuses the credentials (HTTP 403: You may not, Bearer***).", SERVED),
+    "a run for every id": same(a_run, SERVED),
+    "web page for everything": same(always(200, "<html>Welcome</html>"), NOT_SERVED),
+    "JSON without a run": same(always(200, {"status": "ok"}), NOT_SERVED),
+    "404 with a page": same(always(404, "<html>Not Found</html>"), NOT_SERVED),
+    "404 with a list": same(always(404, ["not", "found"]), NOT_SERVED),
+    "404 without a body": same(always(404, ""), NOT_SERVED),
+    "404 with a new request id": same(new_request_id, NOT_SERVED),
+    "405": same(always(405, {"detail": "Method Not Allowed"}), NOT_SERVED),
+    "400 about the key": same(
+        always(400, {"error": {"message": "API key not valid."}}),
+        "refuses the credentials (HTTP 400: API key not valid).",
+    ),
+    "400 for everything": same(always(400, {"detail": "bad"}), "cannot be checked now (HTTP 400: bad)."),
+    "429": same(always(429, {}), "cannot be checked now (HTTP 429)."),
+    "503": same(always(503, {"error": "overloaded"}), "cannot be checked now (HTTP 503: overloaded)."),
+    "a status of its own": same(always(299, {"id": "run_0"}), "cannot be checked now (HTTP 299)."),
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_each_kind_of_server_gets_a_verdict(
+    server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    api.reply = server
-    connect(monkeypatch, host=f"{api.address}/v1", password=KEY)
-    is_good, words = judged()
-    assert words.startswith(f"At {api.address}/v1: ")
-    assert f"{RESPONSES} {responses}" in words
-    assert f"{ASSISTANTS} {assistants}" in words
-    assert is_good == (SERVED in words)
-    assert len(api.requests) == 3
+    server.reply, responses, assistants = SERVERS[kind]
+    connect(monkeypatch, host=f"{server.url}/v1", password=KEY)
+    is_usable, message = check()
+    assert message.startswith(f"At {server.url}/v1: ")
+    assert f"{RESPONSES} {responses}" in message
+    assert f"{ASSISTANTS} {assistants}" in message
+    assert is_usable == (SERVED in message)
+    assert len(server.requests) == 3
 
 
-def test_openai_is_told_to_have_ended_one_of_them_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect(monkeypatch, password=KEY)
-    asked: list[str] = []
+def test_the_api_that_ended_at_openai_is_not_requested_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[str] = []
 
-    def answer(request: Any) -> Any:
-        asked.append(request.url.path)
-        status, body = only_responses(ReceivedRequest(request.url.path, {}, {}))
+    def respond(request: Any) -> Any:
+        paths.append(request.url.path)
+        status, body = openai_style(ReceivedRequest(request.url.path, {}, {}))
         return http.Response(status, json=body, request=request)
 
+    connect(monkeypatch, password=KEY)
     hook = OpenAIRunHook(CONN_ID)
-    transport = http.Client(transport=http.MockTransport(answer))
+    transport = http.Client(transport=http.MockTransport(respond))
     hook.__dict__["conn"] = openai.OpenAI(api_key=KEY, http_client=transport)
-    is_good, words = hook.test_connection()
-    assert is_good
-    assert words == (
+    is_usable, message = hook.test_connection()
+    assert is_usable
+    assert message == (
         f"At https://api.openai.com/v1: {RESPONSES} {SERVED} {ASSISTANTS} is not served: OpenAI ended it."
     )
-    assert not any("threads" in path for path in asked)
+    assert not any("threads" in path for path in paths)
 
 
 #: A proxy that is not there, with a password.
@@ -177,42 +167,45 @@ PROXY = {"extra": {"proxy": f"http://me:{KEY}@127.0.0.1:9"}}
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         ({"host": "no-scheme", "password": KEY}, "Connection 'openai_here': host has no scheme"),
-        ({"host": "http://127.0.0.1:9/v1", "password": KEY}, "At http://127.0.0.1:9/v1: The API could not"),
-        ({"host": "http://127.0.0.1:1/v1", "password": KEY, **PROXY}, "could not be asked"),
+        (
+            {"host": "http://127.0.0.1:9/v1", "password": KEY},
+            "At http://127.0.0.1:9/v1: The request for",
+        ),
+        ({"host": "http://127.0.0.1:1/v1", "password": KEY, **PROXY}, "got no response"),
         ({"password": None}, "password (the API key) is missing"),
     ],
 )
-def test_what_keeps_it_from_asking_is_told_and_not_raised(
-    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], said: str
+def test_a_connection_that_cannot_be_used_is_reported(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], expected: str
 ) -> None:
     connect(monkeypatch, **fields)
-    is_good, words = judged()
-    assert not is_good
-    assert said in words
+    is_usable, message = check()
+    assert not is_usable
+    assert expected in message
 
 
-def test_a_connection_that_is_not_there_is_told_and_not_raised() -> None:
-    is_good, words = judged("openai_nowhere")
-    assert not is_good
-    assert "openai_nowhere" in words
+def test_a_connection_that_does_not_exist_is_reported() -> None:
+    is_usable, message = check("openai_nowhere")
+    assert not is_usable
+    assert "openai_nowhere" in message
 
 
-def test_an_answer_that_does_not_come_is_not_waited_for(
+def test_a_server_that_does_not_respond_is_reported(
     sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_openai_run.connection.check._PATIENCE", 0.2)
+    monkeypatch.setattr("airflow_provider_openai_run.connection.check._TIMEOUT", 0.2)
     sandbox.faults.add("stalled")
-    is_good, words = judged("openai_default")
-    assert not is_good
-    assert "could not be asked" in words
+    is_usable, message = check("openai_default")
+    assert not is_usable
+    assert "got no response" in message
 
 
-def test_extras_that_nobody_reads_are_named(api: FakeHttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.reply = only_responses
-    connect(monkeypatch, host=f"{api.address}/v1", password=KEY, extra={"model": "m", "team": 1})
-    is_good, words = judged()
-    assert is_good
-    assert words.endswith("Extras that are not used: 'model', 'team'.")
+def test_unused_extras_are_listed(server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.reply = openai_style
+    connect(monkeypatch, host=f"{server.url}/v1", password=KEY, extra={"model": "m", "team": 1})
+    is_usable, message = check()
+    assert is_usable
+    assert message.endswith("Extras that are not used: 'model', 'team'.")

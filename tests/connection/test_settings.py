@@ -16,7 +16,7 @@ from airflow_provider_openai_run.exceptions import InvalidConnectionError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from tests.fake_http_server import FakeHttpServer
 from tests.hooks.transports import CONN_ID, connect
-from tests.hooks.transports import api as api  # noqa: PLC0414 - a fixture
+from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
 
 KEY = "correct-horse-battery-staple"
 HOST = "https://runs.example.com/v1"
@@ -235,13 +235,13 @@ OURS = {
 
 
 def test_the_official_hook_goes_on_with_a_connection_that_has_our_extras(
-    api: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+    server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect(monkeypatch, host=f"{api.address}/v1", password=KEY, extra=OURS)
+    connect(monkeypatch, host=f"{server.url}/v1", password=KEY, extra=OURS)
     hook = OpenAIHook(CONN_ID)
     hook.get_response("resp_1")
     hook.conn.close()
-    assert [asked.path for asked in api.requests] == ["/v1/responses/resp_1"]
+    assert [asked.path for asked in server.requests] == ["/v1/responses/resp_1"]
 
 
 def test_the_official_hook_refuses_what_only_ours_can_open_and_sends_nothing(
@@ -273,7 +273,7 @@ def test_the_settings_show_no_secret() -> None:
 
 def test_extras_nobody_reads_are_kept_in_mind() -> None:
     extra = json.dumps({"somebody_elses": 1, "model": "m", "proxy": "http://proxy.example"})
-    assert settings.read(Fields(extra=extra)).unread == ("model", "somebody_elses")
+    assert settings.read(Fields(extra=extra)).unused_extras == ("model", "somebody_elses")
 
 
 def test_a_field_error_is_a_value_error() -> None:

@@ -1,4 +1,4 @@
-"""Asking over a connection in each way that this provider asks: for tests to import what they use."""
+"""Requests by each way in which this package sends them, for tests to import."""
 
 from __future__ import annotations
 
@@ -20,43 +20,40 @@ VARIABLE = "AIRFLOW_CONN_OPENAI_HERE"
 RESPONSE = RunRef("responses", "resp_1")
 RUN = RunRef("assistants", "run_1", "thread_1")
 
-#: The hook, its async twin, the watcher's SDK, and the watcher's repetitions of what that sent.
-WAYS = ("sync", "async", "watcher", "repeated", "repeated again")
+TRANSPORTS = ("hook", "async hook", "triggerer's SDK client", "replay", "second replay")
 
 
 @pytest.fixture
-def api() -> Iterator[FakeHttpServer]:
-    with fake_http_server() as api:
-        yield api
+def server() -> Iterator[FakeHttpServer]:
+    with fake_http_server() as running:
+        yield running
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
-    """Let the connection have these fields, and no others."""
+    """Set the fields of the connection ``openai_here``; it has no others."""
     monkeypatch.setenv(VARIABLE, json.dumps({"conn_type": "openai", **fields}))
 
 
-def ask_every_way(api: FakeHttpServer, ref: RunRef = RESPONSE) -> dict[str, ReceivedRequest]:
-    """Ask for a run in every way, and give what the server was asked."""
+def retrieve_by_each_transport(server: FakeHttpServer, ref: RunRef = RESPONSE) -> dict[str, ReceivedRequest]:
+    """Retrieve a run by each transport, and return the requests that the server received."""
     hook = OpenAIRunHook(CONN_ID)
-    before = len(api.requests)
+    earlier = len(server.requests)
     try:
         hook.get_run(ref.run_id, thread_id=ref.parent_id, include_steps=False)
     finally:
         if "conn" in hook.__dict__:
             hook.conn.close()
     asyncio.run(OpenAIRunHook(CONN_ID).aget_run(ref.run_id, thread_id=ref.parent_id, include_steps=False))
-    asyncio.run(_watch(ref))
-    asked = api.requests[before:]
-    assert len(asked) == len(WAYS)
-    return dict(zip(WAYS, asked, strict=True))
+    asyncio.run(_retrieve_in_triggerer(ref))
+    return dict(zip(TRANSPORTS, server.requests[earlier:], strict=True))
 
 
-async def _watch(ref: RunRef) -> None:
-    repeater = ReplayTransport(CONN_ID)
+async def _retrieve_in_triggerer(ref: RunRef) -> None:
+    transport = ReplayTransport(CONN_ID)
     try:
         for _ in range(3):
-            answer = await repeater.ask(api_of(ref).retrieve(ref), ref)
-            assert answer.http_status == 200
-        assert repeater._prepared, "nothing was prepared for repeating"
+            response = await transport.ask(api_of(ref).retrieve(ref), ref)
+            assert response.http_status == 200
+        assert transport._prepared, "no request was kept for replay"
     finally:
-        await repeater.close()
+        await transport.close()

@@ -60,9 +60,9 @@ class Spy:
         asend, new_session = transport.asend, repeater_module._new_session
         aget_conn = OpenAIRunHook.aget_conn
 
-        async def counted_asend(client: Any, request: Any, ref: RunRef, *, once: bool) -> ApiResponse:
+        async def counted_asend(client: Any, request: Any, ref: RunRef, **options: bool) -> ApiResponse:
             self.asked_by_sdk.append(ref.run_id)
-            return await asend(client, request, ref, once=once)
+            return await asend(client, request, ref, **options)
 
         async def kept_session() -> aiohttp.ClientSession:
             self.sessions.append(await new_session())
