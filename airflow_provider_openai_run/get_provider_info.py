@@ -1,23 +1,22 @@
-"""What Airflow's provider manager is told about this package."""
+"""The description of this package for Airflow's providers manager."""
 
 from __future__ import annotations
 
 
 def get_provider_info() -> dict[str, object]:
     """
-    The provider's entry point.
+    Return the provider's description; the entry point ``apache_airflow_provider`` names this function.
 
-    It names no connection type: the ``openai`` connection stays the official provider's, and Airflow would
-    let only one of two providers have it. It imports nothing, because Airflow calls it in each of its
-    processes.
+    There is no connection type in it: two providers cannot register the same one, and ``openai`` belongs to
+    the official provider. The module imports nothing, because Airflow calls it in each of its processes.
     """
     integration = "OpenAI Runs"
     return {
         "package-name": "airflow-provider-openai-run",
         "name": integration,
         "description": (
-            "Waits for OpenAI runs (Assistants and background Responses) without holding a worker, "
-            "and puts what they are known by into XCom."
+            "Wait for OpenAI runs (Assistants and background Responses) without occupying a worker, "
+            "and get every attribute in XCom."
         ),
         "versions": ["0.1.0"],
         "integrations": [
@@ -41,6 +40,7 @@ def get_provider_info() -> dict[str, object]:
                     "airflow_provider_openai_run.operators.cancel_run",
                     "airflow_provider_openai_run.operators.create_response",
                     "airflow_provider_openai_run.operators.create_run",
+                    "airflow_provider_openai_run.operators.get_run",
                     "airflow_provider_openai_run.operators.submit_tool_outputs",
                 ],
             }

@@ -52,12 +52,13 @@ def public_classes(module_name: str, kind: type) -> set[str]:
             raise
         # It stands on what only a later Airflow has, and is imported there alone.
         return set()
+    exported = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
     return {
         name
-        for name, value in vars(module).items()
+        for name, value in {**vars(module), **exported}.items()
         if inspect.isclass(value)
         and issubclass(value, kind)
-        and value.__module__ == module_name
+        and (value.__module__ == module_name or name in exported)
         and not name.startswith("_")
     }
 

@@ -1,65 +1,94 @@
-"""What the sensor and the operators that wait for a run have in common."""
+"""Base of the sensor and the operators: the run they concern, and how they wait for it."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_openai_run.api.registry import ref_from_json, run_ref
+from airflow_provider_openai_run.api.registry import get_api, ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
-from airflow_provider_openai_run.polling.options import PollOptions
+from airflow_provider_openai_run.polling.options import PollOptions, to_seconds
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_openai_run.exceptions import OpenAIRunError
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+    from airflow_provider_openai_run.polling.options import RequiresActionPolicy, TimeLimit
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
     from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-#: How much later than the trigger's own deadline Airflow ends a deferral, so that the trigger's message comes
-#: first.
-_DEFER_MARGIN = timedelta(minutes=2)
+#: How much later than the trigger Airflow ends a deferral, so that the trigger's error is the one users see.
+_DEFERRAL_MARGIN = timedelta(minutes=2)
 
 
 class BaseRunOperator(BaseOperator):
     """
-    A task that is about one run, and may wait for it.
+    Base of the sensor and the operators: the run they concern, and how they wait for it.
 
-    What is needed only to run the task is imported then, so that a DAG file that names it is parsed quickly.
-    Its subclasses set ``conn_id``, ``run_id`` and ``thread_id`` (templated), and ``poll_options``.
+    Modules that only a running task needs are imported inside methods, which keeps DAG files quick to parse.
+    Subclasses assign the attributes below, and call :meth:`set_poll_options` in their constructor.
     """
 
     conn_id: str
     run_id: str
     thread_id: str | None
     api: str | None = None
-    #: The polling options of :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
-    poll_options: dict[str, Any]
-    #: The run's page in the vendor's console; empty where there is none, None before that is known.
+    #: How long to wait at most, in seconds (a float); None means no limit. A sensor always has one.
+    timeout: Any
+    #: Whether to wait in the triggerer.
+    deferrable: bool
+    #: Options of the wait; ``started_at`` and ``deadline`` are set when it starts.
+    poll_options: PollOptions
+    #: URL of the run's page in the vendor's console; empty if there is none, None if it is not known yet.
     link: str | None = None
 
     operator_extra_links = (OpenAIRunLink(),)
 
-    def check_arguments(self) -> None:
+    def set_poll_options(
+        self,
+        *,
+        poll_interval: timedelta | float,
+        max_poll_interval: timedelta | float | None,
+        max_consecutive_failures: int,
+        on_requires_action: RequiresActionPolicy = "wait",
+    ) -> None:
         """
-        Refuse what can be known to be wrong before the task runs.
+        Check the polling arguments and keep them in ``poll_options``.
 
-        :raises InvalidRunReferenceError: for an id that is neither a template nor an id.
-        :raises ValueError: for a polling option out of its range.
+        :param poll_interval: the shortest time between two polls, in seconds or as a timedelta.
+        :param max_poll_interval: the longest; None means the default, or ``poll_interval`` if that is longer.
+        :param max_consecutive_failures: how many requests in a row may fail before the wait ends.
+        :param on_requires_action: what to do if the run needs tool outputs or an approval.
+        :raises ValueError: for a value out of its range, naming the argument.
         """
-        PollOptions(started_at=0.0, **self.poll_options)
-        if not any(is_known_at_runtime(value) for value in (self.run_id, self.thread_id)):
+        self.poll_options = PollOptions(
+            started_at=0.0,
+            poll_interval=to_seconds("poll_interval", poll_interval) or 0.0,
+            max_poll_interval=to_seconds("max_poll_interval", max_poll_interval),
+            max_consecutive_failures=max_consecutive_failures,
+            on_requires_action=on_requires_action,
+        )
+
+    def check_run_reference(self) -> None:
+        """
+        Check the ids and the API that are known when the DAG is parsed.
+
+        :raises InvalidRunReferenceError: for an unknown API, or an id that no request can be made of.
+        """
+        if not any(is_known_at_runtime(value) for value in (self.run_id, self.thread_id, self.api)):
             _ = self.ref
+        elif self.api is not None and not is_known_at_runtime(self.api):
+            get_api(self.api)
 
     @cached_property
     def hook(self) -> OpenAIRunHook:
-        """The hook, on the task's connection."""
+        """The hook for the task's connection."""
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
         return OpenAIRunHook(self.conn_id)
@@ -67,145 +96,202 @@ class BaseRunOperator(BaseOperator):
     @property
     def ref(self) -> RunRef:
         """
-        The run, once the templates are rendered.
+        The reference to the run; its templates must be rendered.
 
-        :raises InvalidRunReferenceError: for an id no request can be made of.
+        :raises InvalidRunReferenceError: for an id that no request can be made of.
         """
-        # What a template makes of None: a DAG whose thread_id is a parameter serves both APIs.
-        return run_ref(
-            self.run_id, api=self.api, thread_id=None if self.thread_id == "None" else self.thread_id
-        )
+        # A template renders None as "None": the thread or the API may come from an optional parameter.
+        thread_id, api = (None if value == "None" else value for value in (self.thread_id, self.api))
+        return run_ref(self.run_id, api=api, thread_id=thread_id)
 
-    def show_link(self, context: Context) -> None:
+    def push_link(self, context: Context) -> None:
         """
-        Leave the run's page in XCom, so that the link shows while the task waits.
+        Push the URL of the run's page to XCom, so that the link shows while the task waits.
 
-        :param context: of the running task.
-        :raises InvalidConnectionError: for a connection that is wrong.
+        :param context: the task's context.
+        :raises InvalidConnectionError: if the connection is invalid.
         """
         self.link = self.hook.run_url(self.ref) or ""
         ti = context.get("ti")
         if self.link and ti and self.do_xcom_push:
             ti.xcom_push(key=LINK_KEY, value=self.link)
 
-    def new_wait(self, timeout: float | None, started_at: float | None = None) -> RunPoller:
+    def time_limit(self) -> tuple[TimeLimit, float] | None:
         """
-        Begin to wait for the run.
+        Return the name and the seconds of the smaller of ``timeout`` and ``execution_timeout``.
 
-        :param timeout: seconds after ``started_at`` when to give up; None waits as long as it takes.
-        :param started_at: when the task first started to wait, in epoch seconds; None means now.
+        Airflow enforces ``execution_timeout`` only while a worker runs the task; the deadline of the wait
+        makes it hold while the task is deferred or rescheduled. None means that neither is set.
+        """
+        limits: list[tuple[TimeLimit, float]] = []
+        if self.timeout is not None:
+            limits.append(("timeout", self.timeout))
+        if self.execution_timeout is not None:
+            limits.append(("execution_timeout", self.execution_timeout.total_seconds()))
+        return min(limits, key=lambda limit: limit[1], default=None)
+
+    def deadline(self, started_at: float) -> float | None:
+        """
+        Return when to give up, in epoch seconds; None means never.
+
+        :param started_at: when the wait started, in epoch seconds.
+        """
+        limit = self.time_limit()
+        return None if limit is None else started_at + limit[1]
+
+    def deferral_timeout(self, started_at: float) -> timedelta | None:
+        """
+        Return how long Airflow may let the task be deferred: a little longer than the trigger waits.
+
+        :param started_at: when the wait started, in epoch seconds.
+        """
+        deadline = self.deadline(started_at)
+        if deadline is None:
+            return None
+        return timedelta(seconds=max(0.0, deadline - time.time())) + _DEFERRAL_MARGIN
+
+    def poll_options_from(self, started_at: float) -> PollOptions:
+        """
+        Return the options of a wait that started at a given time.
+
+        :param started_at: when the wait started, in epoch seconds.
+        """
+        limit = self.time_limit()
+        return replace(
+            self.poll_options,
+            started_at=started_at,
+            deadline=self.deadline(started_at),
+            limit="timeout" if limit is None else limit[0],
+        )
+
+    def new_poller(self, started_at: float | None = None) -> RunPoller:
+        """
+        Return the poller that waits for the task's run.
+
+        :param started_at: when the wait started, in epoch seconds; None means now.
         """
         from airflow_provider_openai_run.polling.policy import RunPoller
 
-        began = time.time() if started_at is None else started_at
-        deadline = None if timeout is None else began + timeout
-        return RunPoller(self.ref, PollOptions(started_at=began, deadline=deadline, **self.poll_options))
+        return RunPoller(self.ref, self.poll_options_from(time.time() if started_at is None else started_at))
 
-    def look(self, wait: RunPoller, context: Context) -> Outcome | None:
-        """Look at the task's run once; give None if the wait is not over."""
+    def poll_once(self, poller: RunPoller, context: Context) -> Outcome | None:
+        """
+        Retrieve the run once.
+
+        :param poller: decides what the response means.
+        :param context: the task's context.
+        :return: the outcome; None if the wait goes on.
+        """
         from airflow_provider_openai_run.types.outcome import Outcome
 
-        decision = self.hook.poll_once(wait)
-        self.publish(decision, context)
+        decision = self.hook.poll_once(poller)
+        self.push_progress(decision, context)
         return decision if isinstance(decision, Outcome) else None
 
-    def wait_here(self, wait: RunPoller, context: Context) -> Outcome:
-        """Look at the run until the wait is over."""
-        while (outcome := self.look(wait, context)) is None:
-            time.sleep(max(0.0, wait.not_before - time.time()))
+    def poll_until_done(self, poller: RunPoller, context: Context) -> Outcome:
+        """
+        Poll the run on this worker until the wait is over, and return the outcome.
+
+        :param poller: decides when to poll, and when the wait is over.
+        :param context: the task's context.
+        """
+        while (outcome := self.poll_once(poller, context)) is None:
+            time.sleep(max(0.0, poller.not_before - time.time()))
         return outcome
 
-    def publish(self, decision: Decision, context: Context) -> None:
-        """Leave in XCom what the run's page shows while the task waits, if there is news."""
-        # There is none where somebody tries out a task of theirs with `execute({})`.
+    def poll_or_defer(self, poller: RunPoller, context: Context) -> Outcome:
+        """
+        Wait for the run: on this worker, or in the triggerer if the task is deferrable.
+
+        The run is polled once before the task is deferred. Airflow's ``execution_timeout``, which
+        interrupts the worker, ends the wait as its deadline does.
+
+        :param poller: decides when to poll, and when the wait is over.
+        :param context: the task's context.
+        """
+        try:
+            if not self.deferrable:
+                return self.poll_until_done(poller, context)
+            outcome = self.poll_once(poller, context)
+        except AirflowTaskTimeout:
+            outcome = poller.expire(time.time())
+            self.push_progress(outcome, context)
+        return self.defer_until_complete(poller) if outcome is None else outcome
+
+    def push_progress(self, decision: Decision, context: Context) -> None:
+        """
+        Push what the run's page shows while the task waits, if the decision brings anything new.
+
+        :param decision: the result of a poll.
+        :param context: the task's context; without a task instance, as in ``execute({})``, nothing is pushed.
+        """
         ti = context.get("ti")
         if ti and self.do_xcom_push:
             from airflow_provider_openai_run.progress import push
 
             push(decision, ti)
 
-    def outcome_of(self, event: dict[str, Any]) -> Outcome:
-        """Read what the trigger sent."""
+    def outcome_from_event(self, event: dict[str, Any]) -> Outcome:
+        """
+        Return the outcome that the trigger sent.
+
+        :param event: the payload of the trigger's event.
+        """
         from airflow_provider_openai_run.types.outcome import Outcome
 
         return Outcome.from_event(event, ref_from_json(event))
 
     def is_for_another_run(self, event: dict[str, Any], run_id: str | None) -> bool:
         """
-        Whether an event is about another run than the task waits for; the log says so then.
+        Return whether an event is about another run than the task waits for, and log it.
 
-        A database may give the id of a trigger that has gone to the next one (SQLite does), and Airflow then
-        delivers what the one still sends to the task of the other.
+        A database may reuse the id of a deleted trigger (SQLite does); Airflow then delivers a late event
+        of the old trigger to the task that waits for the new one.
 
-        :param event: what Airflow resumed the task with.
-        :param run_id: the run that the task waits for; None if that got lost, as ``airflow dags test`` does.
+        :param event: the payload of the event that resumed the task.
+        :param run_id: the run that the task waits for; None if unknown, as in ``airflow dags test``.
         """
         if run_id in (None, event["run_id"]):
             return False
-        self.log.warning(
-            "Airflow brought news of %s; this task goes on waiting for %s", event["run_id"], run_id
-        )
+        self.log.warning("Ignored an event about %s: this task waits for %s", event["run_id"], run_id)
         return True
 
-    def defer_until_complete(self, wait: RunPoller) -> NoReturn:
-        """Hand a wait to the triggerer; the task goes on in ``execute_complete``."""
+    def defer_until_complete(self, poller: RunPoller) -> NoReturn:
+        """
+        Defer the task until the wait is over.
+
+        It resumes in ``execute_complete``, which takes ``context``, ``event``, ``run_id`` and ``started_at``.
+
+        :param poller: the wait that the trigger continues.
+        """
         from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 
-        self.log.info("Deferring until %s has ended", wait.ref)
+        started_at = poller.options.started_at
+        self.log.info("Deferring until %s has ended", poller.ref)
         self.defer(
-            trigger=OpenAIRunTrigger.for_wait(self.conn_id, wait, publish=self.do_xcom_push),
+            trigger=OpenAIRunTrigger.for_wait(self.conn_id, poller, publish=self.do_xcom_push),
             method_name="execute_complete",
-            kwargs={"run_id": wait.ref.run_id},
-            timeout=deferral_timeout(wait.options.deadline),
+            kwargs={"run_id": poller.ref.run_id, "started_at": started_at},
+            timeout=self.deferral_timeout(started_at),
         )
-
-
-def deferral_timeout(deadline: float | None) -> timedelta | None:
-    """
-    Give how long Airflow may let a task be deferred: longer than its trigger waits.
-
-    :param deadline: the trigger's, in epoch seconds; None waits as long as it takes.
-    """
-    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time())) + _DEFER_MARGIN
-
-
-def also(error: OpenAIRunError, airflow_kind: type[AirflowException]) -> AirflowException:
-    """
-    Give an error that is one of its own type and one of Airflow's too, for what Airflow makes of those.
-
-    :param error: the error.
-    :param airflow_kind: such as ``AirflowFailException``, which is not retried.
-    """
-    kind = type(error)
-    both = type(kind.__name__, (kind, airflow_kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
-    result = both(error.message)
-    result.__dict__.update(error.__dict__)
-    result.__cause__ = error.__cause__
-    return cast("AirflowException", result)
-
-
-def fail_without_retry(error: OpenAIRunError) -> AirflowException:
-    """
-    Give an error that Airflow does not retry, since a retry would only come upon it again.
-
-    :param error: the error.
-    """
-    return also(error, AirflowFailException)
 
 
 def is_known_at_runtime(value: object) -> bool:
-    """Whether an argument is known only when the task runs: a template, or the output of another task."""
+    """
+    Return whether an argument is known only when the task runs.
+
+    :param value: an argument: True for a template and for the output of another task.
+    """
     return "{" in value if isinstance(value, str) else hasattr(value, "resolve")
 
 
 def check_positive(name: str, value: object) -> None:
     """
-    Refuse an argument that is neither None nor a positive number.
+    Check that an argument is None or a positive number.
 
     :param name: the argument.
-    :param value: what was given.
-    :raises ValueError: naming both.
+    :param value: its value.
+    :raises ValueError: if it is anything else, naming both.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-        msg = f"{name} must be more than 0, not {value!r}"
-        raise ValueError(msg)
+        raise ValueError(f"{name} must be more than 0, not {value!r}")

@@ -13,7 +13,7 @@ from airflow_provider_openai_run.api.registry import ref_from_json, ref_of
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES, PollOptions
+from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,12 +138,12 @@ class OwnedRunOperator(BaseRunOperator):
         self.token_budget = token_budget
         self.timeout = timeout
         self.deferrable = deferrable
-        self.poll_options = {
-            "poll_interval": poll_interval,
-            "max_poll_interval": max_poll_interval,
-            "on_requires_action": "wait" if on_requires_action == "wait" else "return",
-            "max_consecutive_failures": max_consecutive_failures,
-        }
+        self.set_poll_options(
+            poll_interval=poll_interval,
+            max_poll_interval=max_poll_interval,
+            max_consecutive_failures=max_consecutive_failures,
+            on_requires_action="wait" if on_requires_action == "wait" else "return",
+        )
         self.followed: Continuation | None = None
         self.was_killed = False
 
@@ -160,7 +160,6 @@ class OwnedRunOperator(BaseRunOperator):
         """
         from airflow_provider_openai_run.owned_runs.tools import check_handlers, function_tools
 
-        PollOptions(started_at=0.0, **self.poll_options)
         if self.on_requires_action not in get_args(RequiresActionPolicy):
             raise ValueError(
                 f"on_requires_action must be one of {get_args(RequiresActionPolicy)}, not {self.on_requires_action!r}"
@@ -182,17 +181,6 @@ class OwnedRunOperator(BaseRunOperator):
                     f"tools without a handler: {', '.join(sorted(unanswered))}. Name them in tool_handlers "
                 )
                 raise ValueError(f"{message}or human_tools, or say by on_requires_action who answers them")
-
-    def deadline(self, started_at: float) -> float | None:
-        """
-        Give when to give up, in epoch seconds: by ``timeout`` or ``execution_timeout``, whichever is first.
-
-        :param started_at: when the try began.
-        """
-        limits = [self.timeout] if self.timeout is not None else []
-        if self.execution_timeout is not None:
-            limits.append(self.execution_timeout.total_seconds())
-        return started_at + min(limits) if limits else None
 
     def execute(self, context: Context) -> dict[str, Json]:
         """Find or make the run; wait for it if asked to."""
@@ -226,7 +214,7 @@ class OwnedRunOperator(BaseRunOperator):
         self, context: Context, event: dict[str, Any], started_at: float | None = None
     ) -> dict[str, Json]:
         """Go on after the run that kept the thread busy has ended."""
-        outcome = self.outcome_of(event)
+        outcome = self.outcome_from_event(event)
         if outcome.error is not None:
             raise outcome.error
         return self._start(context, started_at or time.time())
@@ -276,7 +264,7 @@ class OwnedRunOperator(BaseRunOperator):
         with self._execution_timeout_cancels(context):
             if self.is_for_another_run(event, progress.run_id):
                 return following.until_the_end(progress)
-            came_to = following.after(self.outcome_of(event), progress)
+            came_to = following.after(self.outcome_from_event(event), progress)
             return came_to if isinstance(came_to, dict) else following.until_the_end(came_to)
 
     def refuse_if_killed(self) -> None:

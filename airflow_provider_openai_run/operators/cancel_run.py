@@ -1,7 +1,9 @@
-"""Ending a run by hand."""
+"""The operator that cancels a run."""
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -11,7 +13,7 @@ from airflow_provider_openai_run.api.registry import author_ids
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES
+from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,38 +23,38 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run import Json
 
-#: What servers answer when a run that has ended is cancelled.
-_HAD_ENDED = frozenset({400, 409})
-
 
 class OpenAICancelRunOperator(BaseRunOperator):
     """
-    Cancels a run, and succeeds too if it had ended before.
+    Cancel a run; a run that has already ended is a success too.
 
-    It gives ``{run_id, thread_id, status}``: the status is ``cancelling`` or ``cancelled``, or the one in
-    which the run had ended.
+    The XCom is ``{"run_id", "thread_id", "api", "status"}``. The status is ``cancelling`` or
+    ``cancelled``, or the one in which the run had already ended.
 
     https://platform.openai.com/docs/api-reference/runs/cancelRun and
     https://platform.openai.com/docs/api-reference/responses/cancel.
 
-    :param run_id: the run, or the response, which must be one in the background. Templated.
-    :param thread_id: the thread of the run; None for a response. Templated; a template that renders ``None``
-        counts as None.
-    :param api: the name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
+    :param run_id: id of the run, or of the response, which must be a background one. Templated.
+    :param thread_id: id of the run's thread; None for a response. Templated; "None" counts as None.
+    :param api: name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
         None infers it: ``thread_id`` means the Assistants API, ``run_id`` alone the Responses API.
+        Templated.
     :param conn_id: the OpenAI connection. Templated.
-    :param wait_for_completion: whether to wait until the run has ended: one of the Assistants API is
-        ``cancelling`` for a while, and keeps its thread busy.
-    :param timeout: how long to wait at most, in seconds; None waits as long as it takes.
-    :param poll_interval: the shortest time between two looks at the run, in seconds; it grows.
-    :param max_poll_interval: the longest, in seconds.
-    :param max_consecutive_failures: how many requests may fail in a row while waiting before the task does.
-    :param deferrable: whether to wait in the triggerer. Airflow's ``operators.default_deferrable`` unless
-        told otherwise.
+    :param wait_for_completion: whether to wait until the run has ended: a run of the Assistants API is
+        ``cancelling`` for a while, and its thread takes no other run meanwhile.
+    :param timeout: how long to wait at most, in seconds or as a timedelta; None means no limit. The
+        smaller of ``timeout`` and ``execution_timeout`` holds, while the task is deferred too.
+    :param poll_interval: the shortest time between two polls, in seconds or as a timedelta; it grows with
+        the time waited.
+    :param max_poll_interval: the longest time between two polls; the same as ``poll_interval`` for a fixed
+        one.
+    :param max_consecutive_failures: how many requests in a row may fail while waiting before the task fails.
+    :param deferrable: whether to wait in the triggerer; the default is Airflow's
+        ``operators.default_deferrable``.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
-    template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id")
+    template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id", "api")
     ui_color = "#f0d5d5"
 
     def __init__(
@@ -63,9 +65,9 @@ class OpenAICancelRunOperator(BaseRunOperator):
         api: str | None = None,
         conn_id: str = DEFAULT_CONN_ID,
         wait_for_completion: bool = False,
-        timeout: float | None = None,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        max_poll_interval: float | None = None,
+        timeout: timedelta | float | None = None,
+        poll_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
+        max_poll_interval: timedelta | float | None = None,
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -76,53 +78,69 @@ class OpenAICancelRunOperator(BaseRunOperator):
         self.api = api
         self.conn_id = conn_id
         self.wait_for_completion = wait_for_completion
-        self.timeout = timeout
+        self.timeout = to_seconds("timeout", timeout)
         self.deferrable = deferrable
-        self.poll_options = {
-            "poll_interval": poll_interval,
-            "max_poll_interval": max_poll_interval,
-            "max_consecutive_failures": max_consecutive_failures,
-        }
-        self.check_arguments()
+        self.set_poll_options(
+            poll_interval=poll_interval,
+            max_poll_interval=max_poll_interval,
+            max_consecutive_failures=max_consecutive_failures,
+        )
+        self.check_run_reference()
 
     def execute(self, context: Context) -> dict[str, Json]:
-        """Cancel the run; wait for its end if asked to."""
-        self.show_link(context)
+        """
+        Cancel the run, wait for its end if ``wait_for_completion`` is set, and return its ids and status.
+
+        :param context: the task's context.
+        """
+        return self._execute(context, time.time())
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any],
+        run_id: str | None = None,
+        started_at: float | None = None,
+    ) -> dict[str, Json]:
+        """
+        Return the run's ids and status after the trigger has waited for its end.
+
+        :param context: the task's context.
+        :param event: the payload of the trigger's event.
+        :param run_id: the run that the task waits for.
+        :param started_at: when the wait started, in epoch seconds.
+        """
+        if self.is_for_another_run(event, run_id):
+            return self._execute(context, started_at or time.time())
+        return self._finish(self.outcome_from_event(event))
+
+    def _execute(self, context: Context, started_at: float) -> dict[str, Json]:
+        self.push_link(context)
         status = self._cancel()
         if not self.wait_for_completion:
             return self._result(status)
-        wait = self.new_wait(self.timeout)
-        outcome = self.look(wait, context) if self.deferrable else self.wait_here(wait, context)
-        if outcome is None:
-            self.defer_until_complete(wait)
-        return self._conclude(outcome)
-
-    def execute_complete(
-        self, context: Context, event: dict[str, Any], run_id: str | None = None
-    ) -> dict[str, Json]:
-        """Give how the run ended."""
-        if self.is_for_another_run(event, run_id):
-            return self.execute(context)
-        return self._conclude(self.outcome_of(event))
+        return self._finish(self.poll_or_defer(self.new_poller(started_at), context))
 
     def _cancel(self) -> str | None:
+        """Request the cancellation, and return the run's status."""
+        from airflow_provider_openai_run.cancellation import HAD_ENDED
         from airflow_provider_openai_run.exceptions import RunRequestError
 
         ref = self.ref
         try:
             run = self.hook.execute_call(calls.cancel_run(ref), ref)
         except RunRequestError as error:
-            if error.http_status not in _HAD_ENDED:
+            if error.http_status not in HAD_ENDED:
                 raise
             run = self.hook.execute_call(calls.get_run(ref, include_steps=False), ref)
             if not run.is_terminal and run.status != "cancelling":
                 raise
-            self.log.info("%s was %s already", ref, run.status)
+            self.log.info("%s was already %s", ref, run.status)
         else:
             self.log.info("%s is %s", ref, run.status)
         return run.status
 
-    def _conclude(self, outcome: Outcome) -> dict[str, Json]:
+    def _finish(self, outcome: Outcome) -> dict[str, Json]:
         if outcome.error is not None:
             raise outcome.error
         return self._result(outcome.status)

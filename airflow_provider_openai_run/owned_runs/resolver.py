@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_openai_run.airflow_errors import fail_without_retry
 from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.cancellation import cancel
 from airflow_provider_openai_run.exceptions import RunRequestError, ThreadBusyError
-from airflow_provider_openai_run.operators._base import fail_without_retry
 from airflow_provider_openai_run.owned_runs.making import RunMaker
-from airflow_provider_openai_run.polling.options import PollOptions
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from airflow_provider_openai_run.types.outcome import Outcome
@@ -93,9 +93,8 @@ class RunResolver:
             )
             raise ThreadBusyError(message, **ref.ids, status=other.status)
         task.log.info("Waiting for the end of %s, which keeps the thread busy", ref)
-        options = {**task.poll_options, "on_requires_action": "wait"}
-        deadline = task.deadline(self._started_at)
-        wait = RunPoller(ref, PollOptions(started_at=time.time(), deadline=deadline, **options))
+        options = task.poll_options_from(self._started_at)
+        wait = RunPoller(ref, replace(options, started_at=time.time(), on_requires_action="wait"))
         decision = task.hook.poll_once(wait) if task.deferrable else task.hook.poll_until_done(wait)
         if not isinstance(decision, Outcome):
             task.defer(

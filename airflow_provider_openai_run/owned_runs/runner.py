@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_openai_run.airflow_errors import fail_without_retry
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.registry import api_of, author_ids, ref_of
 from airflow_provider_openai_run.cancellation import cancel
@@ -20,12 +21,10 @@ from airflow_provider_openai_run.exceptions import (
     ToolCallError,
 )
 from airflow_provider_openai_run.links.openai_run import LINK_KEY
-from airflow_provider_openai_run.operators._base import deferral_timeout, fail_without_retry
 from airflow_provider_openai_run.owned_runs import human_input, results
 from airflow_provider_openai_run.owned_runs.identity import RunIdentity
 from airflow_provider_openai_run.owned_runs.state import TaskRunState
 from airflow_provider_openai_run.owned_runs.tools import ToolRunner, pending_calls
-from airflow_provider_openai_run.polling.options import PollOptions
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
 from airflow_provider_openai_run.types.outcome import Outcome
@@ -83,7 +82,9 @@ class OwnedRunRunner:
             self._follow(progress)
             wait = self._wait(progress)
             task, context = self._task, self._context
-            outcome = task.look(wait, context) if task.deferrable else task.wait_here(wait, context)
+            outcome = (
+                task.poll_once(wait, context) if task.deferrable else task.poll_until_done(wait, context)
+            )
             if outcome is None:
                 self._defer(wait, progress)
             came_to = self.after(outcome, progress)
@@ -130,9 +131,7 @@ class OwnedRunRunner:
         return self._hook.execute_call(calls.get_run(ref), ref)
 
     def _wait(self, progress: Continuation) -> RunPoller:
-        deadline = self._task.deadline(progress.started_at)
-        options = PollOptions(started_at=progress.started_at, deadline=deadline, **self._task.poll_options)
-        return RunPoller(progress.ref, options)
+        return RunPoller(progress.ref, self._task.poll_options_from(progress.started_at))
 
     def _defer(self, wait: RunPoller, progress: Continuation) -> NoReturn:
         task = self._task
@@ -148,7 +147,7 @@ class OwnedRunRunner:
 
     def left(self, started_at: float) -> timedelta | None:
         """Give how long Airflow may let the task be deferred: longer than the trigger will."""
-        return deferral_timeout(self._task.deadline(started_at))
+        return self._task.deferral_timeout(started_at)
 
     def _answer(self, run: Run, progress: Continuation) -> Continuation:
         calls = pending_calls(run)

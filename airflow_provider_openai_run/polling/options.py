@@ -12,6 +12,9 @@ from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, P
 #: What to do about a run that waits for tool outputs or an approval.
 RequiresActionPolicy: TypeAlias = Literal["wait", "fail", "return"]
 
+#: The arguments of a task that limit how long it waits.
+TimeLimit: TypeAlias = Literal["timeout", "execution_timeout"]
+
 DEFAULT_MAX_CONSECUTIVE_FAILURES = 20
 
 
@@ -22,6 +25,7 @@ class PollOptions:
 
     :param started_at: when the task first started to wait, in epoch seconds; kept over restarts.
     :param deadline: when to give up, in epoch seconds; None waits as long as it takes.
+    :param limit: the argument of the task that the deadline comes from, for the error.
     :param poll_interval: the shortest interval between two questions, in seconds.
     :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
         None means the default, or ``poll_interval`` if that is more.
@@ -33,6 +37,7 @@ class PollOptions:
 
     started_at: float
     deadline: float | None = None
+    limit: TimeLimit = "timeout"
     poll_interval: float = DEFAULT_POLL_INTERVAL
     max_poll_interval: float | None = None
     on_requires_action: RequiresActionPolicy = "wait"

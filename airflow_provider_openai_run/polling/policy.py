@@ -221,7 +221,8 @@ class RunPoller:
             seen += f", and the last request failed: {trouble.message}"
         deadline = now if self.options.deadline is None else self.options.deadline
         budget = in_words(deadline - self.options.started_at)
-        message = f"Gave up waiting for {self.ref} after {budget}, the timeout: {_sentence(seen)} {_LEFT}"
+        message = f"Gave up waiting for {self.ref} after {budget}, the {self.options.limit}: "
+        message += f"{_sentence(seen)} {_LEFT}"
         facts = self._facts(trouble)
         facts["request_id"] = facts["request_id"] or self._request_id
         return self._without_end(RunWaitTimeoutError(message, **facts))

@@ -1,4 +1,4 @@
-"""The sensor: waits for the end of a run it does not own."""
+"""The sensor that waits for a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -22,9 +23,13 @@ from airflow_provider_openai_run.exceptions import (
     RunRequiresActionError,
     RunWaitTimeoutError,
 )
-from airflow_provider_openai_run.operators._base import BaseRunOperator, also, fail_without_retry
+from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
-from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES, RequiresActionPolicy
+from airflow_provider_openai_run.polling.options import (
+    DEFAULT_MAX_CONSECUTIVE_FAILURES,
+    RequiresActionPolicy,
+    to_seconds,
+)
 from airflow_provider_openai_run.types.status import check_accepted_statuses
 
 if TYPE_CHECKING:
@@ -38,38 +43,42 @@ if TYPE_CHECKING:
 
 class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
     """
-    Waits until a run has ended; never cancels it.
+    Wait until a run has ended. The sensor never cancels the run.
 
-    It succeeds with ``{run_id, thread_id, status}`` as its XCom once the run has ended in an accepted status.
-    It fails, in every mode alike and without retries, once the run has ended in another one or the
-    ``timeout`` is over; with ``soft_fail`` it is skipped instead. What the API refuses (a wrong key, an
-    unknown run) fails it too, with the task's retries.
+    It succeeds once the run has ended in an accepted status; its XCom is ``{"run_id", "thread_id", "api",
+    "status"}``. It fails without retries once the run has ended in another status or the ``timeout`` is
+    over; ``soft_fail`` skips the task instead. An ``execution_timeout`` below the ``timeout`` holds too,
+    counted from the start of the try, and is retried. A response such as 401 or 404 fails the task with
+    its retries. All this is the same in the modes ``poke`` and ``reschedule`` and while deferred.
 
     https://platform.openai.com/docs/api-reference/runs/getRun and
     https://platform.openai.com/docs/api-reference/responses/get.
 
-    :param run_id: the run, or the response. Templated.
-    :param thread_id: the thread of the run; None for a response. Templated; a template that renders ``None``
-        counts as None.
-    :param api: the name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
+    :param run_id: id of the run or the response. Templated.
+    :param thread_id: id of the run's thread; None for a response. Templated; "None" counts as None.
+    :param api: name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
         None infers it: ``thread_id`` means the Assistants API, ``run_id`` alone the Responses API.
+        Templated.
     :param conn_id: the OpenAI connection. Templated.
     :param accepted_statuses: the terminal statuses that count as success.
-    :param poll_interval: the shortest time between two looks at the run, in seconds; it grows with the time
-        waited.
-    :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
-    :param poke_interval: Airflow's own name for a fixed interval, in seconds or as a timedelta;
-        ``poll_interval`` goes before it.
-    :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
-        somebody has answered it, ``"fail"``, or ``"return"``, which succeeds with that status.
-    :param max_consecutive_failures: how many requests may fail in a row (time-outs, 429, 5xx, …) before the
-        task does.
-    :param deferrable: whether to wait in the triggerer, where it costs next to nothing; ``mode`` is then of
-        no effect. Airflow's ``operators.default_deferrable`` unless told otherwise.
+    :param timeout: how long to wait at most, in seconds or as a timedelta; the default is Airflow's
+        ``sensors.default_timeout``.
+    :param poll_interval: the shortest time between two polls, in seconds or as a timedelta; it grows with
+        the time waited. The default is 5 seconds.
+    :param max_poll_interval: the longest time between two polls; the same as ``poll_interval`` for a fixed
+        one.
+    :param poke_interval: Airflow's own name for a fixed interval, in seconds or as a timedelta; ignored if
+        ``poll_interval`` is set.
+    :param on_requires_action: what to do if the run needs tool outputs or an approval: ``"wait"`` until
+        they are submitted elsewhere, ``"fail"``, or ``"return"`` to succeed with that status.
+    :param max_consecutive_failures: how many requests in a row may fail (timeouts, 429, 5xx, …) before the
+        task fails.
+    :param deferrable: whether to wait in the triggerer, without a worker; ``mode`` has no effect then. The
+        default is Airflow's ``operators.default_deferrable``.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
-    template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id")
+    template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id", "api")
     ui_color = "#d5f0e8"
 
     def __init__(
@@ -80,8 +89,9 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         api: str | None = None,
         conn_id: str = DEFAULT_CONN_ID,
         accepted_statuses: Collection[str] = ("completed",),
-        poll_interval: float | None = None,
-        max_poll_interval: float | None = None,
+        timeout: timedelta | float | None = None,
+        poll_interval: timedelta | float | None = None,
+        max_poll_interval: timedelta | float | None = None,
         poke_interval: timedelta | float | None = None,
         on_requires_action: RequiresActionPolicy = "wait",
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
@@ -89,91 +99,138 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         if poll_interval is None and poke_interval is not None:
-            fixed = poke_interval.total_seconds() if isinstance(poke_interval, timedelta) else poke_interval
-            poll_interval, max_poll_interval = fixed, max_poll_interval or fixed
+            poll_interval, max_poll_interval = _poke_intervals(poke_interval, max_poll_interval)
         elif poll_interval is None:
             poll_interval = DEFAULT_POLL_INTERVAL
-        PollBackoff.between(poll_interval, max_poll_interval)
-        super().__init__(poke_interval=poll_interval, **kwargs)
+        if timeout is not None:
+            # Airflow's own check takes infinity, and a timeout of 0 for a single poke.
+            kwargs["timeout"] = to_seconds("timeout", timeout) if timeout else 0.0
+        self.set_poll_options(
+            poll_interval=poll_interval,
+            max_poll_interval=max_poll_interval,
+            max_consecutive_failures=max_consecutive_failures,
+            on_requires_action=on_requires_action,
+        )
+        super().__init__(poke_interval=self.poll_options.poll_interval, **kwargs)
         self.run_id = run_id
         self.thread_id = thread_id
         self.api = api
         self.conn_id = conn_id
         self.accepted_statuses = check_accepted_statuses(accepted_statuses)
         self.deferrable = deferrable
-        self.poll_options = {
-            "poll_interval": poll_interval,
-            "max_poll_interval": max_poll_interval,
-            "on_requires_action": on_requires_action,
-            "max_consecutive_failures": max_consecutive_failures,
-        }
-        self.check_arguments()
-        self._wait: RunPoller | None = None
-        self._began: float | None = None
-        self._next_look_at = 0.0
+        self.check_run_reference()
+        self._poller: RunPoller | None = None
+        self._started_at: float | None = None
+        self._next_poll_at = 0.0
 
     def execute(self, context: Context) -> Any:
-        """Look at the run, and wait as the mode says if it has not ended."""
-        if not self.deferrable:
-            # From here on Airflow counts, too; ours is to be the timeout that comes first.
-            self._began = time.time()
-            return super().execute(context)
-        try:
-            wait = self.new_wait(self.timeout)
-            self.show_link(context)
-            outcome = self.look(wait, context)
-        except OpenAIRunError as error:
-            self._raise(error)
-        return self.defer_until_complete(wait) if outcome is None else self._conclude(outcome)
+        """
+        Poll the run, and wait as ``mode`` and ``deferrable`` say if it has not ended.
 
-    def execute_complete(self, context: Context, event: dict[str, Any], run_id: str | None = None) -> Any:
-        """Conclude from what the trigger sent."""
+        :param context: the task's context.
+        """
+        # Airflow counts the timeout of a poking sensor from here too; this package's error must come first.
+        self._started_at = time.time()
+        try:
+            if not self.deferrable:
+                return super().execute(context)
+            return self._poll_and_defer(context, self._started_at)
+        except AirflowTaskTimeout:
+            poller = self._poller or self.new_poller(self._started_at)
+            return self._finish(poller.expire(time.time()), context)
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any],
+        run_id: str | None = None,
+        started_at: float | None = None,
+    ) -> Any:
+        """
+        Finish after the trigger has waited for the run.
+
+        :param context: the task's context.
+        :param event: the payload of the trigger's event.
+        :param run_id: the run that the task waits for.
+        :param started_at: when the wait started, in epoch seconds.
+        """
         if self.is_for_another_run(event, run_id):
-            return self.execute(context)
-        outcome = self.outcome_of(event)
-        self.publish(outcome, context)
-        return self._conclude(outcome)
+            return self._poll_and_defer(context, started_at or time.time())
+        return self._finish(self.outcome_from_event(event), context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on; skip where Airflow 3.1.0 forgets to, when it has ended the deferral itself."""
+        """
+        Resume the task after a deferral.
+
+        Airflow reports a deferral that lasted too long as ``AirflowSensorTimeout``, which is not retried.
+        Here it is retried if ``execution_timeout`` set the limit. Airflow 3.1.0 does not apply
+        ``soft_fail`` to it either.
+
+        :param next_method: the method to call.
+        :param next_kwargs: its arguments.
+        :param context: the task's context.
+        """
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
+            limit = self.time_limit()
+            if error.__cause__ is not None and limit is not None and limit[0] == "execution_timeout":
+                raise error.__cause__ from None
             raise
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the run once; again and again while the API fails, if another process would look next."""
+        """
+        Poll the run once.
+
+        :param context: the task's context.
+        """
         from airflow_provider_openai_run.types.outcome import Outcome
 
-        if self._wait is None:
-            self.show_link(context)
-        wait = self._wait = self._wait or self.new_wait(self.timeout, self._started_at(context))
-        decision = self.hook.poll_once(wait)
-        while self.reschedule and wait.is_failing and not isinstance(decision, Outcome):
-            # The count of failures does not outlive this process, and it is to end the wait in every mode.
+        if self._poller is None:
+            self.push_link(context)
+            self._poller = self.new_poller(self._first_poke_at(context))
+        poller = self._poller
+        decision = self.hook.poll_once(poller)
+        while self.reschedule and poller.is_failing and not isinstance(decision, Outcome):
+            # Another process would not know how many requests have failed in a row.
             time.sleep(max(0.0, decision.at - time.time()))
-            decision = self.hook.poll_once(wait)
-        self.publish(decision, context)
-        if wait.is_late(time.time()) and not isinstance(decision, Outcome):
-            # Airflow would say so next, but not of which run.
-            decision = wait.expire(time.time())
-            self.publish(decision, context)
+            decision = self.hook.poll_once(poller)
+        if poller.is_late(time.time()) and not isinstance(decision, Outcome):
+            # Airflow would raise its own timeout next, without the run's id.
+            self.push_progress(decision, context)
+            decision = poller.expire(time.time())
         if isinstance(decision, Outcome):
-            return PokeReturnValue(is_done=True, xcom_value=self._conclude(decision))
-        self._next_look_at = decision.at
+            return PokeReturnValue(is_done=True, xcom_value=self._finish(decision, context))
+        self.push_progress(decision, context)
+        self._next_poll_at = decision.at
         return PokeReturnValue(is_done=False)
 
+    def _poll_and_defer(self, context: Context, started_at: float) -> Any:
+        try:
+            poller = self._poller = self.new_poller(started_at)
+            self.push_link(context)
+            outcome = self.poll_once(poller, context)
+        except OpenAIRunError as error:
+            self._raise(error)
+        if outcome is None:
+            return self.defer_until_complete(poller)
+        return self._result(outcome)
+
     def _get_next_poke_interval(self, *_: Any) -> float:
-        left = self._next_look_at - time.time()
-        return left if left > 0 else self.poke_interval
+        seconds = self._next_poll_at - time.time()
+        return seconds if seconds > 0 else self.poke_interval
 
-    def _started_at(self, context: Context) -> float | None:
+    def _first_poke_at(self, context: Context) -> float | None:
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
-        return first.timestamp() if first else self._began
+        return first.timestamp() if first else self._started_at
 
-    def _conclude(self, outcome: Outcome) -> dict[str, Any]:
+    def _finish(self, outcome: Outcome, context: Context) -> dict[str, Any]:
+        self.push_progress(outcome, context)
+        return self._result(outcome)
+
+    def _result(self, outcome: Outcome) -> dict[str, Any]:
         try:
             outcome.raise_unless_accepted(self.accepted_statuses)
         except OpenAIRunError as error:
@@ -181,9 +238,31 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         return {**author_ids(outcome.ref), "status": outcome.status}
 
     def _raise(self, error: OpenAIRunError) -> NoReturn:
-        ends_it = isinstance(error, RunEndedError | RunRequiresActionError | RunWaitTimeoutError)
-        if self.never_fail or (self.soft_fail and ends_it):
+        """Raise an error in the form that makes Airflow skip, fail or retry the task."""
+        from airflow_provider_openai_run.airflow_errors import fail_without_retry
+
+        is_timeout = isinstance(error, RunWaitTimeoutError)
+        is_about_run = isinstance(error, RunEndedError | RunRequiresActionError)
+        if self.never_fail or (self.soft_fail and (is_about_run or is_timeout)):
             raise AirflowSkipException(error.message) from error
-        if isinstance(error, RunWaitTimeoutError):
-            raise also(error, AirflowSensorTimeout)
-        raise fail_without_retry(error) if ends_it else error
+        limit = self.time_limit()
+        is_retried = is_timeout and limit is not None and limit[0] == "execution_timeout"
+        raise fail_without_retry(error) if (is_about_run or is_timeout) and not is_retried else error
+
+
+def _poke_intervals(
+    poke_interval: timedelta | float, max_poll_interval: timedelta | float | None
+) -> tuple[float, float]:
+    """Return the shortest and the longest interval in seconds, with errors that name ``poke_interval``."""
+    shortest = to_seconds("poke_interval", poke_interval) or 0.0
+    longest = to_seconds("max_poll_interval", max_poll_interval) or shortest
+    if longest < shortest:
+        raise ValueError(
+            f"max_poll_interval ({longest:g} s) is below poke_interval ({shortest:g} s); raise or drop it"
+        )
+    try:
+        PollBackoff(shortest, longest)
+    except ValueError:
+        message = f"poke_interval must be a number of seconds of 0.01 or more, not {poke_interval!r}"
+        raise ValueError(message) from None
+    return shortest, longest

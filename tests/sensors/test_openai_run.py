@@ -43,7 +43,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"poll_interval": -1}, "poll_interval", "-1"),
     ({"poll_interval": "5"}, "poll_interval", "'5'"),
     ({"poll_interval": True}, "poll_interval", "True"),
-    ({"poke_interval": 0}, "poll_interval", "0"),
+    ({"poke_interval": 0}, "poke_interval", "0"),
+    ({"poke_interval": "5"}, "poke_interval", "'5'"),
+    ({"poke_interval": timedelta(0)}, "poke_interval", "timedelta(0)"),
+    ({"poke_interval": 0.001}, "poke_interval", "0.001"),
+    ({"poke_interval": 8, "max_poll_interval": 1}, "poke_interval", "8 s"),
+    ({"poll_interval": timedelta(seconds=-1)}, "poll_interval", "timedelta"),
     ({"max_poll_interval": 1}, "max_poll_interval", "1"),
     ({"max_poll_interval": float("nan")}, "max_poll_interval", "nan"),
     ({"on_requires_action": "panic"}, "on_requires_action", "panic"),
@@ -53,7 +58,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"accepted_statuses": ()}, "accepted_statuses", "[]"),
     ({"accepted_statuses": ["done"]}, "accepted_statuses", "done"),
     ({"accepted_statuses": ["queued"]}, "accepted_statuses", "queued"),
-    ({"timeout": -1}, "timeout", ""),
+    ({"timeout": -1}, "timeout", "-1"),
+    ({"timeout": "5"}, "timeout", "'5'"),
+    ({"timeout": float("inf")}, "timeout", "inf"),
     ({"mode": "sometimes"}, "mode", "sometimes"),
     ({"soft_fail": True, "never_fail": True}, "soft_fail", ""),
 ]
@@ -64,7 +71,7 @@ def test_a_wrong_argument_is_refused_when_the_dag_is_parsed(
     arguments: dict[str, Any], name: str, value: str
 ) -> None:
     # Airflow 3.1 has an error of its own for what is Airflow's.
-    with pytest.raises((ValueError, AirflowException), match=name) as caught:
+    with pytest.raises((ValueError, AirflowException), match=rf"\b{name}\b") as caught:
         OpenAIRunSensor(task_id="wait", **{"run_id": "run_1", **arguments})
     assert value in str(caught.value)
 
@@ -79,6 +86,7 @@ def test_ids_and_connection_are_templates_that_are_left_alone_when_the_dag_is_pa
         "run_id": "{{ params.r }}",
         "thread_id": "{{ params.t }}",
         "conn_id": "{{ params.c }}",
+        "api": "{{ params.a }}",
     }
     sensor = OpenAIRunSensor(task_id="wait", **templates)
     assert set(OpenAIRunSensor.template_fields) == set(templates)
@@ -159,6 +167,7 @@ def test_mapped_arguments_that_are_all_the_same_are_checked_when_the_dag_is_pars
         ({"poll_interval": 7}, 6.3, 7.0),
         ({"poke_interval": 8}, 7.2, 8.0),
         ({"poke_interval": timedelta(seconds=9)}, 8.1, 9.0),
+        ({"poll_interval": timedelta(seconds=6)}, 5.4, 6.0),
         ({"poke_interval": 50, "poll_interval": 10}, 9.0, 10.0),
     ],
 )
