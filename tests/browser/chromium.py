@@ -1,4 +1,4 @@
-"""Chromium without a window, as a person uses it who has logged in to Airflow."""
+"""A headless Chromium that is logged in to Airflow and opens task instances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Where screenshots are written; the documentation takes them from there.
+#: The folder for screenshots; the documentation's images come from there.
 SCREENSHOTS = Path(os.environ.get("RUN_PAGE_SCREENSHOTS", ROOT / "build" / "screenshots"))
 
 WAIT_SECONDS = 60.0
@@ -33,8 +33,8 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-#: What Chromium says of Airflow's own pages, of the frame Airflow puts the page into, and of its own network.
-_NOT_OURS = ("autocomplete attributes", "can escape its sandboxing", "favicon", "/static/assets/")
+#: Console messages about Airflow's own pages, the frame that Airflow shows the page in, and the network.
+_IGNORED_MESSAGES = ("autocomplete attributes", "can escape its sandboxing", "favicon", "/static/assets/")
 
 
 class NoChromiumError(AssertionError):
@@ -44,9 +44,9 @@ class NoChromiumError(AssertionError):
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chromium]:
     """
-    Start a Chromium with an empty profile, and end it.
+    Start Chromium with an empty profile, and quit it at the end.
 
-    :param profile: a folder of its own.
+    :param profile: an empty folder for the profile.
     """
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     if None in programs.values():
@@ -66,9 +66,9 @@ def chromium(profile: Path) -> Iterator[Chromium]:
 
 class Chromium:
     """
-    A browser.
+    The browser, with the steps of a user.
 
-    :param driver: Selenium's.
+    :param driver: Selenium's driver.
     """
 
     def __init__(self, driver: webdriver.Chrome) -> None:
@@ -77,31 +77,30 @@ class Chromium:
 
     def log_in(self, url: str, username: str, password: str) -> Self:
         """
-        Log in to Airflow by its form.
+        Log in to Airflow with its form.
 
-        :param url: where Airflow is.
-        :param username: of a user of the ``SimpleAuthManager``.
-        :param password: the user's.
+        :param url: Airflow's base URL.
+        :param username: a user of the ``SimpleAuthManager``.
         """
         self._url = url
         self.driver.get(f"{url}/auth/login")
         for selector, text in (("input[name=username]", username), ("input[type=password]", password)):
             self.wait_for(selector).send_keys(text)
         self.wait_for("button[type=submit]").click()
-        self.until(lambda: "/auth/login" not in self.driver.current_url, "logged in")
+        self.wait_until(lambda: "/auth/login" not in self.driver.current_url, "logged in")
         return self
 
     def use_theme(self, theme: str) -> None:
-        """Choose the theme of Airflow's UI, as its menu does: ``light`` or ``dark``."""
+        """Set the theme of Airflow's UI: ``light`` or ``dark``."""
         self.driver.switch_to.default_content()
         self.driver.execute_script("localStorage.setItem('theme', arguments[0])", theme)
 
     def open_tab(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
-        """Open a task instance in Airflow's UI, click the tab, and go into its frame."""
+        """Open a task instance in Airflow's UI, click the tab and switch to its frame."""
         self.driver.switch_to.default_content()
         mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
         self.driver.get(f"{self._url}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}")
-        self.until(lambda: self._tab() is not None, f"the tab {TAB} is there")
+        self.wait_until(lambda: self._tab() is not None, f"the tab {TAB} is shown")
         tab = self._tab()
         assert tab is not None
         tab.click()
@@ -113,53 +112,55 @@ class Chromium:
         return found[0] if found else None
 
     def open_page(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
-        """Open the page without Airflow's UI around it."""
+        """Open the page on its own, without Airflow's UI."""
         self.driver.switch_to.default_content()
         self.driver.get(f"{self._url}/openai-run/{dag_id}/{run_id}/{task_id}/{map_index}")
         self.wait_for("#run")
 
     def wait_for(self, selector: str) -> WebElement:
-        """Wait for an element, and give it."""
-        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, selector), f"there is {selector}")
+        """Wait for an element and return it."""
+        self.wait_until(lambda: self.driver.find_elements(By.CSS_SELECTOR, selector), f"there is {selector}")
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def text(self, selector: str) -> str:
-        """What a person reads in an element."""
+        """Return the visible text of an element."""
         return str(self.wait_for(selector).text)
 
-    def run(self, script: str, *arguments: Any) -> Any:
-        """Run JavaScript where the browser is now."""
+    def execute(self, script: str, *arguments: Any) -> Any:
+        """Execute JavaScript in the current frame and return its result."""
         return self.driver.execute_script(script, *arguments)
 
-    def until(self, holds: Callable[[], object], what: str, timeout: float = WAIT_SECONDS) -> None:
-        """Wait until something holds; fail with a picture's worth of words."""
+    def wait_until(
+        self, condition: Callable[[], object], description: str, timeout: float = WAIT_SECONDS
+    ) -> None:
+        """Wait until a condition is true; fail with the page's text after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         while True:
             try:
-                if holds():
+                if condition():
                     return
             except StaleElementReferenceException:
                 pass
             if time.monotonic() > deadline:
-                raise AssertionError(f"After {timeout:g} s not so: {what}\n{self._seen()}")
+                raise AssertionError(f"Not within {timeout:g} s: {description}\n{self._page_text()}")
             time.sleep(0.1)
 
-    def _seen(self) -> str:
+    def _page_text(self) -> str:
         try:
             return f"{self.driver.current_url}\n{self.driver.find_element(By.TAG_NAME, 'body').text[:3000]}"
         except WebDriverException as error:
             return str(error)
 
-    def complaints(self) -> list[str]:
-        """What the console got since it was asked last, but for what Airflow's own pages are at fault for."""
-        told = [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
-        return [line for line in told if not any(part in line for part in _NOT_OURS)]
+    def console_messages(self) -> list[str]:
+        """Return the console's messages since the last call, except those about Airflow's own pages."""
+        messages = [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+        return [line for line in messages if not any(part in line for part in _IGNORED_MESSAGES)]
 
-    def shoot(self, name: str) -> Path:
+    def save_screenshot(self, name: str) -> Path:
         """
-        Write a screenshot.
+        Save a screenshot and return its path.
 
-        :param name: of its file, without the suffix.
+        :param name: its file name, without the suffix.
         """
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         path = SCREENSHOTS / f"{name}.png"

@@ -1,4 +1,4 @@
-"""One Airflow, one local API and one Chromium for all browser tests, and the tasks they look at."""
+"""One Airflow, one local API and one Chromium for all browser tests, and the DAG runs they open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.browser.hostile import hostile_run
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import USERNAME, LocalAirflow
 
-DAG_ID = "shows_runs"
+DAG_ID = "existing_runs"
 STEPS = 1_000
 
 
@@ -39,8 +39,8 @@ def browser(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def shown(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
-    """A DAG run for each run; the tasks of those that have ended have ended, the others wait, deferred."""
+def dag_runs(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
+    """DAG runs by name. Tasks of ended runs have ended; the sensors of the others are deferred."""
     scripts: dict[str, Any] = {
         "completed": {"base": "many_steps", "steps": 8, "seconds": 40},
         "failed": "failed",
@@ -58,7 +58,7 @@ def shown(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
         for name, run in runs.items()
     }
     for name, run in started.items():
-        run.wait_for_task("facts")
+        run.wait_for_task("get_run")
         if name in {"deferred", "requires_action"}:
             run.wait_until("wait", "deferred")
         else:

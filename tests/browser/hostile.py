@@ -1,4 +1,4 @@
-"""A run that tries whatever text can try in a page."""
+"""A run whose texts try to inject HTML, scripts and template code into a page."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ EVERYTHING = "\n".join(ATTACKS)
 
 def hostile_run(sandbox: Sandbox) -> dict[str, Any]:
     """
-    Put one there, completed.
+    Create the run in a sandbox, failed, and return its JSON.
 
-    :param sandbox: where.
+    :param sandbox: the sandbox to create it in.
     """
     now = int(sandbox.clock.now())
     return sandbox.seed_run(
