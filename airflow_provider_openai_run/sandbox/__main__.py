@@ -109,10 +109,10 @@ def _example_lines(examples: Sequence[Example]) -> list[str]:
     responses = [example for example in examples if example.thread_id is None]
     return [
         "Example runs (Assistants API):",
-        *(f'  thread_id="{example.thread_id}", run_id="{example.run_id}"' for example in runs),
+        *(f'  {each.status:<16} thread_id="{each.thread_id}", run_id="{each.run_id}"' for each in runs),
         "",
         "Example runs (Responses API):",
-        *(f'  run_id="{example.run_id}"' for example in responses),
+        *(f'  {each.status:<16} run_id="{each.run_id}"' for each in responses),
         "",
     ]
 

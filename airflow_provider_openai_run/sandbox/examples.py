@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from airflow_provider_openai_run.sandbox.assistants import create_run
-from airflow_provider_openai_run.sandbox.responses import create_response
+from airflow_provider_openai_run.sandbox.assistants import create_run, get_run
+from airflow_provider_openai_run.sandbox.responses import create_response, get_response
 from airflow_provider_openai_run.sandbox.store import Store
 from airflow_provider_openai_run.sandbox.threads import create_thread
 
@@ -24,11 +24,13 @@ class Example:
     An example run or response.
 
     :param script: name of its script.
+    :param status: its status.
     :param run_id: ID of the run or response.
     :param thread_id: ID of the run's thread; None for a response.
     """
 
     script: str
+    status: str
     run_id: str
     thread_id: str | None = None
 
@@ -54,7 +56,8 @@ def _run(store: Store, name: str) -> Example:
         messages = [{"role": "user", "content": _PROMPT}]
         create_thread(store, {"messages": messages}, thread_id=thread_id)
         create_run(store, thread_id, {"assistant_id": "asst_example"}, script=script, run_id=run_id)
-    return Example(script=name, run_id=run_id, thread_id=thread_id)
+    status = get_run(store, thread_id, run_id)["status"]
+    return Example(script=name, status=status, run_id=run_id, thread_id=thread_id)
 
 
 def _response(store: Store, name: str) -> Example:
@@ -63,4 +66,5 @@ def _response(store: Store, name: str) -> Example:
     body = {"model": "gpt-4o-mini", "background": True, "input": _PROMPT}
     with store.set_back(script.seconds):
         create_response(store, body, script=script, response_id=response_id)
-    return Example(script=name, run_id=response_id)
+    status = get_response(store, response_id)["status"]
+    return Example(script=name, status=status, run_id=response_id)

@@ -99,7 +99,7 @@ def _step_details(step_snapshot: StepSnapshot) -> Json:
 def _step_usage(step_snapshot: StepSnapshot) -> Json | None:
     if step_snapshot.usage is None:
         return None
-    return step_snapshot.usage | USAGE_DETAILS
+    return USAGE_DETAILS | step_snapshot.usage
 
 
 def _required_action(snapshot: Snapshot) -> Json | None:

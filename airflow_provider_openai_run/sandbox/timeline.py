@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Script, Step
 
 #: The usage details. The API's name is "prompt_token_details" here, in the singular.
-USAGE_DETAILS: Json = {
+USAGE_DETAILS: dict[str, dict[str, int]] = {
     "prompt_token_details": {"cached_tokens": 0},
     "completion_tokens_details": {"reasoning_tokens": 0},
 }
@@ -130,8 +130,10 @@ class Snapshot:
     def summed_usage(self) -> Json:
         """Return the sum of the steps' token usage."""
         usages = [step.usage for step in self.steps if step.usage is not None]
-        total = {name: sum(usage[name] for usage in usages) for name in _DEFAULT_USAGE}
-        return total | USAGE_DETAILS
+        total: Json = {name: sum(usage[name] for usage in usages) for name in _DEFAULT_USAGE}
+        for name, details in USAGE_DETAILS.items():
+            total[name] = {key: sum(usage.get(name, details)[key] for usage in usages) for key in details}
+        return total
 
 
 class RunTimeline:

@@ -119,3 +119,32 @@ def test_a_reset_deletes_everything(http: Http, sandbox: Sandbox) -> None:
     sandbox.create_run()
     sandbox.clock.advance(3)
     assert list(sandbox.state()["runs"].values()) == ["completed"]
+
+
+def test_a_run_link_shows_a_run_with_its_steps_without_a_key(sandbox: Sandbox) -> None:
+    run = sandbox.create_run(script="instant")
+    page = requests.get(f"{sandbox.admin_url}/runs/{run['id']}", timeout=30).json()
+    assert page["run"] == run
+    assert [step["type"] for step in page["steps"]] == ["message_creation"]
+
+
+def test_a_run_link_shows_a_response_with_its_input(sandbox: Sandbox) -> None:
+    response = sandbox.create_response(input="Why?")
+    page = requests.get(f"{sandbox.admin_url}/runs/{response['id']}", timeout=30).json()
+    assert page["response"] == response
+    assert page["input_items"][0]["content"][0]["text"] == "Why?"
+
+
+def test_an_unknown_run_link_returns_404(sandbox: Sandbox) -> None:
+    response = requests.get(f"{sandbox.admin_url}/runs/run_x", timeout=30)
+    assert response.status_code == 404
+    assert response.json()["error"]["message"] == "No run or response found with id 'run_x'."
+
+
+def test_run_links_need_the_key_where_other_machines_reach_them() -> None:
+    with Sandbox(host="0.0.0.0", allow_remote=True) as sandbox:  # noqa: S104 - it is what is tested
+        run = sandbox.create_run()
+        url = f"{sandbox.admin_url.replace('0.0.0.0', '127.0.0.1')}/runs/{run['id']}"  # noqa: S104
+        assert requests.get(url, timeout=30).status_code == 401
+        key = {"authorization": f"Bearer {sandbox.api_key}"}
+        assert requests.get(url, headers=key, timeout=30).json()["run"] == run

@@ -114,10 +114,29 @@ def test_the_connection_is_available_as_json_and_as_uri() -> None:
             "host": sandbox.base_url,
             "password": "k/e:y@",
         }
+        extra = json.loads(sandbox.connection_json(run_links=True))["extra"]
+        assert extra == {"run_link_template": f"{sandbox.admin_url}/runs/{{run_id}}"}
         parsed = urllib.parse.urlsplit(sandbox.airflow_connection_uri)
         assert parsed.scheme == "openai"
         assert urllib.parse.unquote(parsed.password or "") == "k/e:y@"
         assert urllib.parse.unquote(parsed.netloc.rpartition("@")[2]) == sandbox.base_url
+
+
+def test_the_api_key_can_be_changed_while_the_server_runs() -> None:
+    with Sandbox() as sandbox:
+        sandbox.api_key = "rotated"
+        url = f"{sandbox.base_url}/models"
+        assert requests.get(url, headers=KEY, timeout=30).status_code == 401
+        assert requests.get(url, headers={"authorization": "Bearer rotated"}, timeout=30).status_code == 200
+
+
+def test_runs_and_responses_are_listed_oldest_first() -> None:
+    sandbox = Sandbox()
+    first, second = sandbox.create_run(script="instant"), sandbox.create_run(script="instant")
+    response = sandbox.create_response(script="instant")
+    assert sandbox.list_runs() == [first, second]
+    assert sandbox.list_runs(second["thread_id"]) == [second]
+    assert sandbox.list_responses() == [response]
 
 
 def test_an_unknown_default_script_raises_an_error() -> None:
