@@ -249,6 +249,7 @@ def test_the_answer_is_read_as_the_model_it_was_asked_to_keep_to(sandbox: Sandbo
 
 
 def test_an_answer_that_does_not_keep_to_it_fails_the_task_and_a_retry_asks_again(sandbox: Sandbox) -> None:
+    sandbox.set_default_script({"base": "instant", "steps": [{"text": "The answer is 42."}]})
     tries = TaskAttempts(operator(thread={}, response_format=Colour))
     with pytest.raises(AnswerFormatError, match="no Colour"):
         tries.begin()

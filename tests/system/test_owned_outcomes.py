@@ -34,6 +34,8 @@ def _scripts(sandbox: Sandbox) -> None:
     sandbox.add_script("failed_soon", {"base": "failed", "seconds": 6})
     sandbox.add_script("three_dear_rounds", dear_rounds(3))
     city = {"at": 1, "seconds": 1, "text": '{"name": "Oslo", "inhabitants": 717710}'}
+    prose = {**city, "text": "The answer is 42."}
+    sandbox.add_script("prose", {"base": "completed", "seconds": 6, "steps": [prose]})
     sandbox.add_script("tells_of_a_city", {"base": "completed", "seconds": 6, "steps": [city]})
 
 

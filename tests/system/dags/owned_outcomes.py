@@ -77,7 +77,7 @@ with DAG("owned_outcomes", schedule=None):
     run("over_budget", "three_dear_rounds", tools=[{"type": "function", "function": GET_TIME}], **spends)
     response("over_budget", "three_dear_rounds", tools=[{"type": "function", **GET_TIME}], **spends)
 
-    for end, script in (("parsed", "tells_of_a_city"), ("unreadable", "completed_soon")):
+    for end, script in (("parsed", "tells_of_a_city"), ("unreadable", "prose")):
         run(end, script, response_format=City)
         response(end, script, text_format=City)
 
