@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.retries import may_have_ended
 from airflow_provider_openai_run.exceptions import RunRequestError
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 log = logging.getLogger(__name__)
-
-#: What servers answer when a run that has ended is cancelled.
-HAD_ENDED = frozenset({400, 409})
 
 #: How long a task that is being killed may take to cancel its run, in seconds: Airflow gives it five.
 SECONDS_WHEN_KILLED = 4.0
@@ -96,7 +94,7 @@ def log_failure(error: RunRequestError, ref: RunRef, logger: logging.Logger = lo
     :param ref: the run.
     :param logger: where.
     """
-    if error.http_status in HAD_ENDED:
+    if may_have_ended(error):
         logger.info(
             "%s was not cancelled; it has ended, or is being cancelled already: %s", ref, error.message
         )

@@ -4,26 +4,26 @@ The errors of this provider.
 ::
 
     OpenAIRunError
-    ├── InvalidRunReferenceError      a thread or run id no request can be made of (also a ValueError)
+    ├── InvalidRunReferenceError      an id that cannot be used in a request (also a ValueError)
     ├── RunEndedError                 the run ended in a status that was not accepted
     │   ├── RunFailedError
     │   ├── RunCancelledError
     │   ├── RunExpiredError
     │   └── RunIncompleteError
-    ├── RunRequiresActionError        the run waits for tool outputs or an approval
-    ├── RunWaitTimeoutError           the wait's deadline passed first
-    ├── ThreadBusyError               another run is active on the thread a run was to be made on
-    ├── ToolCallError                 a tool could not be called, or gave what cannot be handed over
-    ├── TokenBudgetSpentError         the tokens a task may use were spent before its run had ended
-    ├── AnswerFormatError             the answer is not what the model was asked to keep to
-    └── RunRequestError               the API could not be asked, or did not answer as it should
-        ├── RunAuthenticationError    401, 403: the connection's credentials are refused
-        │   └── InvalidConnectionError   the connection itself is wrong: nothing was sent
+    ├── RunRequiresActionError        the run needs tool outputs or an approval
+    ├── RunWaitTimeoutError           the deadline passed before the run ended
+    ├── ThreadBusyError               the thread has an active run, so no run was created on it
+    ├── ToolCallError                 a tool could not be called, or returned what cannot be submitted
+    ├── TokenBudgetSpentError         the task's token budget was used up before its run ended
+    ├── AnswerFormatError             the answer does not match the requested format
+    └── RunRequestError               a request failed: no response, an error response or an invalid one
+        ├── RunAuthenticationError    401 or 403: the API refused the connection's credentials
+        │   └── InvalidConnectionError   the connection itself is wrong; nothing was sent
         ├── RunNotFoundError          404
-        └── AssistantsApiEndedError   a thread was asked for at api.openai.com, which ended them on 2026-08-26
+        └── AssistantsApiEndedError   a thread at api.openai.com, where the Assistants API ended on 2026-08-26
 
-None of them derives from ``AirflowException``, so Airflow treats them alike whether they are raised by a
-poking task or on resuming a deferred one. Where a sensor must not be retried, it raises them as an
+None of them derives from ``AirflowException``, so Airflow treats them the same way whether a poking task
+raises them or a deferred task that resumes. Where a sensor must not be retried, it raises an error that is an
 ``AirflowFailException`` too, see :mod:`airflow_provider_openai_run.sensors.openai_run`.
 """
 
@@ -31,21 +31,25 @@ from __future__ import annotations
 
 from typing import Any
 
-_FIELDS = ("api", "run_id", "parent_id", "status", "code", "request_id", "http_status")
+_FIELDS = ("api", "run_id", "parent_id", "status", "code", "request_id", "http_status", "run_left_running")
+_LEFT_RUNNING = "The run itself was left as it is: it may still go on and use tokens."
 
 
 class OpenAIRunError(Exception):
     """
-    Base of all errors of this provider.
+    Base class of all errors of this provider.
 
-    :param message: one sentence that names what happened and the way out.
+    :param message: what happened and what to do about it.
     :param api: the API's name, if the error is about a run.
-    :param run_id: the run it is about, if it is about one.
+    :param run_id: the run's id, if the error is about a run.
     :param parent_id: the id of what the run belongs to, such as its thread; None for a run that stands alone.
-    :param status: the last status seen of the run; None if none was seen.
+    :param status: the last known status of the run; None if none is known.
     :param code: the API's own error code, such as ``rate_limit_exceeded``.
-    :param request_id: the ``x-request-id`` of the API's answer, which OpenAI's support asks for.
-    :param http_status: the HTTP status of the API's answer; None if there was no answer.
+    :param request_id: the ``x-request-id`` of the API's response, which OpenAI's support needs.
+    :param http_status: the HTTP status of the API's response; None if there was no response.
+    :param run_left_running: whether the run was active and was not cancelled; None if that is not known, or
+        the error is not about a run. If true, ``message`` ends with a sentence that says so, and ``summary``
+        is the message without it.
     """
 
     def __init__(
@@ -59,9 +63,11 @@ class OpenAIRunError(Exception):
         code: str | None = None,
         request_id: str | None = None,
         http_status: int | None = None,
+        run_left_running: bool | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.summary = message
+        self.message = f"{message} {_LEFT_RUNNING}" if run_left_running is True else message
+        super().__init__(self.message)
         self.api = api
         self.run_id = run_id
         self.parent_id = parent_id
@@ -69,20 +75,21 @@ class OpenAIRunError(Exception):
         self.code = code
         self.request_id = request_id
         self.http_status = http_status
+        self.run_left_running = run_left_running
 
     @property
     def thread_id(self) -> str | None:
-        """The run's thread, under the name that DAG authors pass it by; an alias of ``parent_id``."""
+        """The run's thread, under the name that DAG authors use; an alias of ``parent_id``."""
         return self.parent_id
 
     def to_event(self) -> dict[str, Any]:
         """Return the error as plain JSON that :func:`error_from_event` reads back."""
-        facts = {name: getattr(self, name) for name in _FIELDS}
-        return {"type": type(self).__name__, "message": self.message, **facts}
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return {"type": type(self).__name__, "message": self.summary, **fields}
 
 
 class InvalidRunReferenceError(OpenAIRunError, ValueError):
-    """A ``thread_id`` or ``run_id`` of which no request can be made."""
+    """A run id or thread id that cannot be used in a request."""
 
 
 class RunEndedError(OpenAIRunError):
@@ -98,7 +105,7 @@ class RunCancelledError(RunEndedError):
 
 
 class RunExpiredError(RunEndedError):
-    """The run ended as ``expired``: nobody answered its required action in time."""
+    """The run ended as ``expired``: its required action was not answered in time."""
 
 
 class RunIncompleteError(RunEndedError):
@@ -106,43 +113,55 @@ class RunIncompleteError(RunEndedError):
 
 
 class RunRequiresActionError(OpenAIRunError):
-    """The run waits for tool outputs or an approval, and the wait was told not to bear that."""
+    """The run needs tool outputs or an approval, and ``on_requires_action`` is ``"fail"``."""
 
 
 class RunWaitTimeoutError(OpenAIRunError):
-    """The deadline of the wait passed before the run ended."""
+    """The deadline passed before the run ended."""
 
 
 class ThreadBusyError(OpenAIRunError):
-    """Another run is active on the thread that a run was to be made on."""
+    """The thread has an active run, so no run was created on it."""
 
 
 class ToolCallError(OpenAIRunError):
-    """A tool that a run asked for could not be called, or gave what cannot be handed over."""
+    """A tool could not be called, or returned what cannot be submitted."""
 
 
 class TokenBudgetSpentError(OpenAIRunError):
-    """The tokens that a task may use were spent before its run had ended."""
+    """The task's token budget was used up before its run ended."""
 
 
 class AnswerFormatError(OpenAIRunError):
-    """The answer of a run is not of the format the model was asked to keep to."""
+    """The answer of a run does not match the requested format."""
 
 
 class RunRequestError(OpenAIRunError):
     """
-    The API could not be asked about the run, or its answer was an error or no valid JSON.
+    A request failed: there was no response, an error response, or one that is not the expected JSON.
 
-    :param is_retryable: whether asking again later may help.
-    :param retry_after: how long the API asks to be left alone, in seconds; None if it does not say.
+    :param is_retryable: whether the same request may succeed later.
+    :param retry_after: how many seconds the API wants no further request; None if it does not say.
+    :param should_retry: the ``x-should-retry`` header of the response; None if it has none.
+    :param retry_rule: the name of the rule in :mod:`airflow_provider_openai_run.api.retries` that the
+        response matched; None without a response.
     """
 
     def __init__(
-        self, message: str, *, is_retryable: bool = False, retry_after: float | None = None, **facts: Any
+        self,
+        message: str,
+        *,
+        is_retryable: bool = False,
+        retry_after: float | None = None,
+        should_retry: bool | None = None,
+        retry_rule: str | None = None,
+        **fields: Any,
     ) -> None:
-        super().__init__(message, **facts)
+        super().__init__(message, **fields)
         self.is_retryable = is_retryable
         self.retry_after = retry_after
+        self.should_retry = should_retry
+        self.retry_rule = retry_rule
 
 
 class RunAuthenticationError(RunRequestError):
@@ -154,42 +173,26 @@ class InvalidConnectionError(RunAuthenticationError):
 
 
 class RunNotFoundError(RunRequestError):
-    """The API knows no such run (404)."""
+    """The API does not know the run (404)."""
 
 
 class AssistantsApiEndedError(RunRequestError):
-    """A thread was asked for at api.openai.com, where the Assistants API ended on 2026-08-26."""
+    """The request names a thread at api.openai.com, where the Assistants API ended on 2026-08-26."""
 
 
-_ALL: tuple[type[OpenAIRunError], ...] = (
-    OpenAIRunError,
-    InvalidRunReferenceError,
-    RunEndedError,
-    RunFailedError,
-    RunCancelledError,
-    RunExpiredError,
-    RunIncompleteError,
-    RunRequiresActionError,
-    RunWaitTimeoutError,
-    ThreadBusyError,
-    ToolCallError,
-    TokenBudgetSpentError,
-    AnswerFormatError,
-    RunRequestError,
-    RunAuthenticationError,
-    InvalidConnectionError,
-    RunNotFoundError,
-    AssistantsApiEndedError,
-)
-_BY_NAME = {error.__name__: error for error in _ALL}
+def _with_subclasses(error: type[OpenAIRunError]) -> list[type[OpenAIRunError]]:
+    return [error, *(sub for direct in error.__subclasses__() for sub in _with_subclasses(direct))]
+
+
+_BY_NAME = {error.__name__: error for error in _with_subclasses(OpenAIRunError)}
 
 
 def error_from_event(event: dict[str, Any]) -> OpenAIRunError:
     """
     Return the error that :meth:`OpenAIRunError.to_event` described.
 
-    :param event: its JSON; a type this version does not know becomes :class:`OpenAIRunError`, and keys
-        it does not know are ignored, so that a triggerer may be newer or older than the worker.
+    :param event: its JSON. A type that this version does not know becomes :class:`OpenAIRunError`, and
+        unknown keys are ignored, so the triggerer may be newer or older than the worker.
     """
     error = _BY_NAME.get(str(event.get("type")), OpenAIRunError)
     fields = {name: event.get(name) for name in _FIELDS}

@@ -36,7 +36,7 @@ class AssistantsApi(RunApi):
     parent_argument = "thread_id"
     capabilities = Capabilities(lists_steps=True, lists_runs=True)
     ended_at_openai = (
-        "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs any more. "
+        "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs. "
         "Use the Responses API: pass the id of a response as run_id, without a thread_id; or point the "
         "connection's host at a server that still serves threads and runs."
     )

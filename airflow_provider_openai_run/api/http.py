@@ -1,4 +1,4 @@
-"""What an HTTP answer says: a JSON object, or which error.
+"""What an HTTP response says: a JSON object, or which error.
 
 Errors come as ``{"error": {message, type, param, code}}``, as ``{"detail": …}``, as a page, or empty; see
 https://platform.openai.com/docs/guides/error-codes/api-errors.
@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from airflow_provider_openai_run.api import retries
 from airflow_provider_openai_run.api.endpoints import is_openai
 from airflow_provider_openai_run.exceptions import (
     AssistantsApiEndedError,
@@ -31,35 +32,36 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-_PASSING = frozenset({408, 409, 425, 429})
-#: Longer than "Bearer".
-_SHORTEST_SECRET = 7
-_LONGEST_PAUSE = 3600.0
+_CREDENTIAL_HEADERS = ("authorization", "api-key", "x-api-key")
+#: One more than the length of "Bearer", which is not a secret.
+_MIN_SECRET_LENGTH = 7
+#: The longest pause that a server can request, in seconds.
+MAX_RETRY_AFTER = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """A request as it went out, authentication included: never to be shown."""
+    """A request as it was sent, credentials included: never show it."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
 
     @property
     def secrets(self) -> list[str]:
-        """The credentials it carries."""
-        held = [self.headers.get(name) or "" for name in ("authorization", "api-key", "x-api-key")]
-        return [word for value in held for word in value.split() if len(word) >= _SHORTEST_SECRET]
+        """The credentials in its headers."""
+        values = [self.headers.get(name) or "" for name in _CREDENTIAL_HEADERS]
+        return [word for value in values for word in value.split() if len(word) >= _MIN_SECRET_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
     """
-    An answer of the API.
+    A response of the API.
 
     :param http_status: the HTTP status code.
     :param headers: the headers, with lower-case names or in a case-insensitive mapping.
     :param body: the bytes of the body.
-    :param sent: the request it answers, for repeating it.
+    :param sent: the request that it responds to, for repeating it.
     """
 
     http_status: int
@@ -69,139 +71,141 @@ class ApiResponse:
 
     @property
     def request_id(self) -> str | None:
-        """The id that OpenAI's support asks for."""
+        """The id that OpenAI's support needs."""
         return self.headers.get("x-request-id")
 
 
-def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
-    Give how many seconds the API asks to be left alone, by any of the headers it has for that.
+    Return how many seconds the API wants no further request; None if it does not say.
 
-    :param headers: of any answer: ``retry-after-ms``, ``retry-after`` (seconds or an HTTP date) and
-        ``openai-poll-after-ms`` are read, and the longest of them counts, an hour at most.
+    :param headers: of any response: ``retry-after-ms``, ``retry-after`` (seconds or an HTTP date) and
+        ``openai-poll-after-ms`` are read. The longest counts, up to one hour.
     :param now: epoch seconds, for the date.
     """
-    waits = [_number(headers.get(name), 1000) for name in ("retry-after-ms", "openai-poll-after-ms")]
-    waits.append(_retry_after(headers.get("retry-after"), now))
-    return max((min(wait, _LONGEST_PAUSE) for wait in waits if wait is not None and wait >= 0), default=None)
+    pauses = [_parse_number(headers.get(name), 1000) for name in ("retry-after-ms", "openai-poll-after-ms")]
+    pauses.append(_parse_seconds_or_date(headers.get("retry-after"), now))
+    valid = (min(pause, MAX_RETRY_AFTER) for pause in pauses if pause is not None and pause >= 0)
+    return max(valid, default=None)
 
 
-def _number(text: str | None, divisor: int = 1) -> float | None:
+def _parse_number(text: str | None, divisor: int = 1) -> float | None:
     if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
         return None
     return float(text) / divisor
 
 
-def _retry_after(text: str | None, now: float) -> float | None:
-    number = _number(text)
+def _parse_seconds_or_date(text: str | None, now: float) -> float | None:
+    number = _parse_number(text)
     if text is None or number is not None:
         return number
     try:
-        moment = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
 
 
 def parse_or_raise(
-    answer: ApiResponse, request: Request, ref: RunRef | None, *, now: float, base_url: str = ""
+    response: ApiResponse, request: Request, ref: RunRef | None, *, now: float, base_url: str = ""
 ) -> dict[str, Json]:
     """
-    Give the JSON object that an answer holds.
+    Return the JSON object of a response.
 
-    :param answer: the API's answer.
-    :param request: the request it answers.
-    :param ref: the run that was asked about; None while it has no id yet.
+    :param response: the API's response.
+    :param request: the request that it responds to.
+    :param ref: the run that the request is about; None while it has no id yet.
     :param now: epoch seconds.
-    :param base_url: where it was asked.
-    :raises RunRequestError: with ``is_retryable`` where asking again may help: for 408, 409, 425, 429, 5xx, and
-        for a body that is not the object it should be.
+    :param base_url: the connection's base URL.
+    :raises RunRequestError: for an error response, and for a body that is not the expected object.
+        ``is_retryable`` is as :mod:`airflow_provider_openai_run.api.retries` says.
     """
-    if answer.http_status >= HTTPStatus.BAD_REQUEST:
-        raise _refusal(answer, request, ref, now, base_url)
+    if response.http_status >= HTTPStatus.BAD_REQUEST:
+        raise _error_of_response(response, request, ref, now, base_url)
     try:
-        body = _parsed(answer.body)
+        body = _parse_json(response.body)
     except ValueError:
-        raise _malformed(answer, ref, "no valid JSON") from None
+        raise _malformed_error(response, ref, "a body that is not valid JSON") from None
     if not isinstance(body, dict):
-        raise _malformed(answer, ref, f"a JSON {type(body).__name__} where an object was due")
+        raise _malformed_error(response, ref, f"a JSON {type(body).__name__} instead of an object")
     key = request.answer_key
-    held = body.get(key)
-    is_there = isinstance(held, list) if key == "data" else isinstance(held, str | int) and bool(held)
-    if not is_there:
-        error = f" but with the error {_code_and_message(answer)[1]!r}" if body.get("error") else ""
-        raise _malformed(answer, ref, f"a JSON object without {key!r}{error}")
+    value = body.get(key)
+    is_valid = isinstance(value, list) if key == "data" else isinstance(value, str | int) and bool(value)
+    if not is_valid:
+        error = f" but with the error {_code_and_message(response)[1]!r}" if body.get("error") else ""
+        raise _malformed_error(response, ref, f"a JSON object without {key!r}{error}")
     return body
 
 
-def _refusal(
-    answer: ApiResponse, request: Request, ref: RunRef | None, now: float, base_url: str
+def _error_of_response(
+    response: ApiResponse, request: Request, ref: RunRef | None, now: float, base_url: str
 ) -> RunRequestError:
-    code, said = _code_and_message(answer)
-    status = answer.http_status
-    facts = {
-        **_facts(answer, ref),
+    code, text = _code_and_message(response)
+    status = response.http_status
+    rule = retries.classify(status, code, response.headers, text)
+    fields = {
+        **_fields(response, ref),
         "code": code,
-        "is_retryable": status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-        "retry_after": retry_after_seconds(answer.headers, now),
+        "is_retryable": "poll" in rule.retried,
+        "should_retry": retries.parse_should_retry(response.headers),
+        "retry_rule": rule.name,
+        "retry_after": parse_retry_after(response.headers, now),
     }
-    told = f"The API answered HTTP {status} when asked for {ref or 'a run'}: {said}{_request_id(answer)}"
+    message = f"The API returned HTTP {status} for {ref or 'a run'}: {text}{_request_id(response)}"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        way_out = "Check the API key of the Airflow connection, and its organization and project."
-        return RunAuthenticationError(f"{told}. {way_out}", **facts)
+        advice = "Check the API key of the Airflow connection, and its organization and project."
+        return RunAuthenticationError(f"{message}. {advice}", **fields)
     if status != HTTPStatus.NOT_FOUND:
-        return RunRequestError(told, **facts)
+        return RunRequestError(message, **fields)
     if request.ended_at_openai is not None and is_openai(base_url):
-        return AssistantsApiEndedError(f"{request.ended_at_openai} {told}", **facts)
-    return RunNotFoundError(f"{told}. Check run_id, thread_id and the connection's host.", **facts)
+        final = {"is_retryable": False, "should_retry": False}
+        return AssistantsApiEndedError(f"{request.ended_at_openai} {message}", **fields | final)
+    return RunNotFoundError(f"{message}. Check run_id, thread_id and the connection's host.", **fields)
 
 
-def _malformed(answer: ApiResponse, ref: RunRef | None, what: str) -> RunRequestError:
-    size = f"{len(answer.body)} bytes of {answer.headers.get('content-type') or 'no content type'}"
-    told = f"The API answered with {what} when asked for {ref or 'a run'}"
-    message = f"{told} ({size}{_request_id(answer, ', ')})"
-    return RunRequestError(message, is_retryable=True, **_facts(answer, ref))
+def _malformed_error(response: ApiResponse, ref: RunRef | None, body: str) -> RunRequestError:
+    size = f"{len(response.body)} bytes of {response.headers.get('content-type') or 'no content type'}"
+    message = f"The API returned {body} for {ref or 'a run'} ({size}{_request_id(response, ', ')})"
+    rule = retries.MALFORMED
+    return RunRequestError(message, is_retryable=True, retry_rule=rule.name, **_fields(response, ref))
 
 
-def _facts(answer: ApiResponse, ref: RunRef | None) -> dict[str, Json]:
-    about = ref.ids if ref else {}
-    return {**about, "http_status": answer.http_status, "request_id": answer.request_id}
+def _fields(response: ApiResponse, ref: RunRef | None) -> dict[str, Json]:
+    ids = ref.ids if ref else {}
+    return {**ids, "http_status": response.http_status, "request_id": response.request_id}
 
 
-def _request_id(answer: ApiResponse, before: str = " (") -> str:
+def _request_id(response: ApiResponse, before: str = " (") -> str:
     after = ")" if before == " (" else ""
-    return f"{before}request id {answer.request_id}{after}" if answer.request_id else ""
+    return f"{before}request id {response.request_id}{after}" if response.request_id else ""
 
 
-def _code_and_message(answer: ApiResponse) -> tuple[str | None, str]:
+def _code_and_message(response: ApiResponse) -> tuple[str | None, str]:
     try:
-        body = _parsed(answer.body)
+        body = _parse_json(response.body)
     except ValueError:
-        return None, f"{_phrase(answer.http_status)}, without a JSON body"
+        return None, f"{_phrase(response.http_status)}, without a JSON body"
     error = body.get("error") if isinstance(body, dict) else None
     code: Json = None
     if isinstance(error, dict):
         code = error.get("code") or error.get("type")
-        said = error.get("message") or code
+        text = error.get("message") or code
     else:
-        said = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
-    told = redact(str(said or _phrase(answer.http_status)), _secrets(answer))
-    return (redact(str(code), _secrets(answer)) if code else None), told
+        text = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
+    secrets = response.sent.secrets if response.sent else []
+    message = redact(str(text or _phrase(response.http_status)), secrets)
+    return (redact(str(code), secrets) if code else None), message
 
 
-def _secrets(answer: ApiResponse) -> list[str]:
-    return answer.sent.secrets if answer.sent else []
-
-
-def _parsed(body: bytes) -> Json:
-    """Parse strict JSON: what is none (NaN, Infinity) would fail in the XCom's database."""
+def _parse_json(body: bytes) -> Json:
+    """Parse strict JSON: NaN and Infinity would fail in the database that holds the XCom."""
     try:
-        return json.loads(body, parse_constant=_finite, parse_float=_finite)
+        return json.loads(body, parse_constant=_parse_finite, parse_float=_parse_finite)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(text)

@@ -12,7 +12,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openai_run.api.http import retry_after_seconds
+from airflow_provider_openai_run.api.http import parse_retry_after
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.polling.policy import PollAgain
@@ -123,7 +123,7 @@ class Subscription:
         """Pass a decision on, if it has something to say; an outcome is the last one."""
         if isinstance(decision, Outcome):
             self.close()
-        elif not decision.notes:
+        elif not decision.log_messages:
             return
         self._news = (*self._news, decision)
         self._wake_reader()
@@ -310,7 +310,7 @@ class ConnectionPoller:
 
     def _heed(self, answer: ApiResponse, asked_at: float) -> None:
         """Let the mood that an answer shows count for all runs."""
-        now, after = self._loop.time(), retry_after_seconds(answer.headers, time.time())
+        now, after = self._loop.time(), parse_retry_after(answer.headers, time.time())
         if answer.http_status == HTTPStatus.TOO_MANY_REQUESTS:
             self._throttle.on_rate_limited(after, now, asked_at)
         elif answer.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -320,7 +320,7 @@ class ConnectionPoller:
             self._trouble = None
 
     def _expire(self, watched: Subscription) -> None:
-        watched.hear(watched.wait.expire(time.time(), trouble=self._trouble))
+        watched.hear(watched.wait.expire(time.time(), connection_error=self._trouble))
 
     def _loop_time(self, moment: float) -> float:
         """Give the event loop's time for an epoch time."""

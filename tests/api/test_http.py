@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_openai_run.api.base import Request
-from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, retry_after_seconds
+from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, parse_retry_after
 from airflow_provider_openai_run.api.registry import api_of, get_api, run_ref
 from airflow_provider_openai_run.exceptions import (
     AssistantsApiEndedError,
@@ -301,7 +301,7 @@ def date(seconds_from_now: float) -> str:
 def test_how_long_to_leave_the_api_alone_is_read_from_every_header(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert retry_after_seconds(headers, NOW) == seconds
+    assert parse_retry_after(headers, NOW) == seconds
 
 
 @quick
@@ -314,5 +314,5 @@ def test_how_long_to_leave_the_api_alone_is_read_from_every_header(
     )
 )
 def test_no_header_asks_for_more_than_a_number_of_seconds(headers: dict[str, str]) -> None:
-    asked_for = retry_after_seconds(headers, NOW)
+    asked_for = parse_retry_after(headers, NOW)
     assert asked_for is None or (math.isfinite(asked_for) and asked_for >= 0)

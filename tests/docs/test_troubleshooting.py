@@ -21,7 +21,7 @@ UNSEEN = {
     "creates no runs here",
     "takes no tool outputs",
     "a blocking send cannot suspend",
-    "JSON nested too deeply",  # told as "no valid JSON"
+    "JSON nested too deeply",  # reported as "a body that is not valid JSON"
 }
 
 

@@ -209,7 +209,7 @@ def test_a_missing_thread_is_an_error_in_the_log_that_heals(
     assert len(fake_clock.run(story())) == 1
     errors = task_log.texts("error")
     assert 5 <= len(errors) <= 12
-    assert "HTTP 404 when asked for the runs of thread thread_watched" in errors[0]
+    assert "HTTP 404 for the runs of thread thread_watched" in errors[0]
     assert "can be followed again" in "".join(task_log.texts("info"))
 
 
