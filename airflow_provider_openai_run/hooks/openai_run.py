@@ -26,7 +26,7 @@ from airflow_provider_openai_run.connection.client import (
 from airflow_provider_openai_run.connection.run_url import run_url
 from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.polling.options import PollOptions, to_seconds
+from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
 from airflow_provider_openai_run.polling.policy import Decision, RunPoller
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.status import check_accepted_statuses
@@ -356,8 +356,8 @@ class OpenAIRunHook(OpenAIHook):
             decision = poller.on_error(result, time.time())
         else:
             decision = poller.on_response(result, time.time(), base_url=str(client.base_url))
-        for note in decision.notes:
-            self.log.log(note.level, note.text)
+        for message in decision.log_messages:
+            self.log.log(message.level, message.text)
         return decision
 
     def execute_call(self, call: ApiCall[T], ref: RunRef | None = None, *, retry: bool = True) -> T:
@@ -390,6 +390,7 @@ class OpenAIRunHook(OpenAIHook):
 
 
 def _new_poller(ref: RunRef, timeout: timedelta | float | None, options: dict[str, Any]) -> RunPoller:
+    check_unowned_policy(options.get("on_requires_action", "wait"))
     now, seconds = time.time(), to_seconds("timeout", timeout)
     deadline = None if seconds is None else now + seconds
     return RunPoller(ref, PollOptions(started_at=now, deadline=deadline, **options))

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_openai_run.api.registry import get_api, ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
-from airflow_provider_openai_run.polling.options import PollOptions, to_seconds
+from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -77,10 +77,12 @@ class BaseRunOperator(BaseOperator):
 
     def check_run_reference(self) -> None:
         """
-        Check the ids and the API that are known when the DAG is parsed.
+        Check the arguments of a task that did not create its run, as far as they are known at parse time.
 
         :raises InvalidRunReferenceError: for an unknown API, or an id that no request can be made of.
+        :raises ValueError: if ``on_requires_action`` is ``"answer"``.
         """
+        check_unowned_policy(self.poll_options.on_requires_action)
         if not any(is_known_at_runtime(value) for value in (self.run_id, self.thread_id, self.api)):
             _ = self.ref
         elif self.api is not None and not is_known_at_runtime(self.api):

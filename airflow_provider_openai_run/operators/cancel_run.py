@@ -123,14 +123,14 @@ class OpenAICancelRunOperator(BaseRunOperator):
 
     def _cancel(self) -> str | None:
         """Request the cancellation, and return the run's status."""
-        from airflow_provider_openai_run.cancellation import HAD_ENDED
+        from airflow_provider_openai_run.api.retries import may_have_ended
         from airflow_provider_openai_run.exceptions import RunRequestError
 
         ref = self.ref
         try:
             run = self.hook.execute_call(calls.cancel_run(ref), ref)
         except RunRequestError as error:
-            if error.http_status not in HAD_ENDED:
+            if not may_have_ended(error):
                 raise
             run = self.hook.execute_call(calls.get_run(ref, include_steps=False), ref)
             if not run.is_terminal and run.status != "cancelling":

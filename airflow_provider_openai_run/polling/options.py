@@ -1,4 +1,4 @@
-"""What a wait was asked to do."""
+"""How to wait for a run: the options that users set, and the state that a wait carries between processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Literal, TypeAlias, get_args
 
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
 
-#: What to do about a run that waits for tool outputs or an approval.
-RequiresActionPolicy: TypeAlias = Literal["wait", "fail", "return"]
+#: What to do about a run that needs tool outputs or an approval. ``"answer"`` is for the operators that
+#: create runs: they submit what the run needs. ``"wait"`` keeps waiting until another system has submitted it,
+#: ``"fail"`` fails the task, and ``"return"`` takes the run as it is.
+RequiresActionPolicy: TypeAlias = Literal["answer", "wait", "fail", "return"]
 
 #: The arguments of a task that limit how long it waits.
 TimeLimit: TypeAlias = Literal["timeout", "execution_timeout"]
@@ -21,18 +23,20 @@ DEFAULT_MAX_CONSECUTIVE_FAILURES = 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollOptions:
     """
-    What a wait was asked to do.
+    How to wait for a run.
 
-    :param started_at: when the task first started to wait, in epoch seconds; kept over restarts.
-    :param deadline: when to give up, in epoch seconds; None waits as long as it takes.
+    :param started_at: when the task first began to wait, in epoch seconds; kept over restarts.
+    :param deadline: when to stop waiting, in epoch seconds; None waits without a limit.
     :param limit: the argument of the task that the deadline comes from, for the error.
-    :param poll_interval: the shortest interval between two questions, in seconds.
-    :param max_poll_interval: the longest, in seconds; the same as ``poll_interval`` for a fixed interval.
-        None means the default, or ``poll_interval`` if that is more.
-    :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
-        somebody has answered it, ``"fail"``, or ``"return"`` with that status.
-    :param max_consecutive_failures: how many requests may fail in a row before the wait is given up.
-    :raises ValueError: for a value out of its range, naming it.
+    :param poll_interval: the shortest interval between two polls, in seconds or as a timedelta; 0.01 s or
+        more.
+    :param max_poll_interval: the longest interval, in seconds or as a timedelta; the same as
+        ``poll_interval`` for a fixed one. None means 120 s, or ``poll_interval`` if that is longer.
+    :param on_requires_action: what to do about a run that needs tool outputs or an approval, see
+        :data:`RequiresActionPolicy`. A poller returns such a run for ``"answer"`` as for ``"return"``: the
+        caller answers.
+    :param max_consecutive_failures: after how many failed requests in a row the wait fails, 1 or more.
+    :raises ValueError: for a value out of its range, naming the argument.
     """
 
     started_at: float
@@ -50,25 +54,27 @@ class PollOptions:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{name} must be epoch seconds, not {value!r}")
+        for name in ("poll_interval", "max_poll_interval"):
+            object.__setattr__(self, name, to_seconds(name, getattr(self, name)))
         known = get_args(RequiresActionPolicy)
         if self.on_requires_action not in known:
-            msg = f"on_requires_action must be one of {known}, not {self.on_requires_action!r}"
-            raise ValueError(msg)
+            raise ValueError(f"on_requires_action must be one of {known}, not {self.on_requires_action!r}")
         failures: object = self.max_consecutive_failures
         if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
-            msg = f"max_consecutive_failures must be a whole number of 1 or more, not {failures!r}"
-            raise ValueError(msg)
+            raise ValueError(
+                f"max_consecutive_failures must be a whole number of 1 or more, not {failures!r}"
+            )
         PollBackoff.between(self.poll_interval, self.max_poll_interval)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollState:
     """
-    What a wait has learned before it is handed on, from the worker to the triggerer.
+    The state of a wait that one process hands to the next, such as the worker to the triggerer.
 
-    :param status: the last status seen.
+    :param status: the last known status of the run.
     :param failures: how many requests have failed in a row.
-    :param not_before: when to ask next, in epoch seconds.
+    :param not_before: when to poll next, in epoch seconds.
     """
 
     status: str | None = None
@@ -83,14 +89,27 @@ def to_seconds(name: str, value: timedelta | float | None) -> float | None:
     """
     Return a duration in seconds; None stays None.
 
-    :param name: the argument, for the error.
+    :param name: the argument's name, for the error.
     :param value: seconds, or a timedelta.
-    :raises ValueError: for anything but None and a positive, finite duration, naming the argument.
+    :raises ValueError: for anything but None and a positive, finite duration.
     """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds: object = value.total_seconds() if isinstance(value, timedelta) else value
     if seconds is None:
         return None
-    given: object = seconds
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"{name} must be more than 0 seconds, as a number or a timedelta, not {value!r}")
     return float(seconds)
+
+
+def check_unowned_policy(policy: RequiresActionPolicy) -> None:
+    """
+    Refuse ``"answer"`` for a wait for a run that the waiting task did not create.
+
+    :param policy: the ``on_requires_action`` of a sensor, a get operator or ``wait_for_run``.
+    :raises ValueError: naming the way out.
+    """
+    if policy == "answer":
+        raise ValueError(
+            "on_requires_action='answer' is for the operators that create runs; here use 'wait', 'fail' or "
+            "'return', and submit tool outputs with OpenAISubmitToolOutputsOperator"
+        )

@@ -1,7 +1,7 @@
-"""When to ask about a run again, what to bear, and when to give up.
+"""When to poll a run again, which failures to tolerate, and when to stop waiting.
 
-Pure decisions: nothing here does I/O or reads a clock. The hook's loop, the sensor and the triggerer's
-watcher feed a :class:`Wait` with what they saw and do as it says, so all of them wait alike.
+Pure decisions: nothing here does I/O or reads a clock. The hook's loop, the sensor and the triggerer pass
+each result to a :class:`RunPoller` and do what it decides, so all of them wait in the same way.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
 
-from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, retry_after_seconds
+from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, parse_retry_after
 from airflow_provider_openai_run.api.registry import api_of
+from airflow_provider_openai_run.api.retries import NOT_FOUND_GRACE
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunNotFoundError,
@@ -36,26 +37,28 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run import Json, Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-# Thousands of waits have these in common.
-_NOTHING_SAID: frozenset[str] = frozenset()
-_shared_pace = lru_cache(maxsize=64)(PollBackoff.between)
+# Shared by thousands of pollers, to save memory.
+_NO_TEXTS: frozenset[str] = frozenset()
+_shared_backoff = lru_cache(maxsize=64)(PollBackoff.between)
 
-#: How long after the start of the wait a 404 may be the API's own delay, in seconds.
-NOT_FOUND_GRACE = 30.0
+_MAX_STATUS_LENGTH = 200
+_MAX_NAME_LENGTH = 100
+_MAX_CALLS_NAMED = 5
+_LONGEST_IN_WORDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class PollAgain:
     """
-    The wait goes on.
+    The decision to poll the run again.
 
-    :param at: when to ask next, in epoch seconds.
-    :param notes: what to log now.
-    :param run: the run, if its status is another one than before.
+    :param at: when, in epoch seconds.
+    :param log_messages: lines for the task's log.
+    :param run: the run, if its status has changed; else None.
     """
 
     at: float
-    notes: tuple[LogMessage, ...] = ()
+    log_messages: tuple[LogMessage, ...] = ()
     run: Run | None = None
 
 
@@ -64,22 +67,22 @@ Decision: TypeAlias = PollAgain | Outcome
 
 class RunPoller:
     """
-    One wait for one run: is told what was seen, and says what to do next.
+    Decides, after each poll of one run, whether to poll again and when, or how the wait has ended.
 
     :param ref: the run.
-    :param options: what the wait was asked to do.
-    :param draw: gives random numbers from [0, 1), for the jitter.
-    :param so_far: what was learned before by whoever waited first.
+    :param options: how to wait.
+    :param random_fraction: returns random numbers from [0, 1), for the jitter of the intervals.
+    :param poll_state: the state of an earlier poller of the same wait, such as the worker's.
     """
 
     __slots__ = (
-        "_draw",
+        "_backoff",
         "_failures",
+        "_last_body_hash",
         "_last_error",
-        "_pace",
+        "_logged_once",
+        "_random_fraction",
         "_request_id",
-        "_said",
-        "_seen",
         "not_before",
         "options",
         "ref",
@@ -90,7 +93,7 @@ class RunPoller:
         self,
         ref: RunRef,
         options: PollOptions,
-        draw: Callable[[], float] = random.random,
+        random_fraction: Callable[[], float] = random.random,
         *,
         poll_state: PollState = INITIAL_POLL_STATE,
     ) -> None:
@@ -98,17 +101,17 @@ class RunPoller:
         self.options = options
         self.status = poll_state.status
         self.not_before = poll_state.not_before
-        self._draw = draw
-        self._pace = _shared_pace(options.poll_interval, options.max_poll_interval)
+        self._random_fraction = random_fraction
+        self._backoff = _shared_backoff(options.poll_interval, options.max_poll_interval)
         self._failures = poll_state.failures
         self._request_id: str | None = None
         self._last_error: RunRequestError | None = None
-        self._said = _NOTHING_SAID
-        self._seen: int | None = None
+        self._logged_once = _NO_TEXTS
+        self._last_body_hash: int | None = None
 
     @property
     def poll_state(self) -> PollState:
-        """What whoever goes on with the wait has to know."""
+        """The state with which another process can continue the wait."""
         return PollState(status=self.status, failures=self._failures, not_before=self.not_before)
 
     @property
@@ -117,187 +120,191 @@ class RunPoller:
         return self._failures > 0
 
     def is_late(self, now: float) -> bool:
-        """Whether its deadline has passed, at ``now`` in epoch seconds."""
+        """Return whether the deadline has passed at ``now``, in epoch seconds."""
         return self.options.deadline is not None and now >= self.options.deadline
 
-    def on_response(self, answer: ApiResponse, now: float, *, base_url: str = "") -> Decision:
+    def on_response(self, response: ApiResponse, now: float, *, base_url: str = "") -> Decision:
         """
-        Decide after the API answered.
+        Decide after an HTTP response.
 
-        :param answer: its answer to the request for the run.
+        :param response: the response to the request for the run.
         :param now: epoch seconds.
-        :param base_url: where it was asked.
+        :param base_url: the connection's base URL.
         """
-        after = retry_after_seconds(answer.headers, now)
-        # A run that has not moved is most often described by the very same bytes: no need to read them again.
-        seen = hash(answer.body) if answer.http_status == HTTPStatus.OK else None
-        if seen is not None and seen == self._seen:
-            return self._saw_the_same(now, after, answer.request_id)
+        retry_after = parse_retry_after(response.headers, now)
+        # An unchanged run mostly comes as the same bytes, which need not be parsed again.
+        body_hash = hash(response.body) if response.http_status == HTTPStatus.OK else None
+        if body_hash is not None and body_hash == self._last_body_hash:
+            return self._on_unchanged_body(now, retry_after, response.request_id)
         api = api_of(self.ref)
         try:
-            body = parse_or_raise(answer, api.retrieve(self.ref), self.ref, now=now, base_url=base_url)
+            body = parse_or_raise(response, api.retrieve(self.ref), self.ref, now=now, base_url=base_url)
         except RunRequestError as error:
             return self.on_error(error, now)
         run = api.with_ref(api.read_run(body), self.ref)
-        decision = self.on_run(run, now, retry_after_seconds=after, request_id=answer.request_id)
-        self._seen = seen if isinstance(decision, PollAgain) else None
+        decision = self.on_run(run, now, retry_after=retry_after, request_id=response.request_id)
+        self._last_body_hash = body_hash if isinstance(decision, PollAgain) else None
         return decision
 
-    def _saw_the_same(
-        self, now: float, retry_after_seconds: float | None, request_id: str | None
-    ) -> Decision:
+    def _on_unchanged_body(self, now: float, retry_after: float | None, request_id: str | None) -> Decision:
         self._request_id = request_id
-        notes = self._note_recovery()
+        messages = self._reset_failures()
         if self.is_late(now):
-            return replace(self.expire(now), notes=tuple(notes))
-        return self._ask_on(now, retry_after_seconds, notes)
+            return replace(self.expire(now), log_messages=tuple(messages))
+        return self._poll_after_interval(now, retry_after, messages)
 
     def on_run(
-        self, run: Run, now: float, *, retry_after_seconds: float | None = None, request_id: str | None = None
+        self, run: Run, now: float, *, retry_after: float | None = None, request_id: str | None = None
     ) -> Decision:
         """
         Decide after the run was retrieved.
 
-        :param run: as it is now; its steps are not looked at.
+        :param run: the run as it is now; its steps are not used.
         :param now: epoch seconds.
-        :param poll_after: how many seconds the API asks to be left alone.
-        :param request_id: of the answer.
+        :param retry_after: how many seconds the API wants no further request; None if it does not say.
+        :param request_id: the request id of the response.
         """
-        notes = [*self._note_recovery(), *self._note_status(run.status, now)]
+        messages = [*self._reset_failures(), *self._status_messages(run.status, now)]
         has_changed = run.status != self.status
-        self.status = run.status if run.status is None else sys.intern(run.status[:200])
+        self.status = run.status if run.status is None else sys.intern(run.status[:_MAX_STATUS_LENGTH])
         self._request_id = request_id
-        outcome = self._end(run, request_id)
+        outcome = self._outcome_of(run, request_id)
         if outcome is None and self.is_late(now):
             outcome = self.expire(now)
         if outcome is not None:
-            return replace(outcome, notes=tuple(notes))
+            return replace(outcome, log_messages=tuple(messages))
         if run.state is RunState.NEEDS_ACTION:
-            said = f"{self.ref} waits for {_pending(run)}; waiting until somebody has answered it"
-            notes += self._note_once(said)
+            messages += self._once(
+                f"{self.ref} waits for {_pending_calls(run)}; waiting until it is answered"
+            )
         elif run.state is RunState.UNKNOWN:
-            said = f"{self.ref} has the unknown status {run.status!r}; waiting for one that is documented"
-            notes += self._note_once(said)
-        decision = self._ask_on(now, retry_after_seconds, notes)
+            messages += self._once(
+                f"{self.ref} has the unknown status {run.status!r}; waiting for a documented one"
+            )
+        decision = self._poll_after_interval(now, retry_after, messages)
         return replace(decision, run=run) if has_changed else decision
 
     def on_error(self, error: RunRequestError, now: float) -> Decision:
         """
-        Decide after a request that failed.
+        Decide after a failed request.
 
-        :param error: what came of it.
+        :param error: the error.
         :param now: epoch seconds.
         """
         self._failures += 1
-        # Its traceback would keep every frame of the request.
+        # Its traceback would keep every frame of the request in memory.
         self._last_error = error.with_traceback(None)
         error.__cause__ = error.__context__ = None
-        just_started = now - self.options.started_at <= NOT_FOUND_GRACE
-        is_retryable = error.is_retryable or (isinstance(error, RunNotFoundError) and just_started)
+        has_just_started = now - self.options.started_at <= NOT_FOUND_GRACE
+        is_retryable = error.is_retryable or (isinstance(error, RunNotFoundError) and has_just_started)
         if not is_retryable or self._failures >= self.options.max_consecutive_failures:
             return self._give_up(error, now)
         if self.is_late(now):
             return self.expire(now)
-        delay = max(self._pace.backoff(self._failures, self._draw()), error.retry_after or 0.0)
-        again = f"Failure {self._failures} in a row; asking again in {in_words(delay)}"
-        text = f"{_sentence(error.message)} {again}"
-        return self._ask_in(delay, now, [LogMessage(logging.WARNING, text)])
+        delay = max(self._backoff.backoff(self._failures, self._random_fraction()), error.retry_after or 0.0)
+        plan = f"Failure {self._failures} in a row; polling again in {in_words(delay)}"
+        text = f"{_sentence(error.message)} {plan}"
+        return self._poll_after(delay, now, [LogMessage(logging.WARNING, text)])
 
-    def expire(self, now: float, *, trouble: RunRequestError | None = None) -> Outcome:
+    def expire(self, now: float, *, connection_error: RunRequestError | None = None) -> Outcome:
         """
-        Give the outcome of a wait whose deadline has passed.
+        Return the outcome of a wait whose deadline has passed.
 
         :param now: epoch seconds.
-        :param trouble: what keeps the API from being asked, if anything does.
+        :param connection_error: what keeps all requests of the connection from succeeding, if that is known.
         """
-        trouble = self._last_error or trouble
+        last_error = self._last_error or connection_error
         if self.status is None:
-            seen = "no status was seen"
+            status = "its status is not known"
         elif classify_status(self.status) is RunState.UNKNOWN:
-            seen = f"its last status was {self.status!r}, which no API documents"
+            status = f"its last status was {self.status!r}, which no API documents"
         else:
-            seen = f"its last status was {self.status}"
-        if trouble is not None:
-            seen += f", and the last request failed: {trouble.message}"
+            status = f"its last status was {self.status}"
+        if last_error is not None:
+            status += f", and the last request failed: {last_error.message}"
         deadline = now if self.options.deadline is None else self.options.deadline
-        budget = in_words(deadline - self.options.started_at)
-        message = f"Gave up waiting for {self.ref} after {budget}, the {self.options.limit}: "
-        message += f"{_sentence(seen)} {_LEFT}"
-        facts = self._facts(trouble)
-        facts["request_id"] = facts["request_id"] or self._request_id
-        return self._without_end(RunWaitTimeoutError(message, **facts))
+        timeout = in_words(deadline - self.options.started_at)
+        limit = f"{timeout}, the {self.options.limit}"
+        message = f"Gave up waiting for {self.ref} after {limit}: {_sentence(status)}"
+        fields = self._error_fields(last_error)
+        fields["request_id"] = fields["request_id"] or self._request_id
+        return self._failed_outcome(RunWaitTimeoutError(message, **fields, run_left_running=True))
 
-    def _end(self, run: Run, request_id: str | None) -> Outcome | None:
-        """Give the outcome of a run that ended or waits for somebody; None if that is to be borne."""
-        on_requires_action = self.options.on_requires_action
-        asks = run.state is RunState.NEEDS_ACTION or (run.is_successful and bool(run.required_action))
-        if asks and on_requires_action == "fail":
-            left = "It has ended; its calls are unanswered." if run.is_terminal else _LEFT
-            told = f"{self.ref} is {run.status} and waits for {_pending(run)}"
-            message = f"{told}, and on_requires_action is 'fail' (request id {request_id}). {left}"
-            facts = self._facts(None) | {"request_id": request_id}
-            return self._without_end(RunRequiresActionError(message, **facts))
-        if not run.is_terminal and not (asks and on_requires_action == "return"):
-            return None
-        return Outcome.from_run(run, self.ref, request_id)
+    def _outcome_of(self, run: Run, request_id: str | None) -> Outcome | None:
+        """Return the outcome of a run that ended, or needs action that the policy does not wait for."""
+        policy = self.options.on_requires_action
+        needs_action = run.state is RunState.NEEDS_ACTION or (run.is_successful and bool(run.required_action))
+        if needs_action and policy == "fail":
+            message = (
+                f"{self.ref} is {run.status} and waits for {_pending_calls(run)}, "
+                f"and on_requires_action is 'fail' (request id {request_id})."
+            )
+            if run.is_terminal:
+                message += " It has ended; its calls are unanswered."
+            fields = self._error_fields(None) | {"request_id": request_id}
+            return self._failed_outcome(
+                RunRequiresActionError(message, **fields, run_left_running=not run.is_terminal)
+            )
+        if run.is_terminal or (needs_action and policy == "return"):
+            return Outcome.from_run(run, self.ref, request_id)
+        return None
 
     def _give_up(self, error: RunRequestError, now: float) -> Outcome:
         waited = in_words(now - self.options.started_at)
         count = f"{self._failures} failed requests in a row" if self._failures > 1 else "a failed request"
-        seen = f"its last status was {self.status}" if self.status else "no status was seen"
-        message = f"Gave up waiting for {self.ref} after {waited} and {count}: {_sentence(error.message)} "
-        message += f"Before that {seen}."
-        if not isinstance(error, RunNotFoundError):
-            message += f" {_LEFT}"
-        return self._without_end(type(error)(message, **self._facts(error)))
+        status = f"Its last status was {self.status}." if self.status else "Its status is not known."
+        message = (
+            f"Gave up waiting for {self.ref} after {waited} and {count}: {_sentence(error.message)} {status}"
+        )
+        may_run = None if isinstance(error, RunNotFoundError) else True
+        fields = self._error_fields(error)
+        return self._failed_outcome(type(error)(message, **fields, run_left_running=may_run))
 
-    def _without_end(self, error: OpenAIRunError) -> Outcome:
+    def _failed_outcome(self, error: OpenAIRunError) -> Outcome:
         return Outcome(ref=self.ref, status=self.status, request_id=error.request_id, error=error)
 
-    def _facts(self, error: OpenAIRunError | None) -> dict[str, Json]:
-        answer = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
-        return {**self.ref.ids, "status": self.status, **answer}
+    def _error_fields(self, error: OpenAIRunError | None) -> dict[str, Json]:
+        fields = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
+        return {**self.ref.ids, "status": self.status, **fields}
 
-    def _ask_on(self, now: float, retry_after_seconds: float | None, notes: list[LogMessage]) -> PollAgain:
-        interval = self._pace.interval(now - self.options.started_at, self._draw())
-        return self._ask_in(max(interval, retry_after_seconds or 0.0), now, notes)
+    def _poll_after_interval(
+        self, now: float, retry_after: float | None, messages: list[LogMessage]
+    ) -> PollAgain:
+        interval = self._backoff.interval(now - self.options.started_at, self._random_fraction())
+        return self._poll_after(max(interval, retry_after or 0.0), now, messages)
 
-    def _ask_in(self, delay: float, now: float, notes: list[LogMessage]) -> PollAgain:
+    def _poll_after(self, delay: float, now: float, messages: list[LogMessage]) -> PollAgain:
         at = now + delay
         self.not_before = at if self.options.deadline is None else min(at, self.options.deadline)
-        return PollAgain(self.not_before, tuple(notes))
+        return PollAgain(self.not_before, tuple(messages))
 
-    def _note_recovery(self) -> list[LogMessage]:
+    def _reset_failures(self) -> list[LogMessage]:
         failures, self._failures, self._last_error = self._failures, 0, None
         if not failures:
             return []
         count = "a failed request" if failures == 1 else f"{failures} failed requests"
-        return [LogMessage(logging.INFO, f"{self.ref} answers again after {count}")]
+        return [LogMessage(logging.INFO, f"{self.ref} can be polled again after {count}")]
 
-    def _note_status(self, status: str | None, now: float) -> list[LogMessage]:
+    def _status_messages(self, status: str | None, now: float) -> list[LogMessage]:
         if status == self.status:
             return []
         waited = in_words(now - self.options.started_at)
         before = f" (was {self.status})" if self.status else ""
         return [LogMessage(logging.INFO, f"{self.ref} is {status}{before} after {waited}")]
 
-    def _note_once(self, text: str) -> list[LogMessage]:
-        if text in self._said:
+    def _once(self, text: str) -> list[LogMessage]:
+        """Return a warning, unless it was logged before."""
+        if text in self._logged_once:
             return []
-        self._said |= {text}
+        self._logged_once |= {text}
         return [LogMessage(logging.WARNING, text)]
-
-
-_LONGEST_IN_WORDS = 1e9
-_MOST_CALLS_NAMED = 5
-_LEFT = "The run itself was left as it is: it may still go on and use tokens."
 
 
 def in_words(seconds: float) -> str:
     """
-    Give a duration as a person says it.
+    Return a duration in words, such as ``1 minute 30 seconds``.
 
-    :param seconds: of any sign; a negative one counts as none.
+    :param seconds: the duration; a negative one counts as zero.
     """
     if seconds < 0.95:
         return f"{max(seconds, 0.0):.1f} seconds"
@@ -312,11 +319,14 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "…", "!", "?")) else f"{text}."
 
 
-def _pending(run: Run) -> str:
-    """Name the calls that a run waits for, without their arguments."""
+def _pending_calls(run: Run) -> str:
+    """Return the names of the calls that a run waits for, without their arguments."""
     action = RequiredAction.from_json(run.required_action)
-    names = [f"{call.name[:100]} ({call.id[:100]})" for call in action.calls[:_MOST_CALLS_NAMED]]
+    names = [
+        f"{call.name[:_MAX_NAME_LENGTH]} ({call.id[:_MAX_NAME_LENGTH]})"
+        for call in action.calls[:_MAX_CALLS_NAMED]
+    ]
     if not names:
         return "an action it does not name"
     more = f" and {len(action.calls) - len(names)} more" if len(action.calls) > len(names) else ""
-    return f"{(action.type or 'an action')[:100]}: {', '.join(names)}{more}"
+    return f"{(action.type or 'an action')[:_MAX_NAME_LENGTH]}: {', '.join(names)}{more}"

@@ -110,8 +110,8 @@ class OpenAIRunTrigger(BaseTrigger):
         from airflow_provider_openai_run.types.outcome import Outcome
 
         # The class's logger: Airflow would make one of a kilobyte for each trigger.
-        for note in decision.notes:
-            self.logger().log(note.level, note.text)
+        for message in decision.log_messages:
+            self.logger().log(message.level, message.text)
         earlier = self._publishing
         if not isinstance(decision, Outcome):
             if decision.run is not None and self.publish and self.task_instance is not None:

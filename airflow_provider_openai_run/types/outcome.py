@@ -69,7 +69,7 @@ class Outcome:
     code: str | None = None
     request_id: str | None = None
     error: OpenAIRunError | None = None
-    notes: tuple[LogMessage, ...] = field(default=(), compare=False)
+    log_messages: tuple[LogMessage, ...] = field(default=(), compare=False)
     run: Run | None = field(default=None, compare=False, repr=False)
 
     @classmethod

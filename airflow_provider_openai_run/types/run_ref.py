@@ -63,5 +63,5 @@ def check_id(name: str, value: object) -> None:
         problem = f"contains {bad.group()!r}, which no id contains"
     else:
         return
-    way_out = "Pass the id as the API returned it; if it comes from a template or an XCom, check what that returned."
-    raise InvalidRunReferenceError(f"{name} {problem}: {str(value)[:100]!r}. {way_out}")
+    advice = "Pass the id as the API returned it; check the template or the XCom that it comes from."
+    raise InvalidRunReferenceError(f"{name} {problem}: {str(value)[:100]!r}. {advice}")

@@ -328,7 +328,9 @@ def test_a_wait_over_a_recorded_sequence_ends_at_its_first_terminal_status(path:
             continue
         if body["status"] in ("completed", "failed", "cancelled", "expired", "incomplete"):
             first_end.setdefault(ref, body["status"])
-        waiting = waits.setdefault(ref, RunPoller(ref, PollOptions(started_at=NOW), draw=lambda: 0.0))
+        waiting = waits.setdefault(
+            ref, RunPoller(ref, PollOptions(started_at=NOW), random_fraction=lambda: 0.0)
+        )
         decision = waiting.on_response(ApiResponse(200, {}, json.dumps(body).encode()), NOW)
         assert isinstance(decision, PollAgain | Outcome)
         if isinstance(decision, Outcome):

@@ -14,10 +14,10 @@ from airflow_provider_openai_run.polling.backoff import (
 )
 from tests.json_strategies import quick
 
-waits = st.floats(-1e3, 1e9)
-draws = st.floats(0, 1, exclude_max=True)
+times_waited = st.floats(-1e3, 1e9)
+fractions = st.floats(0, 1, exclude_max=True)
 intervals = st.floats(0.01, 1e4)
-paces = st.builds(
+backoffs = st.builds(
     lambda shortest, more, growth: PollBackoff(shortest, shortest + more, growth),
     intervals,
     intervals,
@@ -26,41 +26,48 @@ paces = st.builds(
 
 
 @quick
-@given(paces, waits, draws, st.integers(1, 10**6))
-def test_every_interval_is_between_nine_tenths_of_the_shortest_and_the_longest(
-    pace: PollBackoff, waited: float, fraction: float, failures: int
+@given(backoffs, times_waited, fractions, st.integers(1, 10**6))
+def test_intervals_stay_within_the_bounds_less_the_jitter(
+    backoff: PollBackoff, waited: float, fraction: float, failures: int
 ) -> None:
-    least = 0.9 * pace.poll_interval * (1 - 1e-9)
-    assert least <= pace.interval(waited, fraction) <= pace.max_poll_interval
-    assert least <= pace.backoff(failures, fraction) <= pace.max_poll_interval
+    least = 0.9 * backoff.poll_interval * (1 - 1e-9)
+    assert least <= backoff.interval(waited, fraction) <= backoff.max_poll_interval
+    assert least <= backoff.backoff(failures, fraction) <= backoff.max_poll_interval
 
 
 @quick
-@given(paces, waits, waits, draws, st.integers(1, 10**6))
-def test_no_interval_shrinks_with_the_time_waited_or_the_failures(
-    pace: PollBackoff, waited: float, later: float, fraction: float, failures: int
+@given(backoffs, times_waited, times_waited, fractions, st.integers(1, 10**6))
+def test_intervals_never_shrink_with_time_or_failures(
+    backoff: PollBackoff, waited: float, later: float, fraction: float, failures: int
 ) -> None:
-    assert pace.interval(min(waited, later), fraction) <= pace.interval(max(waited, later), fraction)
-    assert pace.backoff(failures, fraction) <= pace.backoff(failures + 1, fraction)
+    assert backoff.interval(min(waited, later), fraction) <= backoff.interval(max(waited, later), fraction)
+    assert backoff.backoff(failures, fraction) <= backoff.backoff(failures + 1, fraction)
 
 
 @quick
-@given(intervals, waits)
-def test_the_same_shortest_and_longest_make_a_fixed_interval(interval: float, waited: float) -> None:
+@given(intervals, times_waited)
+def test_equal_bounds_make_a_fixed_interval(interval: float, waited: float) -> None:
     assert PollBackoff(interval, interval).interval(waited, 0.0) == interval
 
 
-def test_the_interval_is_the_growth_times_the_root_of_the_time_waited() -> None:
-    pace = PollBackoff(5, 60, growth=2)
-    assert [pace.interval(waited, 0.0) for waited in (-10, 0, 4, 100, 400, 10_000)] == [5, 5, 5, 20, 40, 60]
+def test_the_interval_is_growth_times_the_root_of_the_time_waited() -> None:
+    backoff = PollBackoff(5, 60, growth=2)
+    assert [backoff.interval(waited, 0.0) for waited in (-10, 0, 4, 100, 400, 10_000)] == [
+        5,
+        5,
+        5,
+        20,
+        40,
+        60,
+    ]
 
 
-def test_a_draw_takes_up_to_a_tenth_off() -> None:
+def test_jitter_shortens_an_interval_by_up_to_a_tenth() -> None:
     assert [PollBackoff(10, 10).interval(0, fraction) for fraction in (0.0, 0.5)] == [10, 9.5]
     assert [PollBackoff(10, 10).backoff(1, fraction) for fraction in (0.0, 0.5)] == [10, 9.5]
 
 
-def test_each_failure_in_a_row_doubles_the_wait_up_to_the_longest_interval() -> None:
+def test_each_failure_doubles_the_interval_up_to_the_longest() -> None:
     assert [PollBackoff(2, 15).backoff(failures, 0.0) for failures in (1, 2, 3, 4, 5, 10**6)] == [
         2,
         4,
@@ -73,12 +80,12 @@ def test_each_failure_in_a_row_doubles_the_wait_up_to_the_longest_interval() -> 
 
 @pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "growth"])
 @pytest.mark.parametrize("bad", [0, -1, math.inf, math.nan, True, None, "5"])
-def test_what_is_no_positive_number_is_refused_by_name(name: str, bad: Any) -> None:
+def test_a_value_that_is_not_a_positive_number_is_refused_by_name(name: str, bad: Any) -> None:
     with pytest.raises(ValueError, match=name):
         PollBackoff(**{name: bad})
 
 
-def test_a_longest_interval_below_the_shortest_is_refused_with_both() -> None:
+def test_a_longest_interval_below_the_shortest_is_refused() -> None:
     with pytest.raises(ValueError, match=r"max_poll_interval.*2 .*poll_interval.*5"):
         PollBackoff(5, 2)
 
@@ -92,11 +99,9 @@ def test_a_longest_interval_below_the_shortest_is_refused_with_both() -> None:
         (5, 7, 7),
     ],
 )
-def test_the_longest_interval_is_the_default_unless_one_is_given_or_the_shortest_is_more(
-    shortest: float, longest: float | None, expected: float
-) -> None:
-    pace = PollBackoff.between(shortest, longest)
-    assert (pace.poll_interval, pace.max_poll_interval) == (shortest, expected)
+def test_the_longest_interval_has_a_default(shortest: float, longest: float | None, expected: float) -> None:
+    backoff = PollBackoff.between(shortest, longest)
+    assert (backoff.poll_interval, backoff.max_poll_interval) == (shortest, expected)
 
 
 @pytest.mark.parametrize("bad", [0, -1, math.inf, math.nan, True, None, "5"])

@@ -1,4 +1,4 @@
-"""Whole waits, drawn at random and played against a model that says in a few lines how a wait is to go."""
+"""Whole waits, drawn at random and compared with a model of a few lines."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.json_strategies import quick
 
 START = 1_795_000_000.0
-#: What a float of epoch seconds cannot tell apart.
+#: The precision of epoch seconds in a float.
 ROUNDING = 1e-5
+REF = RunRef("assistants", "r", "t")
 
 ENDS = ("completed", "failed", "cancelled", "expired", "incomplete")
 CALL = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [{"id": "c", "function": {}}]}}
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """The run was seen, ``latency`` seconds after it was asked for."""
+class Success:
+    """The run was retrieved, ``latency`` seconds after the request."""
 
     status: str | None
-    retry_after_seconds: float | None
+    retry_after: float | None
     latency: float
 
 
@@ -51,30 +52,32 @@ class Failure:
     latency: float
 
 
-hints = st.none() | st.floats(0, 500)
+retry_afters = st.none() | st.floats(0, 500)
 latencies = st.floats(0, 40)
-sightings = st.builds(
-    Sighting,
+successes = st.builds(
+    Success,
     st.sampled_from(
         [*["queued", "in_progress", "requires_action", "cancelling", "odd", "odder", None] * 3, *ENDS]
     ),
-    hints,
+    retry_afters,
     latencies,
 )
 failures = st.one_of(
-    st.builds(Failure, st.just(RunRequestError), st.sampled_from([True] * 9 + [False]), hints, latencies),
-    st.builds(Failure, st.just(RunNotFoundError), st.just(value=False), hints, latencies),
-    st.builds(Failure, st.just(RunAuthenticationError), st.just(value=False), hints, latencies),
+    st.builds(
+        Failure, st.just(RunRequestError), st.sampled_from([True] * 9 + [False]), retry_afters, latencies
+    ),
+    st.builds(Failure, st.just(RunNotFoundError), st.just(value=False), retry_afters, latencies),
+    st.builds(Failure, st.just(RunAuthenticationError), st.just(value=False), retry_afters, latencies),
 )
-happenings = st.lists(sightings | sightings | failures, min_size=1, max_size=40)
-options = st.builds(
-    lambda budget, interval, more, on_requires_action, most_failures: PollOptions(
+poll_results = st.lists(successes | successes | failures, min_size=1, max_size=40)
+any_options = st.builds(
+    lambda budget, interval, more, on_requires_action, max_failures: PollOptions(
         started_at=START,
         deadline=None if budget is None else START + budget,
         poll_interval=interval,
         max_poll_interval=interval + more,
         on_requires_action=on_requires_action,
-        max_consecutive_failures=most_failures,
+        max_consecutive_failures=max_failures,
     ),
     st.none() | st.floats(0, 600),
     st.floats(0.5, 60),
@@ -85,44 +88,45 @@ options = st.builds(
 
 
 class Model:
-    """The rules of a wait, each said once."""
+    """The rules of a wait, in their shortest form."""
 
-    def __init__(self, chosen: PollOptions) -> None:
-        self.chosen = chosen
+    def __init__(self, poll_options: PollOptions) -> None:
+        self.poll_options = poll_options
         self.failures = 0
         self.status: str | None = None
 
-    def after(self, happening: Sighting | Failure, now: float) -> str | type[Exception] | None:
+    def after(self, result: Success | Failure, now: float) -> str | type[Exception] | None:
         """The status or the error that the wait ends with; None if it goes on."""
-        late = self.chosen.deadline is not None and now >= self.chosen.deadline
-        if isinstance(happening, Sighting):
-            self.failures, self.status = 0, happening.status
-            if happening.status in ENDS:
-                return happening.status
-            if happening.status == "requires_action":
-                by_choice: dict[RequiresActionPolicy, str | type[Exception] | None]
-                by_choice = {"return": "requires_action", "fail": RunRequiresActionError, "wait": None}
-                if self.chosen.on_requires_action != "wait":
-                    return by_choice[self.chosen.on_requires_action]
+        late = self.poll_options.deadline is not None and now >= self.poll_options.deadline
+        if isinstance(result, Success):
+            self.failures, self.status = 0, result.status
+            if result.status in ENDS:
+                return result.status
+            if result.status == "requires_action":
+                by_policy: dict[RequiresActionPolicy, str | type[Exception] | None]
+                by_policy = {"return": "requires_action", "fail": RunRequiresActionError, "wait": None}
+                if self.poll_options.on_requires_action != "wait":
+                    return by_policy[self.poll_options.on_requires_action]
             return RunWaitTimeoutError if late else None
         self.failures += 1
-        in_grace = happening.error is RunNotFoundError and now - START <= 30
-        if not (happening.is_retryable or in_grace) or self.failures >= self.chosen.max_consecutive_failures:
-            return happening.error
+        in_grace = result.error is RunNotFoundError and now - START <= 30
+        if (
+            not (result.is_retryable or in_grace)
+            or self.failures >= self.poll_options.max_consecutive_failures
+        ):
+            return result.error
         return RunWaitTimeoutError if late else None
 
 
-def told(waiting: RunPoller, happening: Sighting | Failure, now: float) -> Decision:
-    if isinstance(happening, Failure):
-        error = happening.error(
-            "It failed.", is_retryable=happening.is_retryable, retry_after=happening.retry_after
-        )
-        return waiting.on_error(error, now)
-    action = CALL if happening.status == "requires_action" else None
-    body = json.dumps({"id": "r", "status": happening.status, "required_action": action}).encode()
-    after = happening.retry_after_seconds
-    headers = {} if after is None else {"openai-poll-after-ms": f"{1000 * after:.6f}"}
-    return waiting.on_response(ApiResponse(200, headers, body), now)
+def decide(poller: RunPoller, result: Success | Failure, now: float) -> Decision:
+    if isinstance(result, Failure):
+        error = result.error("It failed.", is_retryable=result.is_retryable, retry_after=result.retry_after)
+        return poller.on_error(error, now)
+    action = CALL if result.status == "requires_action" else None
+    body = json.dumps({"id": "r", "status": result.status, "required_action": action}).encode()
+    retry_after = result.retry_after
+    headers = {} if retry_after is None else {"openai-poll-after-ms": f"{1000 * retry_after:.6f}"}
+    return poller.on_response(ApiResponse(200, headers, body), now)
 
 
 def ended_with(outcome: Outcome) -> str | type[Exception] | None:
@@ -130,16 +134,19 @@ def ended_with(outcome: Outcome) -> str | type[Exception] | None:
 
 
 @quick
-@given(options, happenings, st.randoms(use_true_random=False))
-def test_a_wait_ends_when_and_as_the_model_says(
-    chosen: PollOptions, happenings: list[Sighting | Failure], chance: Random
+@given(any_options, poll_results, st.randoms(use_true_random=False))
+def test_a_wait_ends_when_and_how_the_model_says(
+    poll_options: PollOptions, poll_results: list[Success | Failure], random: Random
 ) -> None:
-    waiting, model = RunPoller(RunRef("assistants", "r", "t"), chosen, chance.random), Model(chosen)
+    poller, model = (
+        RunPoller(REF, poll_options, random.random),
+        Model(poll_options),
+    )
     now = START
-    for happening in happenings:
-        now += happening.latency
-        expected = model.after(happening, now)
-        decision = told(waiting, happening, now)
+    for result in poll_results:
+        now += result.latency
+        expected = model.after(result, now)
+        decision = decide(poller, result, now)
         if isinstance(decision, Outcome):
             assert ended_with(decision) == expected
             assert decision.status == model.status
@@ -149,72 +156,72 @@ def test_a_wait_ends_when_and_as_the_model_says(
 
 
 @quick
-@given(options, happenings, st.floats(0, 1, exclude_max=True))
-def test_the_next_question_comes_when_it_may_and_never_after_the_deadline(
-    chosen: PollOptions, happenings: list[Sighting | Failure], draw: float
+@given(any_options, poll_results, st.floats(0, 1, exclude_max=True))
+def test_the_next_poll_obeys_intervals_retry_after_and_deadline(
+    poll_options: PollOptions, poll_results: list[Success | Failure], fraction: float
 ) -> None:
-    waiting, now = RunPoller(RunRef("assistants", "r", "t"), chosen, lambda: draw), START
-    assert chosen.max_poll_interval is not None
-    for happening in happenings:
-        now += happening.latency
-        decision = told(waiting, happening, now)
+    poller, now = RunPoller(REF, poll_options, lambda: fraction), START
+    assert poll_options.max_poll_interval is not None
+    for result in poll_results:
+        now += result.latency
+        decision = decide(poller, result, now)
         if isinstance(decision, Outcome):
             return
-        left = float("inf") if chosen.deadline is None else chosen.deadline - now
-        hint = (
-            happening.retry_after_seconds if isinstance(happening, Sighting) else happening.retry_after
-        ) or 0.0
+        time_left = float("inf") if poll_options.deadline is None else poll_options.deadline - now
+        retry_after = result.retry_after or 0.0
         delay = decision.at - now
-        assert delay <= min(max(chosen.max_poll_interval, hint), left) + ROUNDING
-        assert delay >= min(max(0.9 * chosen.poll_interval, hint), left) - ROUNDING
+        assert delay <= min(max(poll_options.max_poll_interval, retry_after), time_left) + ROUNDING
+        assert delay >= min(max(0.9 * poll_options.poll_interval, retry_after), time_left) - ROUNDING
         now = decision.at
 
 
-def expected_notes(
-    happening: Sighting | Failure, model: Model, before: tuple[int, str | None], said: set[str]
+def expected_message_count(
+    result: Success | Failure, model: Model, before: tuple[int, str | None], logged: set[str]
 ) -> int:
-    """How many lines the log gets after a happening that the model has taken in."""
-    if isinstance(happening, Failure):
+    """Return how many lines the log gets after a poll."""
+    if isinstance(result, Failure):
         return 1
     failures_before, status_before = before
-    topic = (
-        happening.status
-        if happening.status not in ("queued", "in_progress", "cancelling", *ENDS)
-        else "nothing"
+    warning = (
+        result.status if result.status not in ("queued", "in_progress", "cancelling", *ENDS) else "nothing"
     )
-    is_news = topic != "nothing" and str(topic) not in said
-    said.add(str(topic))
-    return (failures_before > 0) + (model.status != status_before) + is_news
+    is_new = warning != "nothing" and str(warning) not in logged
+    logged.add(str(warning))
+    return (failures_before > 0) + (model.status != status_before) + is_new
 
 
 @quick
-@given(options, happenings)
-def test_the_log_tells_changes_and_failures_and_no_mere_look(
-    chosen: PollOptions, happenings: list[Sighting | Failure]
+@given(any_options, poll_results)
+def test_the_log_has_changes_and_failures_only(
+    poll_options: PollOptions, poll_results: list[Success | Failure]
 ) -> None:
-    waiting, model, now = RunPoller(RunRef("assistants", "r", "t"), chosen, lambda: 0.0), Model(chosen), START
-    said: set[str] = set()
-    for happening in happenings:
-        now += happening.latency
+    poller, model, now = (
+        RunPoller(REF, poll_options, lambda: 0.0),
+        Model(poll_options),
+        START,
+    )
+    logged: set[str] = set()
+    for result in poll_results:
+        now += result.latency
         before = (model.failures, model.status)
-        model.after(happening, now)
-        decision = told(waiting, happening, now)
+        model.after(result, now)
+        decision = decide(poller, result, now)
         if not isinstance(decision, PollAgain):
             return
-        assert len(decision.notes) == expected_notes(happening, model, before, said)
-        assert all(note.level in (logging.INFO, logging.WARNING) for note in decision.notes)
+        assert len(decision.log_messages) == expected_message_count(result, model, before, logged)
+        assert all(message.level in (logging.INFO, logging.WARNING) for message in decision.log_messages)
         now = decision.at
 
 
 @quick
 @given(st.lists(st.sampled_from(["odd", "odder", None]), min_size=1, max_size=30), st.floats(1, 600))
-def test_statuses_nobody_knows_never_end_a_wait_before_its_deadline(
+def test_unknown_statuses_never_end_a_wait_before_its_deadline(
     statuses: list[str | None], budget: float
 ) -> None:
-    chosen = PollOptions(started_at=START, deadline=START + budget)
-    waiting, now = RunPoller(RunRef("assistants", "r", "t"), chosen, lambda: 0.0), START
+    poll_options = PollOptions(started_at=START, deadline=START + budget)
+    poller, now = RunPoller(REF, poll_options, lambda: 0.0), START
     for status in statuses:
-        decision = told(waiting, Sighting(status, None, 0.0), now)
+        decision = decide(poller, Success(status, None, 0.0), now)
         if isinstance(decision, Outcome):
             assert now >= START + budget
             assert isinstance(decision.error, RunWaitTimeoutError)

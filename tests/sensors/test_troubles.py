@@ -120,7 +120,7 @@ def test_fewer_failures_are_borne_and_told_in_every_mode(
     run = sandbox.create_run(script="completed")
     end = waiting(run, mode, max_consecutive_failures=3, poll_interval=5.0).to_its_end()
     assert_end(end, run, "completed", None, soft_fail=False)
-    assert any("Failure 1 in a row; asking again in" in text for text in task_log.warnings)
+    assert any("Failure 1 in a row; polling again in" in text for text in task_log.warnings)
 
 
 def test_failures_are_counted_anew_after_a_success(sandbox: Sandbox, waiting: Waiting, mode: str) -> None:

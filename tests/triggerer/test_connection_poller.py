@@ -41,14 +41,14 @@ def test_the_end_of_a_run_is_delivered_once_and_then_all_is_closed(api: ApiInMem
 def test_a_change_of_status_is_news_and_a_mere_look_is_none(api: ApiInMemory) -> None:
     async def story() -> None:
         watched = watch_run(api)
-        assert "in_progress" in (await watched.news()).notes[0].text
+        assert "in_progress" in (await watched.news()).log_messages[0].text
         asked = len(api.asked)
         news = asyncio.ensure_future(watched.news())
         await asyncio.sleep(60)
         assert not news.done()
         assert len(api.asked) > asked + 5
         api.status["run"] = "requires_action"
-        assert "requires_action" in (await news).notes[0].text
+        assert "requires_action" in (await news).log_messages[0].text
         watched.leave()
 
     virtual_time.run(story())

@@ -133,7 +133,7 @@ def test_it_gives_up_at_its_deadline_though_the_api_is_silent(
     sandbox.faults.add("stalled")
     event = fake_clock.run(event_of(trigger_for(sandbox.create_run(), fake_clock, poll_interval=20.0)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
-    assert "no status was seen" in event["error"]["message"]
+    assert "its status is not known" in event["error"]["message"]
 
 
 def test_a_restart_keeps_its_start_and_its_deadline(sandbox: Sandbox, fake_clock: FakeClock) -> None:

@@ -1,19 +1,22 @@
-"""A wait for one run without jitter, and what to tell it."""
+"""What a poller is given, and what its decisions must be."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
-from airflow_provider_openai_run.polling.options import PollOptions
 from airflow_provider_openai_run.polling.policy import Decision, PollAgain, RunPoller
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
 
+#: The fixture of the same name: ``make_poller(deadline=60, poll_interval=5)``.
+MakePoller: TypeAlias = Callable[..., RunPoller]
+
 START = 1_795_000_000.0
 REF = RunRef("assistants", "run_1", "thread_1")
-CALLS = {
+REQUIRED_ACTION = {
     "type": "submit_tool_outputs",
     "submit_tool_outputs": {
         "tool_calls": [
@@ -27,41 +30,38 @@ CALLS = {
 }
 
 
-def wait(*, deadline: float | None = None, **options: Any) -> RunPoller:
-    """A wait that started at ``START`` and draws no jitter; ``deadline`` in seconds after the start."""
-    until = None if deadline is None else START + deadline
-    return RunPoller(REF, PollOptions(started_at=START, deadline=until, **options), draw=lambda: 0.0)
-
-
 def run(status: str | None, **attributes: Any) -> Run:
+    """Return the run with a status."""
     return Run(id="run_1", thread_id="thread_1", status=status, **attributes)
 
 
-def passing(**facts: Any) -> RunRequestError:
-    return RunRequestError("The API answered HTTP 503", is_retryable=True, **facts)
+def retryable_error(**fields: Any) -> RunRequestError:
+    return RunRequestError("The API returned HTTP 503", is_retryable=True, **fields)
 
 
-def goes_on(decision: Decision) -> PollAgain:
+def poll_again(decision: Decision) -> PollAgain:
     assert isinstance(decision, PollAgain)
     return decision
 
 
-def ends(decision: Decision) -> Outcome:
+def outcome_of(decision: Decision) -> Outcome:
     assert isinstance(decision, Outcome)
     return decision
 
 
-def fails(decision: Decision) -> OpenAIRunError:
-    error = ends(decision).error
+def error_of(decision: Decision) -> OpenAIRunError:
+    error = outcome_of(decision).error
     assert error is not None
     return error
 
 
-def texts(decision: Decision) -> list[str]:
-    return [note.text for note in goes_on(decision).notes]
+def logged(decision: Decision) -> list[str]:
+    """Return the lines for the task's log."""
+    return [message.text for message in poll_again(decision).log_messages]
 
 
 def assert_names(error: OpenAIRunError, *words: str) -> None:
+    """The error's message has the words and the run's ids."""
     for word in (*words, "run_1", "thread_1"):
         assert word in str(error)
-    assert (error.run_id, error.thread_id) == ("run_1", "thread_1")
+    assert (error.run_id, error.parent_id) == ("run_1", "thread_1")
