@@ -1,4 +1,4 @@
-"""What the clients see of each fault."""
+"""The effects of faults on real requests, through plain HTTP and through the real SDK."""
 
 from __future__ import annotations
 
