@@ -1,4 +1,4 @@
-"""What Sphinx needs to know: ``sphinx-build -W --keep-going -b html docs build/docs``."""
+"""Configuration of Sphinx: ``sphinx-build -W --keep-going -b html docs build/docs``."""
 
 from __future__ import annotations
 

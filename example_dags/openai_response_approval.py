@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 def openai_response_approval() -> None:
     """Create a response, let a person approve its tool calls, and report on it."""
     # [START howto_openai_approval]
-    ask = OpenAICreateResponseOperator(
-        task_id="ask",
+    response = OpenAICreateResponseOperator(
+        task_id="response",
         model="{{ params.model }}",
         input="{{ params.question }}",
         metadata="{{ params.metadata }}",
@@ -57,7 +57,7 @@ def openai_response_approval() -> None:
         log.info(answer)
         return answer
 
-    report(ask.output["answer"])
+    report(response.output["answer"])
 
 
 openai_response_approval()

@@ -35,7 +35,7 @@ def openai_response_background() -> None:
 
     # [START howto_hook_openai_create_response]
     @task
-    def ask(params: dict[str, Any] | None = None) -> str:
+    def create(params: dict[str, Any] | None = None) -> str:
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
         values = params or {}
@@ -46,7 +46,7 @@ def openai_response_background() -> None:
 
     # [END howto_hook_openai_create_response]
 
-    response_id = ask()
+    response_id = create()
     # [START howto_sensor_openai_run_response]
     wait = OpenAIRunSensor(
         task_id="wait",

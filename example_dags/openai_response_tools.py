@@ -55,8 +55,8 @@ def get_time(city: str) -> str:
 def openai_response_tools() -> None:
     """Create a response, answer its tool calls, and report on it."""
     # [START howto_openai_tool_handlers]
-    ask = OpenAICreateResponseOperator(
-        task_id="ask",
+    response = OpenAICreateResponseOperator(
+        task_id="response",
         model="{{ params.model }}",
         input="{{ params.question }}",
         metadata="{{ params.metadata }}",
@@ -85,7 +85,7 @@ def openai_response_tools() -> None:
         )
         return answer
 
-    report(ask.output["answer"], ask.output["token_usage"])
+    report(response.output["answer"], response.output["token_usage"])
 
 
 openai_response_tools()

@@ -1,5 +1,5 @@
 """
-Start a DAG whenever a run of a thread has ended, whoever created it, with its ids, status and usage.
+Start a DAG whenever a run of a thread has ended, no matter who created it, with its ids, status and usage.
 
 An asset stands for the runs of the thread. Its watcher runs in the triggerer, occupies no worker, and
 updates the asset once for each run that ends. Runs that end at almost the same time may start one DAG run,

@@ -57,7 +57,7 @@ def test_a_response_is_made_and_read_back_as_by_a_resource_and_its_data_source(a
 def test_a_model_calls_functions_round_after_round(airflow: LocalAirflow) -> None:
     run = DagRun.start(airflow, "openai_response_tools", scripted("asks_twice"))
     assert run.wait() == "success", run.states()
-    used = run.xcoms("ask")["token_usage"]
+    used = run.xcoms("response")["token_usage"]
     assert (used["rounds"], len(used["run_ids"])) == (2, 3)
     assert run.xcoms("report")["return_value"] == "The answer is 42."
 
@@ -65,7 +65,7 @@ def test_a_model_calls_functions_round_after_round(airflow: LocalAirflow) -> Non
 @parks_tasks
 def test_a_person_approves_in_the_ui(airflow: LocalAirflow) -> None:
     run = DagRun.start(airflow, "openai_response_approval", scripted("asks_a_person"))
-    airflow.wait_for_task(run.dag_id, run.run_id, "ask", {"awaiting_input"})
+    airflow.wait_for_task(run.dag_id, run.run_id, "response", {"awaiting_input"})
     path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/ask/-1/hitlDetails"
     asked = airflow.rest.call("GET", path)
     assert asked["subject"] == "May the model use roll of dice?"
