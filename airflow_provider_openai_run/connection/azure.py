@@ -1,28 +1,28 @@
-"""Azure: the shapes of its endpoints, and Entra ID in place of a key.
+"""Azure endpoints, and Entra ID tokens in place of an API key.
 
-An endpoint is the connection's host. Azure serves two shapes of the API below it:
+The connection's host is the endpoint. Azure serves two forms of the API below it:
 
-- **v1**, ``…/openai/v1`` (https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle): responses;
-  no version is needed, and a key goes where OpenAI's does.
-- **dated**, ``…/openai/threads?api-version=2024-05-01-preview`` (Azure OpenAI; a key goes into the header
-  ``api-key``) and ``…/api/projects/<project>/threads?api-version=2025-05-01`` (Foundry's classic agents,
-  which take Entra ID only): the extra ``azure_api_version`` says which.
+- **v1**, ``…/openai/v1`` (https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle): responses.
+  It needs no version, and takes a key as OpenAI does.
+- **dated**, ``…/openai/threads?api-version=2024-05-01-preview`` (Azure OpenAI, which takes a key in the
+  header ``api-key``) and ``…/api/projects/<project>/threads?api-version=2025-05-01`` (Foundry's classic
+  agents, which take Entra ID only). The extra ``azure_api_version`` holds the version.
 
-A bare endpoint (``https://<resource>.openai.azure.com``) is completed: to ``/openai`` for a dated version, to
-``/openai/v1`` otherwise.
+A bare endpoint (``https://<resource>.openai.azure.com``) is completed: to ``/openai`` for a dated version,
+else to ``/openai/v1``.
 
-With ``"auth_type": "azure_entra_id"`` in the connection's extra the requests carry a token of Entra ID, got
-by ``DefaultAzureCredential`` of the package ``azure-identity``: from the environment, workload identity of
-Kubernetes, a managed identity, or a developer's login, in this order. The official provider's hook knows no
-such ``auth_type`` and refuses the connection; it reads none of the other extras below.
+With the extra ``"auth_type": "azure_entra_id"``, requests carry an Entra ID token from
+``DefaultAzureCredential`` of the package ``azure-identity``. It tries, in this order: the environment,
+Kubernetes workload identity, managed identity, and a developer's login. The official provider's hook does not
+know this ``auth_type`` and refuses the connection; it does not read the other extras below.
 
 =============================== ======================================================================
 extra                           meaning
 =============================== ======================================================================
-``auth_type``                   ``azure_entra_id``: a token instead of the password, which stays empty
+``auth_type``                   ``azure_entra_id``: use a token; the password stays empty
 ``azure_api_version``           the query parameter ``api-version``, such as ``2025-05-01``
-``azure_scope``                 whom the token is for, where the default is wrong (sovereign clouds)
-``managed_identity_client_id``  the client id of a user-assigned managed or workload identity
+``azure_scope``                 the token's scope, where the default is wrong (sovereign clouds)
+``managed_identity_client_id``  the client id of a user-assigned managed identity or workload identity
 ``workload_identity_tenant_id`` the tenant of a workload identity
 =============================== ======================================================================
 """
@@ -46,24 +46,24 @@ if TYPE_CHECKING:
 
 AUTH_TYPE = "azure_entra_id"
 
-_DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _VERSION = re.compile(r"[A-Za-z0-9.-]+")
-_PROJECT = "/api/projects/"
-_V1 = "/openai/v1"
+_PROJECT_PATH = "/api/projects/"
+_V1_PATH = "/openai/v1"
 _SCOPE = "https://cognitiveservices.azure.com/.default"
-_SCOPE_OF_PROJECTS = "https://ai.azure.com/.default"
+_PROJECT_SCOPE = "https://ai.azure.com/.default"
 _NOT_INSTALLED = (
     f"auth_type {AUTH_TYPE!r} needs the package azure-identity; install airflow-provider-openai-run[azure]"
 )
-_LONGEST_REASON = 300
+_MAX_REASON_LENGTH = 300
 
 
 class EntraTokenError(OpenAIError):
     """
-    Entra ID gave no token.
+    Entra ID issued no token.
 
     :param message: one sentence.
-    :param is_retryable: whether asking again later may help.
+    :param is_retryable: whether a later attempt may succeed.
     """
 
     def __init__(self, message: str, *, is_retryable: bool) -> None:
@@ -71,48 +71,52 @@ class EntraTokenError(OpenAIError):
         self.is_retryable = is_retryable
 
 
-def takes_api_key_header(base_url: str, version: str | None) -> bool:
+def uses_api_key_header(base_url: str, version: str | None) -> bool:
     """
-    Tell whether a key goes into the header ``api-key``, as only the dated shape of Azure OpenAI wants it.
+    Return whether a key goes into the header ``api-key``, which only Azure OpenAI's dated form requires.
 
-    :param base_url: where the API is.
+    :param base_url: the API's base URL.
     :param version: the ``azure_api_version``.
     """
     path = urlsplit(base_url).path
-    return version is not None and _PROJECT not in path and not path.rstrip("/").endswith(_V1)
+    return version is not None and _PROJECT_PATH not in path and not path.rstrip("/").endswith(_V1_PATH)
 
 
-def completed(endpoint: str, version: str | None, query: dict[str, Json]) -> str:
+def complete_base_url(endpoint: str, version: str | None, query: dict[str, Json]) -> str:
     """
-    Give the base URL below an endpoint of Azure's.
+    Return the base URL for an Azure endpoint.
 
     :param endpoint: the connection's host.
     :param version: the ``azure_api_version``.
     :param query: the ``default_query``, which may hold the version instead.
-    :raises FieldError: for an endpoint and a version that do not go together.
+    :raises FieldError: if the endpoint and the version do not fit together.
     """
-    said = query.get("api-version")
-    if version is not None and said not in (None, version):
+    query_version = query.get("api-version")
+    if version is not None and query_version not in (None, version):
         raise FieldError("extra azure_api_version and default_query's 'api-version' differ; keep one")
-    known = version or said
-    dated = bool(_DATED.match(str(known))) if known else False
+    version = version or query_version
+    is_dated = bool(_DATE.match(str(version or "")))
     path = urlsplit(endpoint).path.rstrip("/")
     if not path:
-        return f"{endpoint.rstrip('/')}{'/openai' if dated else _V1}"
+        return f"{endpoint.rstrip('/')}{'/openai' if is_dated else _V1_PATH}"
     if "/openai/deployments" in path:
-        raise FieldError("host ends in a deployment; end it with '/openai', the deployment is the model")
-    if path.endswith(_V1) and dated:
-        raise FieldError(f"extra azure_api_version is {known!r}, but '{_V1}' takes none; leave it out")
-    if known is None and (path.endswith("/openai") or (_PROJECT in path and not path.endswith(_V1))):
-        raise FieldError(f"extra azure_api_version is missing, which the host's path {path!r} needs")
+        raise FieldError(
+            "host ends in a deployment; end it with '/openai' and pass the deployment as the model"
+        )
+    if path.endswith(_V1_PATH) and is_dated:
+        raise FieldError(f"extra azure_api_version is {version!r}, but '{_V1_PATH}' takes none; leave it out")
+    if version is None and (
+        path.endswith("/openai") or (_PROJECT_PATH in path and not path.endswith(_V1_PATH))
+    ):
+        raise FieldError(f"extra azure_api_version is missing, but the host's path {path!r} needs it")
     return endpoint
 
 
-def checked_version(value: Json) -> str | None:
+def parse_api_version(value: Json) -> str | None:
     """
-    Take an ``azure_api_version``.
+    Return an ``azure_api_version``.
 
-    :param value: what the extra holds.
+    :param value: the extra of the connection; None returns None.
     :raises FieldError: for anything but a version.
     """
     if value is None or (isinstance(value, str) and _VERSION.fullmatch(value)):
@@ -120,24 +124,24 @@ def checked_version(value: Json) -> str | None:
     raise FieldError('extra azure_api_version must be text, such as "2025-05-01" or "preview"')
 
 
-def scope_of(base_url: str) -> str:
+def token_scope(base_url: str) -> str:
     """
-    Give whom a token is for.
+    Return the default scope of a token.
 
-    :param base_url: where the API is.
+    :param base_url: the API's base URL.
     """
-    return _SCOPE_OF_PROJECTS if _PROJECT in urlsplit(base_url).path else _SCOPE
+    return _PROJECT_SCOPE if _PROJECT_PATH in urlsplit(base_url).path else _SCOPE
 
 
 @lru_cache(maxsize=32)
 def token_provider(scope: str, client_id: str | None, tenant_id: str | None) -> Callable[[], str]:
     """
-    Give what gives a token: the one it has, until five minutes before that ends.
+    Return a function that returns a token, and requests a new one five minutes before the old one expires.
 
-    There is one in a process for each identity, so that a new client takes no new token. It blocks while it
-    asks for one.
+    A process has one such function for each identity, so that a new client needs no new token. It blocks
+    while it requests one, and raises :class:`EntraTokenError` if there is none.
 
-    :param scope: whom the token is for.
+    :param scope: the token's scope.
     :param client_id: of a managed or workload identity; None leaves it to the environment.
     :param tenant_id: of a workload identity; None leaves it to the environment.
     :raises FieldError: without ``azure-identity``.
@@ -152,31 +156,32 @@ def token_provider(scope: str, client_id: str | None, tenant_id: str | None) -> 
         options |= {"managed_identity_client_id": client_id, "workload_identity_client_id": client_id}
     if tenant_id is not None:
         options["workload_identity_tenant_id"] = tenant_id
-    ask = get_bearer_token_provider(DefaultAzureCredential(**options), scope)
-    # A signal may come while this very thread is asking.
-    asking = threading.RLock()
-    worked = False
+    request_token = get_bearer_token_provider(DefaultAzureCredential(**options), scope)
+    # Reentrant: a signal handler may need a token while its own thread is requesting one.
+    lock = threading.RLock()
+    has_worked = False
 
-    def token() -> str:
-        nonlocal worked
-        with asking:
+    def get_token() -> str:
+        nonlocal has_worked
+        with lock:
             try:
-                given = ask()
+                token = request_token()
             except (AzureError, ValueError) as error:
-                refused = isinstance(error, HttpResponseError) and error.status_code in (400, 401, 403)
-                raise EntraTokenError(_told(error), is_retryable=worked and not refused) from None
-            worked = True
-            return given
+                is_refused = isinstance(error, HttpResponseError) and error.status_code in (400, 401, 403)
+                raise EntraTokenError(_summary(error), is_retryable=has_worked and not is_refused) from None
+            has_worked = True
+            return token
 
-    return token
+    return get_token
 
 
-def _told(error: Exception) -> str:
-    """Give the reason in short; ``azure-identity`` has logged all that it tried."""
-    tried = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
-    # Whoever is left to the credentials of a developer's machine after this one most likely runs on a server.
-    ended = [line for line in tried if line.startswith("ManagedIdentityCredential")] or tried[-1:]
-    reason = " ".join((ended[0] if ended else str(error)).split())
-    more = "…" if len(reason) > _LONGEST_REASON else ""
-    names = f" (tried {', '.join(line.partition(':')[0] for line in tried)})" if tried else ""
-    return f"Entra ID gave no token{names}: {reason[:_LONGEST_REASON]}{more}"
+def _summary(error: Exception) -> str:
+    """Return the reason in one sentence; ``azure-identity`` has logged all attempts."""
+    attempts = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
+    # The credentials after this one are those of a developer's machine, which says nothing about a server.
+    decisive = [line for line in attempts if line.startswith("ManagedIdentityCredential")] or attempts[-1:]
+    reason = " ".join((decisive[0] if decisive else str(error)).split())
+    if len(reason) > _MAX_REASON_LENGTH:
+        reason = f"{reason[:_MAX_REASON_LENGTH]}…"
+    names = f" (tried {', '.join(line.partition(':')[0] for line in attempts)})" if attempts else ""
+    return f"Entra ID issued no token{names}: {reason}"

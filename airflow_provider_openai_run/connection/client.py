@@ -1,4 +1,4 @@
-"""OpenAI clients, built from what a connection says."""
+"""Build OpenAI clients from the settings of a connection."""
 
 from __future__ import annotations
 
@@ -11,51 +11,76 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from airflow_provider_openai_run.connection import azure
 from airflow_provider_openai_run.connection.http_client import httpx, new_async_http_client, new_http_client
-from airflow_provider_openai_run.connection.settings import read
+from airflow_provider_openai_run.connection.settings import parse_settings
 from airflow_provider_openai_run.exceptions import InvalidConnectionError
 from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from airflow_provider_openai_run.connection.settings import ConnectionSettings, Fields
+    from airflow_provider_openai_run.connection.settings import AirflowConnection, ConnectionSettings
 
 T = TypeVar("T")
 
-#: What the OpenAI client takes for workload identity.
-Identity = Any
+#: The argument ``workload_identity`` of the OpenAI client.
+WorkloadIdentity = Any
 
 
-def read_settings(connection: Fields, conn_id: str) -> ConnectionSettings:
+def read_settings(connection: AirflowConnection, conn_id: str) -> ConnectionSettings:
     """
     Return the checked settings of a connection.
 
-    :param connection: Airflow's.
+    :param connection: Airflow's connection.
     :param conn_id: its id, for the error.
     :raises InvalidConnectionError: one sentence that names the field that is wrong.
     """
-    return _raise_invalid(lambda: read(connection), conn_id)
+    return _raise_invalid(lambda: parse_settings(connection), conn_id)
 
 
-def build_client(settings: ConnectionSettings, conn_id: str, get_identity: Callable[[], Identity]) -> OpenAI:
+def build_client(
+    settings: ConnectionSettings, conn_id: str, get_workload_identity: Callable[[], WorkloadIdentity]
+) -> OpenAI:
     """
     Return a client for a connection.
 
-    :param settings: of the connection.
+    :param settings: the connection's settings.
     :param conn_id: its id, for the error.
-    :param get_identity: returns the official hook's workload identity; called where the settings ask for it.
+    :param get_workload_identity: returns the official hook's workload identity; called only if the settings
+        ask for one.
     :raises InvalidConnectionError: one sentence that names what is wrong.
     """
-    return _raise_invalid(lambda: _new_client(settings, _identity(settings, get_identity)), conn_id)
+
+    def build() -> OpenAI:
+        arguments = _arguments(settings, get_workload_identity)
+        arguments["http_client"] = new_http_client(settings.proxy)
+        if settings.uses_api_key_header:
+            return AzureOpenAI(api_version=settings.azure_api_version, **arguments)
+        if settings.auth_type == azure.AUTH_TYPE:
+            arguments["api_key"] = _token_provider(settings)
+        return OpenAI(**arguments)
+
+    return _raise_invalid(build, conn_id)
 
 
 async def build_async_client(
-    settings: ConnectionSettings, conn_id: str, get_identity: Callable[[], Identity]
+    settings: ConnectionSettings, conn_id: str, get_workload_identity: Callable[[], WorkloadIdentity]
 ) -> AsyncOpenAI:
     """Return an async client, built in a thread: its TLS context takes 20 ms; see :func:`build_client`."""
 
     def build() -> AsyncOpenAI:
-        return _new_async_client(settings, _identity(settings, get_identity))
+        arguments = _arguments(settings, get_workload_identity)
+        arguments["http_client"] = new_async_http_client(settings.proxy)
+        if settings.uses_api_key_header:
+            return AsyncAzureOpenAI(api_version=settings.azure_api_version, **arguments)
+        if settings.auth_type == azure.AUTH_TYPE:
+            provider = _token_provider(settings)
+
+            async def get_token() -> str:
+                # It sends a request when its token is about to expire.
+                return await asyncio.to_thread(provider)
+
+            arguments["api_key"] = get_token
+        return AsyncOpenAI(**arguments)
 
     return await asyncio.to_thread(_raise_invalid, build, conn_id)
 
@@ -73,45 +98,18 @@ def dedicated_client(client: OpenAI, proxy: str | None, *, timeout: float) -> It
         yield client.copy(http_client=http_client, max_retries=0, timeout=timeout)
 
 
-def _identity(settings: ConnectionSettings, get_identity: Callable[[], Identity]) -> Mapping[str, Any] | None:
-    return get_identity() if settings.auth_type == "workload_identity" else None
-
-
-def _new_client(settings: ConnectionSettings, identity: Mapping[str, Any] | None) -> OpenAI:
-    arguments = _arguments(settings, identity)
-    arguments["http_client"] = new_http_client(settings.proxy)
-    if settings.takes_api_key_header:
-        return AzureOpenAI(api_version=settings.azure_api_version, **arguments)
-    if settings.auth_type == azure.AUTH_TYPE:
-        arguments["api_key"] = _token_provider(settings)
-    return OpenAI(**arguments)
-
-
-def _new_async_client(settings: ConnectionSettings, identity: Mapping[str, Any] | None) -> AsyncOpenAI:
-    arguments = _arguments(settings, identity)
-    arguments["http_client"] = new_async_http_client(settings.proxy)
-    if settings.takes_api_key_header:
-        return AsyncAzureOpenAI(api_version=settings.azure_api_version, **arguments)
-    if settings.auth_type == azure.AUTH_TYPE:
-        provider = _token_provider(settings)
-
-        async def token() -> str:
-            # It sends a request when its token is about to expire.
-            return await asyncio.to_thread(provider)
-
-        arguments["api_key"] = token
-    return AsyncOpenAI(**arguments)
-
-
-def _arguments(settings: ConnectionSettings, identity: Mapping[str, Any] | None) -> dict[str, Any]:
-    arguments = {"base_url": settings.base_url, **settings.options}
-    if identity is not None:
-        return {**arguments, "workload_identity": identity}
-    return {**arguments, "api_key": settings.api_key}
+def _arguments(
+    settings: ConnectionSettings, get_workload_identity: Callable[[], WorkloadIdentity]
+) -> dict[str, Any]:
+    if settings.auth_type == "workload_identity":
+        credentials = {"workload_identity": get_workload_identity()}
+    else:
+        credentials = {"api_key": settings.api_key}
+    return {"base_url": settings.base_url, **settings.options, **credentials}
 
 
 def _token_provider(settings: ConnectionSettings) -> Callable[[], str]:
-    scope = settings.azure_scope or azure.scope_of(settings.base_url or "")
+    scope = settings.azure_scope or azure.token_scope(settings.base_url or "")
     return azure.token_provider(
         scope, settings.managed_identity_client_id, settings.workload_identity_tenant_id
     )

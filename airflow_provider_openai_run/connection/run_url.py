@@ -1,15 +1,15 @@
-"""The address of a run's page in the vendor's console.
+"""The URL of a run's page in the vendor's console.
 
-=========================== =========================================================================
-the connection's endpoint   the page
-=========================== =========================================================================
-``api.openai.com``          of a response: https://platform.openai.com/logs/<id>; threads and their runs
-                            have had no page since 2026-08-26
-Azure                       https://ai.azure.com/, the portal's front door: a page of a run there is named
-                            by subscription, resource group and tenant, which no endpoint tells
-any other                   none
-with ``run_link_template``  what the template says, whatever the endpoint
-=========================== =========================================================================
+============================= =========================================================================
+endpoint                      page
+============================= =========================================================================
+``api.openai.com``            of a response, https://platform.openai.com/logs/<id>; threads and their
+                              runs have had no page since 2026-08-26
+Azure                         the portal's home page, https://ai.azure.com/: the URL of a run's own page
+                              needs subscription, resource group and tenant, which no endpoint contains
+any other                     none
+with ``run_link_template``    the template's, whatever the endpoint
+============================= =========================================================================
 
 The template is an extra of the connection, such as
 ``"https://console.example/runs/{run_id}?thread={thread_id}"``; ``{thread_id}`` is empty for a response.
@@ -23,63 +23,59 @@ from urllib.parse import quote, urlsplit
 
 from airflow_provider_openai_run.api.endpoints import azure_cloud, is_openai
 from airflow_provider_openai_run.api.registry import api_of
+from airflow_provider_openai_run.connection.validation import FieldError, require_text
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-_FOUNDRY = {"azure.com": "https://ai.azure.com/", "azure.us": "https://ai.azure.us/"}
-_NAMES = frozenset({"run_id", "thread_id"})
+_PORTALS = {"azure.com": "https://ai.azure.com/", "azure.us": "https://ai.azure.us/"}
+_PLACEHOLDERS = frozenset({"run_id", "thread_id"})
 
 
 def run_url(ref: RunRef, base_url: str, template: str | None = None) -> str | None:
     """
-    Give the page of a run; None for servers that have none we know.
+    Return the URL of a run's page; None for endpoints without a known console.
 
     :param ref: the run.
-    :param base_url: where the API is.
-    :param template: of the connection, as :func:`checked_template` gave it.
+    :param base_url: the API's base URL.
+    :param template: the connection's ``run_link_template``.
     """
-    run_id, thread_id = (quote(value or "", safe="") for value in (ref.run_id, ref.parent_id))
     if template is not None:
+        run_id, thread_id = (quote(part or "", safe="") for part in (ref.run_id, ref.parent_id))
         return template.format(run_id=run_id, thread_id=thread_id)
     if is_openai(base_url):
         return api_of(ref).console_url(ref)
-    return _FOUNDRY.get(azure_cloud(base_url) or "")
+    return _PORTALS.get(azure_cloud(base_url) or "")
 
 
-def checked_template(value: Json) -> str | None:
+def parse_link_template(value: Json) -> str | None:
     """
-    Take a ``run_link_template``.
+    Return a ``run_link_template`` that makes a URL.
 
-    :param value: what the connection's extra holds.
-    :raises ValueError: for what makes no address of a page, saying why.
+    :param value: the extra of the connection; None returns None.
+    :raises FieldError: for a template of anything else.
     """
     if value is None:
         return None
     name = "extra run_link_template"
-    if not isinstance(value, str):
-        msg = f"{name} must be text, such as 'https://console.example/runs/{{run_id}}'"
-        raise ValueError(msg)  # noqa: TRY004 - a wrong value like the others
+    template = require_text(name, value)
     try:
-        parsed = list(string.Formatter().parse(value))
+        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError:
-        raise ValueError(f"{name} has a brace without its other half") from None
-    places = [(place, form, conversion) for _, place, form, conversion in parsed if place is not None]
-    if any(place not in _NAMES or form or conversion for place, form, conversion in places):
-        raise ValueError(f"{name} may hold {{run_id}} and {{thread_id}}, and no other braces")
-    if not places:
-        raise ValueError(f"{name} holds neither {{run_id}} nor {{thread_id}}")
-    if not _is_address(value):
-        raise ValueError(f"{name} must begin with https:// or http:// and a host, and hold no white space")
-    return value
+        raise FieldError(f"{name} has an unmatched brace") from None
+    if not fields or any(field not in _PLACEHOLDERS or rest or conv for _, field, rest, conv in fields):
+        raise FieldError(f"{name} must contain {{run_id}} or {{thread_id}}, and no other braces")
+    if not _is_url(template):
+        raise FieldError(f"{name} must be a URL with https:// or http://, a host and no white space")
+    return template
 
 
-def _is_address(text: str) -> bool:
+def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
         host = parts.hostname
     except ValueError:
         return False
-    is_plain = text.isprintable() and " " not in text and "{" not in parts.netloc
-    return is_plain and bool(host) and parts.scheme in ("http", "https")
+    is_printable = text.isprintable() and " " not in text and "{" not in parts.netloc
+    return is_printable and bool(host) and parts.scheme in ("http", "https")

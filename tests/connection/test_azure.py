@@ -95,7 +95,7 @@ def test_the_key_of_azures_own_header_is_in_no_error(
     ],
 )
 def test_a_bare_endpoint_is_completed(endpoint: str, version: str | None, base_url: str) -> None:
-    assert azure.completed(endpoint, version, {}) == base_url
+    assert azure.complete_base_url(endpoint, version, {}) == base_url
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_an_identity_that_is_refused_is_named_at_once_and_outages_are_borne_once
     hook = OpenAIRunHook(CONN_ID)
 
     def trouble() -> RunAuthenticationError:
-        with pytest.raises(RunAuthenticationError, match="Entra ID gave no token") as caught:
+        with pytest.raises(RunAuthenticationError, match="Entra ID issued no token") as caught:
             hook.get_run(run_id="resp_1")
         return caught.value
 

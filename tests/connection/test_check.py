@@ -169,7 +169,7 @@ PROXY = {"extra": {"proxy": f"http://me:{KEY}@127.0.0.1:9"}}
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"host": "no-scheme", "password": KEY}, "Connection 'openai_here': host has no scheme"),
+        ({"host": "no.scheme", "password": KEY}, "Connection 'openai_here': host has no scheme"),
         (
             {"host": "http://127.0.0.1:9/v1", "password": KEY},
             "At http://127.0.0.1:9/v1: The request for",
