@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
 
 #: What to do about a run that needs tool outputs or an approval. ``"answer"`` is for the operators that
-#: create runs: they submit what the run needs. ``"wait"`` keeps waiting until another system has submitted it,
+#: create runs: they submit what the run needs. ``"wait"`` waits until another system has submitted it,
 #: ``"fail"`` fails the task, and ``"return"`` takes the run as it is.
 RequiresActionPolicy: TypeAlias = Literal["answer", "wait", "fail", "return"]
 

@@ -249,7 +249,7 @@ class ConnectionPoller:
     def _goes_at(self, due: float, now: float) -> float:
         """Give when a request that was due may go, or when that is to be looked at again."""
         at = max(due, self._throttle.ready_at())
-        if at <= now and len(self._polls) >= self._throttle.at_once(due, now):
+        if at <= now and len(self._polls) >= self._throttle.max_concurrency(due, now):
             at = now + _LOOK_AGAIN
         return at
 

@@ -137,7 +137,7 @@ class Simulation:
     def run_until(self, end: float) -> None:
         while True:
             starts_at = float("inf")
-            if self._due and self._under_way < self.throttle.at_once(self._due[0][0], self.now):
+            if self._due and self._under_way < self.throttle.max_concurrency(self._due[0][0], self.now):
                 starts_at = max(self._due[0][0], self.throttle.ready_at(), self.now)
             happens_at = self._events[0][0] if self._events else float("inf")
             if min(starts_at, happens_at) > end:
