@@ -43,6 +43,13 @@ def await_for_run() -> Any:
     return asyncio.run(OpenAIRunHook(CONN_ID).await_for_run("resp_1", max_consecutive_failures=1))
 
 
+@pytest.fixture(autouse=True)
+def a_second_per_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second passes before each chunk of a body."""
+    seconds = itertools.count()
+    monkeypatch.setattr(http_client, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+
+
 def connect_with(timeout: float | None, monkeypatch: pytest.MonkeyPatch, server: FakeHttpServer) -> None:
     options = {"timeout": timeout, "max_retries": 0}
     connect(monkeypatch, host=f"{server.url}/v1", password=KEY, extra={"openai_client_kwargs": options})
@@ -53,25 +60,18 @@ def test_a_body_that_never_ends_is_given_up(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch, request_run: Any
 ) -> None:
     server.reply = lambda _: (200, itertools.repeat(b" "))
-    connect_with(0.2, monkeypatch, server)
-    with pytest.raises(RunRequestError, match=r"the body did not end within 0\.2 s"):
+    connect_with(20, monkeypatch, server)
+    with pytest.raises(RunRequestError, match="the body did not end within 20 s"):
         request_run()
 
 
 @pytest.mark.parametrize("request_run", [get_run, aget_run])
-@pytest.mark.parametrize("timeout", [0.5, 5, None])
-def test_the_body_has_the_connections_timeout(
+@pytest.mark.parametrize("timeout", [20, None])
+def test_a_body_that_ends_in_time_is_read(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch, request_run: Any, timeout: float | None
 ) -> None:
-    # One second passes between the headers and the body.
-    seconds = itertools.count()
-    monkeypatch.setattr(http_client, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     connect_with(timeout, monkeypatch, server)
-    if timeout == 0.5:
-        with pytest.raises(RunRequestError, match=r"the body did not end within 0\.5 s"):
-            request_run()
-    else:
-        assert request_run().id == "resp_1"
+    assert request_run().id == "resp_1"
 
 
 def test_an_http_client_is_closed_when_it_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
