@@ -74,6 +74,6 @@ def test_an_error_that_is_not_retried_already_is_returned_as_it_is() -> None:
     assert fail_without_retry(error) is error
 
 
-def test_an_event_does_not_tell_the_two_kinds_apart() -> None:
+def test_an_event_does_not_distinguish_the_two_kinds() -> None:
     error = fail_without_retry(error_of(exceptions.RunExpiredError))
     assert type(exceptions.error_from_event(error.to_event())) is exceptions.RunExpiredError

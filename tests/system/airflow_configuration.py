@@ -1,4 +1,4 @@
-"""What a small Airflow is configured with so that it starts soon, looks often and talks to nobody else."""
+"""Configuration of a small Airflow that starts fast, polls often and sends nothing to other machines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Settings = dict[str, dict[str, str]]
 
 def configuration(*, home: Path, url: str, dag_folders: Sequence[Path]) -> Settings:
     """
-    The whole configuration that differs from Airflow's defaults, as ``{"section": {"option": value}}``.
+    Return the options that differ from Airflow's defaults, as ``{"section": {"option": value}}``.
 
     :param home: Airflow's home folder.
-    :param url: where its API server will listen.
-    :param dag_folders: folders with DAG files, each a bundle of its own.
+    :param url: URL of its API server.
+    :param dag_folders: folders with DAG files; each becomes a bundle.
     """
-    return _identity(home, url) | _bundles(dag_folders) | _pace()
+    return _identity(home, url) | _bundles(dag_folders) | _intervals()
 
 
 def _identity(home: Path, url: str) -> Settings:
@@ -32,7 +32,7 @@ def _identity(home: Path, url: str) -> Settings:
             "dags_are_paused_at_creation": "False",
             "hostname_callable": "socket.gethostname",
             "execution_api_server_url": f"{url}/execution/",
-            # Nothing is encrypted, so that a search of the database finds whatever was stored.
+            # Without encryption a search of the database finds everything that is stored.
             "fernet_key": "",
             "simple_auth_manager_users": "admin:admin",
         },
@@ -42,7 +42,7 @@ def _identity(home: Path, url: str) -> Settings:
         "logging": {
             "base_log_folder": str(home / "logs"),
             "colored_console_log": "False",
-            # Polls would push all else out of the tail that failure messages end with.
+            # Access logs would fill the tail of the log that failure messages show.
             "namespace_levels": "http.access=WARNING",
             "uvicorn_logging_level": "WARNING",
         },
@@ -53,14 +53,14 @@ def _identity(home: Path, url: str) -> Settings:
 def _bundles(dag_folders: Sequence[Path]) -> Settings:
     bundles = [
         {
-            # Airflow keeps the bare name "example_dags" for its own.
+            # Airflow reserves the name "example_dags".
             "name": f"local-{folder.name}",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
             "kwargs": {"path": str(folder), "refresh_interval": 300},
         }
         for folder in dag_folders
     ]
-    # The files don't change while it runs: one reading is enough, and leaves the processor to the tasks.
+    # The files do not change: parsing them once leaves the CPU to the tasks.
     return {
         "dag_processor": {
             "dag_bundle_config_list": json.dumps(bundles),
@@ -71,7 +71,7 @@ def _bundles(dag_folders: Sequence[Path]) -> Settings:
     }
 
 
-def _pace() -> Settings:
+def _intervals() -> Settings:
     return {
         "scheduler": {
             "scheduler_idle_sleep_time": "0.2",
@@ -79,6 +79,6 @@ def _pace() -> Settings:
             "trigger_timeout_check_interval": "2",
             "parsing_cleanup_interval": "600",
         },
-        # A new triggerer takes over a dead one's triggers once its heartbeat is that old.
+        # A new triggerer takes over the triggers of another one whose last heartbeat is older than this.
         "triggerer": {"job_heartbeat_sec": "1", "triggerer_health_check_threshold": "6"},
     }

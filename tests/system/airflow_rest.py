@@ -1,4 +1,4 @@
-"""Airflow's public REST API, as little of it as the system tests and the demo need."""
+"""A client of Airflow's public REST API, with the calls that the system tests and the demo need."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Json = dict[str, Any]
 
 
 class AirflowRestError(Exception):
-    """Airflow's REST API answered with an error."""
+    """Airflow's REST API returned an error."""
 
-    def __init__(self, method: str, path: str, answer: requests.Response) -> None:
-        self.status_code = answer.status_code
-        super().__init__(f"{method} {path}: {answer.status_code} {answer.text[:2000]}")
+    def __init__(self, method: str, path: str, response: requests.Response) -> None:
+        self.status_code = response.status_code
+        super().__init__(f"{method} {path}: {response.status_code} {response.text[:2000]}")
 
 
 class AirflowRest:
@@ -37,17 +37,17 @@ class AirflowRest:
         self.base_url = base_url
         self._login = {"username": username, "password": password}
         self._session = requests.Session()
-        # Proxies of the environment have no business between two processes of one machine.
+        # Requests on loopback need no proxy of the environment.
         self._session.trust_env = False
 
     def log_in(self) -> None:
-        """Get a token; every later call carries it."""
-        answer = self._session.post(
+        """Request a token and send it with every later call."""
+        response = self._session.post(
             f"{self.base_url}/auth/token", json=self._login, timeout=REQUEST_TIMEOUT_SECONDS
         )
-        if answer.status_code != requests.codes.created:
-            raise AirflowRestError("POST", "/auth/token", answer)
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        if response.status_code != requests.codes.created:
+            raise AirflowRestError("POST", "/auth/token", response)
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
     def close(self) -> None:
         """Close the connections."""
@@ -55,16 +55,17 @@ class AirflowRest:
 
     def call(self, method: str, path: str, *, params: Json | None = None, body: Json | None = None) -> Any:
         """
-        One call.
+        Call the API.
 
         :param method: HTTP method.
         :param path: path below ``/api/v2``.
         :param params: query parameters.
         :param body: JSON body.
-        :return: the decoded answer, ``None`` when it is empty.
+        :return: the decoded response, None if it is empty.
+        :raises AirflowRestError: for a status of 400 or higher.
         """
         for _ in range(MOST_TRIES):
-            answer = self._session.request(
+            response = self._session.request(
                 method,
                 f"{self.base_url}/api/v2{path}",
                 params=params,
@@ -72,79 +73,78 @@ class AirflowRest:
                 headers={"Accept": "application/json"},
                 timeout=REQUEST_TIMEOUT_SECONDS,
             )
-            # SQLite is locked by one writer at a time; nothing was done then.
-            if answer.ok or "Database error" not in answer.text:
+            # Another process had locked SQLite, and the call had no effect.
+            if response.ok or "Database error" not in response.text:
                 break
             time.sleep(1)
-        if not answer.ok:
-            raise AirflowRestError(method, path, answer)
-        return answer.json() if answer.content else None
+        if not response.ok:
+            raise AirflowRestError(method, path, response)
+        return response.json() if response.content else None
 
     def build_task_api(self) -> None:
         """
-        Have the API server build the API its tasks call.
+        Let the API server build the API that tasks call.
 
-        It does so at the first call, which takes seconds: longer, on a slow machine, than a task waits for an
-        answer.
+        It does so at the first call. On a slow machine that takes longer than a task's timeout.
         """
-        answer = self._session.get(f"{self.base_url}/execution/health", timeout=REQUEST_TIMEOUT_SECONDS)
-        if not answer.ok:
-            raise AirflowRestError("GET", "/execution/health", answer)
+        response = self._session.get(f"{self.base_url}/execution/health", timeout=REQUEST_TIMEOUT_SECONDS)
+        if not response.ok:
+            raise AirflowRestError("GET", "/execution/health", response)
 
     def health(self) -> dict[str, str | None]:
-        """The status of each component: ``healthy``, ``unhealthy`` or ``None``."""
-        answer = self.call("GET", "/monitor/health")
-        return {name: (detail or {}).get("status") for name, detail in answer.items()}
+        """Return the status of each component: ``healthy``, ``unhealthy`` or ``None``."""
+        response = self.call("GET", "/monitor/health")
+        return {name: (detail or {}).get("status") for name, detail in response.items()}
 
     def version(self) -> str:
-        """Airflow's version."""
+        """Return Airflow's version."""
         return str(self.call("GET", "/version")["version"])
 
     def dag_ids(self) -> set[str]:
-        """The DAGs Airflow has read so far."""
+        """Return the ids of the DAGs that Airflow has parsed."""
         return {dag["dag_id"] for dag in self._pages("/dags", "dags")}
 
     def import_errors(self) -> list[str]:
-        """What kept a DAG file from being read: file name and traceback."""
+        """Return file name and traceback of each DAG file that cannot be parsed."""
         return [
             f"{error['filename']}\n{error['stack_trace']}"
             for error in self._pages("/importErrors", "import_errors")
         ]
 
     def unpause(self, dag_id: str) -> None:
-        """Let a DAG be scheduled."""
+        """Unpause a DAG."""
         self.call("PATCH", f"/dags/{quote(dag_id)}", body={"is_paused": False})
 
     def trigger(self, dag_id: str, conf: Json | None = None) -> str:
         """
-        Start a DAG run now.
+        Start a DAG run.
 
         :param dag_id: the DAG.
-        :param conf: overrides its params.
+        :param conf: params of the DAG that differ from their defaults.
         :return: the run id of the DAG run.
         """
-        answer = self.call(
+        response = self.call(
             "POST", f"/dags/{quote(dag_id)}/dagRuns", body={"logical_date": None, "conf": conf or {}}
         )
-        return str(answer["dag_run_id"])
+        return str(response["dag_run_id"])
 
     def dag_run(self, dag_id: str, run_id: str) -> Json:
-        """A DAG run."""
+        """Return a DAG run."""
         run: Json = self.call("GET", _run_path(dag_id, run_id))
         return run
 
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
-        """All task instances of a DAG run, each mapped one on its own."""
+        """Return all task instances of a DAG run, mapped ones one by one."""
         return self._pages(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances")
 
     def xcoms(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """
-        What a task has pushed, by key.
+        Return the XComs of a task by key.
 
         :param dag_id: the DAG.
         :param run_id: the DAG run.
         :param task_id: the task.
-        :param map_index: which one of a mapped task.
+        :param map_index: index of a mapped task instance; -1 if the task is not mapped.
         """
         path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries"
         entries = self._pages(path, "xcom_entries", {"map_index": map_index})
@@ -154,39 +154,38 @@ class AirflowRest:
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
         """
-        One value a task has pushed.
+        Return an XCom of a task.
 
-        Plain JSON comes back as what a downstream task would get; a value that JSON has no type for comes
-        back in the form Airflow stores it in.
+        Plain JSON is returned as a downstream task gets it, any other value as Airflow stores it.
 
         :param dag_id: the DAG.
         :param run_id: the DAG run.
         :param task_id: the task.
         :param key: the XCom key.
-        :param map_index: which one of a mapped task.
+        :param map_index: index of a mapped task instance; -1 if the task is not mapped.
         """
         path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries/{quote(key)}"
         return self.call("GET", path, params={"map_index": map_index})["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """
-        The log of one try of a task: each line with all its fields, as JSON.
+        Return the log of one try of a task: each line with all its fields, as JSON.
 
         :param dag_id: the DAG.
         :param run_id: the DAG run.
         :param task_id: the task.
-        :param try_number: counted from 1.
-        :param map_index: which one of a mapped task.
+        :param try_number: number of the try, from 1.
+        :param map_index: index of a mapped task instance; -1 if the task is not mapped.
         """
         path = f"{_task_path(dag_id, run_id, task_id)}/logs/{try_number}"
-        answer = self._call_until_found(path, {"map_index": map_index, "full_content": True})
+        response = self._call_until_found(path, {"map_index": map_index, "full_content": True})
         return "\n".join(
             line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)
-            for line in answer["content"]
+            for line in response["content"]
         )
 
     def _call_until_found(self, path: str, params: Json) -> Any:
-        """Call again for a while where Airflow does not know the try yet, or is moving it to its history."""
+        """Retry for 30 seconds: a new try is not there yet, an old one may be on its way to the history."""
         for _second in range(30):
             try:
                 return self.call("GET", path, params=params)
@@ -197,7 +196,7 @@ class AirflowRest:
         return self.call("GET", path, params=params)
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str]) -> None:
-        """Have tasks of a DAG run done again, whatever became of them."""
+        """Clear tasks of a DAG run, whatever their state."""
         self.call(
             "POST",
             f"/dags/{quote(dag_id)}/clearTaskInstances",
@@ -206,13 +205,13 @@ class AirflowRest:
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
         """
-        Mark a task as a user does.
+        Mark a task instance, as a user does in the UI.
 
         :param dag_id: the DAG.
         :param run_id: the DAG run.
         :param task_id: the task.
         :param state: ``success``, ``failed`` or ``skipped``.
-        :param map_index: which one of a mapped task.
+        :param map_index: index of a mapped task instance; -1 if the task is not mapped.
         """
         self.call(
             "PATCH",

@@ -1,4 +1,4 @@
-"""The attributes of a run as a table for people, whatever their size."""
+"""The attributes of a run as a text table of limited width."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ WIDTH = 110
 
 def attribute_table(values: Mapping[str, Any], names: Iterable[str], width: int = WIDTH) -> list[str]:
     """
-    One line for each attribute: its name, what kind of value it is and how big, and as much of it as fits.
+    Return a line for each attribute: its name, the kind and size of its value, and as much of it as fits.
 
     :param values: the values by name.
     :param names: which of them, in this order.
-    :param width: columns.
+    :param width: length of the lines.
     :return: lines, the header first.
     """
     rows = [(name, _kind(values[name]), _text(values[name])) for name in names]

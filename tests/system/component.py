@@ -1,4 +1,4 @@
-"""One Airflow command, run in a session of its own so that everything it forks can be found and ended."""
+"""An Airflow command in its own session, so that every process it forks can be found and ended."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CHECK_SECONDS = 0.05
 
 def processes_of_session(session_id: int) -> list[int]:
     """
-    The living processes of a session.
+    Return the processes of a session that are alive.
 
     A session outlives its leader and is kept across process groups: Airflow puts each task into a process
     group of its own, so a group is not enough to find what a scheduler has started.
 
-    :param session_id: process id of the leader the session was made for.
+    :param session_id: process id of the session's leader.
     """
     return [process_id for process_id in psutil.pids() if _belongs(process_id, session_id)]
 
@@ -44,7 +44,7 @@ class Component:
     """
     A long-running Airflow command.
 
-    :param name: what it is called in messages and what its log file is named after.
+    :param name: its name in messages, and the stem of its log file.
     :param arguments: arguments of the ``airflow`` command.
     :param env: its whole environment.
     :param home: working directory and home of the log file.
@@ -66,7 +66,7 @@ class Component:
 
     @property
     def is_expected(self) -> bool:
-        """Whether it was started and not ended by us: when it is not running then, it has died."""
+        """Whether it was started and not stopped by us. If it is not running then, it has crashed."""
         return self._process is not None
 
     def start(self) -> None:
@@ -85,16 +85,16 @@ class Component:
             )
         self._session = self._process.pid
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Send SIGTERM to the command and return at once."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
     def wait_for_end(self, grace_seconds: float) -> None:
         """
-        Give the command time to end after `ask_to_stop`, then kill what is left of it.
+        Wait for the command to end after `request_stop`, then kill what is left of it.
 
-        :param grace_seconds: how much time.
+        :param grace_seconds: the longest wait before the kill, in seconds.
         """
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -102,7 +102,7 @@ class Component:
         self.kill()
 
     def kill(self) -> None:
-        """Kill the command and all it has forked, the ``kill -9`` way."""
+        """Send SIGKILL to the command and every process that it forked."""
         deadline = time.monotonic() + KILL_GRACE_SECONDS
         while left := self.left_over():
             for process_id in left:
@@ -118,12 +118,12 @@ class Component:
             self._process = None
 
     def left_over(self) -> list[int]:
-        """Process ids of everything this component has started that still lives."""
+        """Return the ids of the processes of this component that are still alive."""
         return [] if self._session is None else processes_of_session(self._session)
 
     def tail(self, lines: int = 40) -> str:
         """
-        The last lines of its log.
+        Return the last lines of its log.
 
         :param lines: how many.
         """

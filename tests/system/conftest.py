@@ -1,4 +1,4 @@
-"""One Airflow and one local API for all system tests: each start takes half a minute."""
+"""One Airflow and one sandbox for all system tests, because a start takes half a minute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.system.local_airflow import LocalAirflow
 from tests.system.metrics_collector import MetricsCollector
 
-#: Where the connection ``openai_with_console`` says that a run's page is.
+#: Template of run links in the connection ``openai_with_console``.
 CONSOLE = "https://console.example/runs/{run_id}?thread={thread_id}"
 SYSTEM_TESTS = Path(__file__).parent
 DAG_FOLDERS = (SYSTEM_TESTS.parents[1] / "example_dags", SYSTEM_TESTS / "dags")

@@ -1,4 +1,4 @@
-"""A DAG run as the tests talk about it."""
+"""A DAG run that a test has started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DagRun:
     """
     A DAG run that was started.
 
-    :param airflow: where it runs.
+    :param airflow: the Airflow that runs it.
     :param dag_id: the DAG.
     :param run_id: the DAG run.
     """
@@ -26,11 +26,11 @@ class DagRun:
     @classmethod
     def start(cls, airflow: LocalAirflow, dag_id: str, conf: Mapping[str, Any]) -> Self:
         """
-        Start one.
+        Start a DAG run as soon as its DAG is parsed.
 
-        :param airflow: where to.
+        :param airflow: the Airflow that runs it.
         :param dag_id: the DAG.
-        :param conf: overrides its params.
+        :param conf: params of the DAG that differ from their defaults.
         """
         airflow.wait_for_dags([dag_id])
         return cls(airflow, dag_id, airflow.rest.trigger(dag_id, dict(conf)))
@@ -40,15 +40,15 @@ class DagRun:
         self.airflow.wait_for_task(self.dag_id, self.run_id, task_id, {state}, map_index=map_index)
 
     def wait_for_task(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """Wait until a task has ended, and give its task instance."""
+        """Wait until a task has ended, and return its task instance."""
         return self.airflow.wait_for_task(self.dag_id, self.run_id, task_id, map_index=map_index)
 
     def wait(self) -> str:
-        """Wait until it has ended, and give its state."""
+        """Wait until the DAG run has ended, and return its state."""
         return self.airflow.wait_for_run(self.dag_id, self.run_id)
 
     def wait_for_success(self) -> None:
-        """Wait until it has ended; fail with the logs of its failed tasks unless it was a success."""
+        """Wait until the DAG run has ended; fail with the logs of its failed tasks unless it succeeded."""
         if self.wait() == "success":
             return
         logs = [
@@ -59,18 +59,18 @@ class DagRun:
         raise AssertionError(f"{self.dag_id}: {self.states()}\n" + "\n".join(logs))
 
     def states(self) -> dict[str, str | None]:
-        """The state of each task instance."""
+        """Return the state of each task instance."""
         return self.airflow.states(self.dag_id, self.run_id)
 
     def tries(self) -> dict[str, int]:
-        """How many tries each task that isn't mapped has had."""
+        """Return the number of tries of each task that is not mapped."""
         instances = self.airflow.rest.task_instances(self.dag_id, self.run_id)
         return {instance["task_id"]: instance["try_number"] for instance in instances}
 
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """What a task has pushed, by key."""
+        """Return the XComs of a task by key."""
         return self.airflow.rest.xcoms(self.dag_id, self.run_id, task_id, map_index)
 
     def log(self, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """The log of one try of a task."""
+        """Return the log of one try of a task."""
         return self.airflow.rest.log(self.dag_id, self.run_id, task_id, try_number, map_index)

@@ -1,9 +1,8 @@
 """
-The main job, seen to work: a sensor defers until a run has ended, an operator puts the run into XCom.
+Show the main use: a sensor defers until a run has ended, an operator pushes the run to XCom.
 
-``python -m tests.system.demo`` brings up a local API and a real Airflow, runs example DAGs, reads the XComs
-back over Airflow's REST API, shows them, checks them, and stops all it has started. It ends with 0 only if
-all was as it should be.
+``python -m tests.system.demo`` starts the sandbox and a real Airflow, runs example DAGs, reads the XComs with
+Airflow's REST API, shows and checks them, and stops everything. It exits with 0 only if every check passed.
 """
 
 from __future__ import annotations
@@ -42,21 +41,21 @@ Json = dict[str, Any]
 
 
 class DemoError(AssertionError):
-    """Something was not as it should be; the message is a sentence."""
+    """A check of the demo failed."""
 
 
 @dataclass
 class Scene:
     """
-    One example DAG, and what was seen of it.
+    An example DAG and its observed states.
 
-    :param api: what people call the API that it shows.
+    :param api: name of the API that it uses.
     :param dag_id: the DAG.
-    :param conf: what it is triggered with.
-    :param dag_run_id: its DAG run, once it is triggered.
-    :param states: the last state seen of each task.
-    :param statuses: every status seen of the run, in order.
-    :param was_deferred: whether the sensor was seen deferred.
+    :param conf: params of the DAG run.
+    :param dag_run_id: id of its DAG run; empty until it is triggered.
+    :param states: the last observed state of each task.
+    :param statuses: the observed statuses of the run, in order.
+    :param was_deferred: whether the sensor was observed in the state deferred.
     """
 
     api: str
@@ -87,10 +86,10 @@ SCENES = {
 
 class Demo:
     """
-    Plays scenes and tells of them.
+    Plays scenes and prints what happens.
 
-    :param sandbox: the API, running.
-    :param scenes: what to play.
+    :param sandbox: the running sandbox.
+    :param scenes: the scenes to play.
     """
 
     def __init__(self, sandbox: Sandbox, scenes: Sequence[Scene]) -> None:
@@ -100,7 +99,7 @@ class Demo:
 
     def say(self, line: str) -> None:
         """
-        Print a line with the time it comes at.
+        Print a line with the time since the start.
 
         :param line: the line.
         """
@@ -108,12 +107,12 @@ class Demo:
 
     def play(self, airflow: LocalAirflow) -> None:
         """
-        Run the DAGs, show what came of them and check it.
+        Run the DAGs, show their results and check them.
 
         :param airflow: a running Airflow.
         """
         airflow.wait_for_dags([scene.dag_id for scene in self._scenes])
-        assistant = self._ask("POST", "/assistants", ASSISTANT)
+        assistant = self._request("POST", "/assistants", ASSISTANT)
         for scene in self._scenes:
             if scene.api == "Assistants":
                 scene.conf["assistant_id"] = assistant["id"]
@@ -131,34 +130,34 @@ class Demo:
 
     def _watch(self, airflow: LocalAirflow) -> bool:
         for scene in self._scenes:
-            self._tell_task_states(scene, airflow.states(scene.dag_id, scene.dag_run_id))
-            self._tell_run_status(scene)
-        self._let_time_pass()
+            self._print_task_states(scene, airflow.states(scene.dag_id, scene.dag_run_id))
+            self._print_run_status(scene)
+        self._start_clock()
         return all(
             airflow.rest.dag_run(scene.dag_id, scene.dag_run_id)["state"] in {"success", "failed"}
             for scene in self._scenes
         )
 
-    def _let_time_pass(self) -> None:
-        """Start the clock of the local API once all sensors wait, so that no slow machine can miss it."""
+    def _start_clock(self) -> None:
+        """Start the sandbox's clock when all sensors are deferred, so that a slow machine shows it too."""
         clock = self._sandbox.clock
         if clock.speed == 0 and all(scene.was_deferred for scene in self._scenes):
             clock.now()
             clock.speed = 1
-            self.say(f"From now on time passes at the local API: a run takes {RUN_SECONDS} s")
+            self.say(f"The sandbox's clock starts: a run takes {RUN_SECONDS} s")
 
-    def _tell_task_states(self, scene: Scene, states: Mapping[str, str | None]) -> None:
+    def _print_task_states(self, scene: Scene, states: Mapping[str, str | None]) -> None:
         for task, state in states.items():
             if state == scene.states.get(task):
                 continue
             note = ""
             if state == "deferred":
                 scene.was_deferred = True
-                note = "  <- the triggerer waits now, no worker is held"
+                note = "  <- the triggerer waits, no worker is occupied"
             self.say(f"{scene.api:<10}  task {task:<8} {state}{note}")
         scene.states = dict(states)
 
-    def _tell_run_status(self, scene: Scene) -> None:
+    def _print_run_status(self, scene: Scene) -> None:
         known = self._sandbox.state()
         for run_id, status in known["runs" if scene.api == "Assistants" else "responses"].items():
             if scene.statuses[-1:] != [status]:
@@ -167,7 +166,9 @@ class Demo:
 
     def _check_states(self, scene: Scene, airflow: LocalAirflow) -> None:
         if not scene.was_deferred:
-            raise DemoError(f"The sensor of {scene.dag_id} was never seen deferred: {scene.states}.")
+            raise DemoError(
+                f"The sensor of {scene.dag_id} was not observed in the state deferred: {scene.states}."
+            )
         for task, state in airflow.states(scene.dag_id, scene.dag_run_id).items():
             if state != "success":
                 log = airflow.rest.log(scene.dag_id, scene.dag_run_id, task) if state == "failed" else ""
@@ -176,7 +177,7 @@ class Demo:
     def _show(self, scene: Scene, xcoms: Mapping[str, Any]) -> None:
         if missing := [name for name in DOCUMENTED_ATTRIBUTES if name not in xcoms]:
             raise DemoError(f"{scene.dag_id} has no XCom for {', '.join(missing)}; it has {sorted(xcoms)}.")
-        show(f"\n{scene.api}: what {scene.dag_id} has put into XCom, read over Airflow's REST API\n")
+        show(f"\n{scene.api}: the XComs of {scene.dag_id}, read with Airflow's REST API\n")
         show("\n".join(attribute_table(xcoms, DOCUMENTED_ATTRIBUTES)))
         show(f"\n{len(xcoms['steps'])} steps\n")
         self._check_values(scene, xcoms)
@@ -185,9 +186,9 @@ class Demo:
         steps = xcoms["steps"]
         sent = self._sent_details(xcoms["thread_id"], xcoms["id"])
         if len(steps) != STEPS or len(sent) != STEPS:
-            raise DemoError(f"{STEPS} steps were played, {len(sent)} sent, {len(steps)} are in XCom.")
+            raise DemoError(f"{STEPS} steps were expected, {len(sent)} sent, {len(steps)} are in XCom.")
         if [json.loads(step["details"]) for step in steps] != sent:
-            raise DemoError(f"The details of {scene.dag_id}'s steps are not what the API has sent.")
+            raise DemoError(f"The details of {scene.dag_id}'s steps differ from those that the API sent.")
         whole = xcoms["return_value"]
         if different := [name for name in DOCUMENTED_ATTRIBUTES if whole.get(name) != xcoms[name]]:
             raise DemoError(f"The return value differs from the XComs in {', '.join(different)}.")
@@ -195,24 +196,24 @@ class Demo:
             raise DemoError(f"The run of {scene.dag_id} is {xcoms['status']}, not completed.")
 
     def _sent_details(self, thread_id: str | None, run_id: str) -> list[Json]:
-        """What the API itself says the steps hold, asked for without the code that is shown here."""
+        """Return the details of the steps, requested without this provider's code."""
         if thread_id is None:
-            items: list[Json] = self._ask("GET", f"/responses/{run_id}")["output"]
+            items: list[Json] = self._request("GET", f"/responses/{run_id}")["output"]
             return items
-        steps = self._ask("GET", f"/threads/{thread_id}/runs/{run_id}/steps?order=asc&limit=100")
+        steps = self._request("GET", f"/threads/{thread_id}/runs/{run_id}/steps?order=asc&limit=100")
         return [step["step_details"] for step in steps["data"]]
 
-    def _ask(self, method: str, path: str, body: Json | None = None) -> Json:
-        answer = requests.request(
+    def _request(self, method: str, path: str, body: Json | None = None) -> Json:
+        response = requests.request(
             method,
             f"{self._sandbox.base_url}{path}",
             json=body,
             headers={"Authorization": f"Bearer {self._sandbox.api_key}"},
             timeout=REQUEST_TIMEOUT_SECONDS,
         )
-        answer.raise_for_status()
-        told: Json = answer.json()
-        return told
+        response.raise_for_status()
+        body_of_response: Json = response.json()
+        return body_of_response
 
 
 def show(text: str) -> None:
@@ -227,34 +228,34 @@ def show(text: str) -> None:
 
 def run(scenes: Sequence[Scene], *, keep: bool) -> None:
     """
-    Bring everything up, play the scenes, take everything down.
+    Start everything, play the scenes, stop everything.
 
-    :param scenes: what to play.
-    :param keep: whether to leave all of it up until somebody ends it.
+    :param scenes: the scenes to play.
+    :param keep: whether to keep everything running until Ctrl-C.
     """
     with Sandbox(clock=Clock.manual()) as sandbox:
         demo = Demo(sandbox, scenes)
-        demo.say(f"A local API listens at {sandbox.base_url}")
+        demo.say(f"The sandbox listens at {sandbox.base_url}")
         connections = {"openai_default": json.loads(sandbox.connection_json())}
         with LocalAirflow(dag_folders=[EXAMPLE_DAGS], connections=connections, announce=demo.say) as airflow:
             demo.play(airflow)
-            demo.say("All of it is as it should be.")
+            demo.say("Every check passed.")
             if keep:
                 stay(airflow, scenes)
-        demo.say("All that was started is stopped.")
+        demo.say("Everything is stopped.")
 
 
 def stay(airflow: LocalAirflow, scenes: Sequence[Scene]) -> None:
     """
-    Say where to look and wait for Ctrl-C.
+    Print the URLs and wait for Ctrl-C.
 
     :param airflow: a running Airflow.
-    :param scenes: what was played.
+    :param scenes: the scenes that were played.
     """
     show(f"\nAirflow's UI: {airflow.url}    user: {USERNAME}    password: {airflow.password}")
     for scene in scenes:
         show(f"  {airflow.url}/dags/{scene.dag_id}/runs/{scene.dag_run_id}")
-    show("Ctrl-C ends it.")
+    show("Ctrl-C stops everything.")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
 
@@ -264,20 +265,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Run the demo.
 
     :param arguments: the command line, without the program's name.
-    :return: the exit code: 0 only if all was as it should be.
+    :return: the exit code: 0 only if every check passed.
     """
     parser = argparse.ArgumentParser(prog="demo", description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--api", choices=[*SCENES, "both"], default="both", help="which API (%(default)s)")
-    parser.add_argument("--keep", action="store_true", help="keep all of it up, and say where to look")
+    parser.add_argument("--keep", action="store_true", help="keep everything running, and print the URLs")
     options = parser.parse_args(arguments)
     scenes = list(SCENES.values()) if options.api == "both" else [SCENES[options.api]]
     try:
         run(scenes, keep=options.keep)
     except KeyboardInterrupt:
-        show("\nEnded early; all that was started is stopped.")
+        show("\nInterrupted; everything is stopped.")
         return 130
     except (DemoError, LocalAirflowError) as error:
-        show(f"\nNot as it should be: {error}")
+        show(f"\nFailed: {error}")
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""A real Airflow on this machine: sqlite, LocalExecutor, and each component a process that can be killed."""
+"""A real Airflow on this machine, with SQLite; each component is a process that can be killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ USERNAME = "admin"
 FINAL_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 FINAL_RUN_STATES = frozenset({"success", "failed"})
 
-# Nothing of the caller's own Airflow, account or proxies may reach the one started here.
+# The caller's own Airflow, account and proxies must not reach the one started here.
 FOREIGN_PREFIXES = ("AIRFLOW", "OPENAI_", "AZURE_OPENAI_", "_AIRFLOW")
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy"})
 
@@ -42,12 +42,12 @@ Json = dict[str, Any]
 
 
 class LocalAirflowError(AssertionError):
-    """The local Airflow did not do what was waited for; the message ends with its components' logs."""
+    """A condition was not met in time; the message ends with the logs of the components."""
 
 
 class LocalAirflow:
     """
-    A context manager that brings up Airflow and takes it down again, whatever happens in between.
+    A context manager that starts Airflow, and stops it whatever happens.
 
     :param dag_folders: folders with DAG files.
     :param connections: connections by id, in Airflow's JSON form.
@@ -88,7 +88,7 @@ class LocalAirflow:
             self.wait_until("all components are healthy", self._is_healthy, READY_SECONDS)
             self._announce(f"Airflow {self.rest.version()} is healthy at {self.url}")
         except BaseException:
-            self._take_down()
+            self._stop()
             raise
         return self
 
@@ -98,11 +98,11 @@ class LocalAirflow:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._take_down()
+        self._stop()
 
     def kill(self, name: str) -> None:
         """
-        Kill a component and everything it has forked, without a chance to clean up.
+        Send SIGKILL to a component and every process that it forked.
 
         :param name: ``scheduler``, ``dag-processor``, ``triggerer`` or ``api-server``.
         """
@@ -117,13 +117,13 @@ class LocalAirflow:
         self.components[name].start()
 
     def left_over(self) -> dict[str, list[int]]:
-        """Process ids that still live, by the component they belong to."""
-        living = {name: component.left_over() for name, component in self.components.items()}
-        return {name: process_ids for name, process_ids in living.items() if process_ids}
+        """Return the ids of processes that are still alive, by component."""
+        alive = {name: component.left_over() for name, component in self.components.items()}
+        return {name: process_ids for name, process_ids in alive.items() if process_ids}
 
     def wait_for_dags(self, dag_ids: Collection[str], timeout: float = WAIT_SECONDS) -> None:
         """
-        Wait until these DAGs are read; fail at once when a DAG file can't be imported.
+        Wait until these DAGs are parsed; fail at once when a DAG file cannot be imported.
 
         :param dag_ids: the DAGs.
         :param timeout: seconds.
@@ -171,8 +171,8 @@ class LocalAirflow:
         :param dag_id: the DAG.
         :param run_id: the DAG run.
         :param task_id: the task.
-        :param states: the states waited for.
-        :param map_index: which one of a mapped task.
+        :param states: the states to wait for.
+        :param map_index: index of a mapped task instance; -1 if the task is not mapped.
         :param timeout: seconds.
         :return: the task instance.
         """
@@ -195,7 +195,7 @@ class LocalAirflow:
         return found
 
     def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
-        """The state of each task instance of a DAG run; mapped ones as ``task[index]``."""
+        """Return the state of each task instance of a DAG run; mapped ones as ``task[index]``."""
         return {task_name(task): task["state"] for task in self.rest.task_instances(dag_id, run_id)}
 
     def wait_until(
@@ -206,16 +206,16 @@ class LocalAirflow:
         detail: Callable[[], object] = lambda: "",
     ) -> None:
         """
-        Ask again and again until a condition holds, a component dies, or time is up.
+        Poll until a condition holds; fail when a component has died or the time is up.
 
         :param what: the condition in words, for the message.
-        :param reached: the condition; an API server that can't be reached counts as not yet.
+        :param reached: the condition; an API server that cannot be reached counts as false.
         :param timeout: seconds.
-        :param detail: what to add to the message when time is up.
+        :param detail: returns more for the message when the time is up.
         """
         deadline = time.monotonic() + timeout
         while True:
-            self._fail_if_one_died()
+            self._fail_after_a_crash()
             try:
                 if reached():
                     return
@@ -223,22 +223,22 @@ class LocalAirflow:
                 pass
             if time.monotonic() > deadline:
                 raise LocalAirflowError(
-                    f"After {timeout:g} s not so: {what}. {detail()}\n{self.component_logs()}"
+                    f"Not within {timeout:g} s: {what}. {detail()}\n{self.component_logs()}"
                 )
             time.sleep(POLL_SECONDS)
 
     def component_logs(self, lines: int = 40) -> str:
         """
-        The last lines of every component's log.
+        Return the last lines of every component's log.
 
-        :param lines: how many of each.
+        :param lines: number of lines of each.
         """
         return "\n".join(f"--- {name}\n{one.tail(lines)}" for name, one in self.components.items())
 
-    def _fail_if_one_died(self) -> None:
+    def _fail_after_a_crash(self) -> None:
         for name, component in self.components.items():
             if component.is_expected and not component.is_running:
-                raise LocalAirflowError(f"The {name} has died:\n{component.tail()}")
+                raise LocalAirflowError(f"The {name} has crashed:\n{component.tail()}")
 
     def _is_healthy(self) -> bool:
         try:
@@ -271,7 +271,7 @@ class LocalAirflow:
         host, port = self.url.removeprefix("http://").split(":")
         return {
             "api-server": ["api-server", "--host", host, "--port", port],
-            # The log servers would claim fixed ports; one machine's components read the log files themselves.
+            # The log servers would use fixed ports; on one machine the API server reads the files.
             "scheduler": ["scheduler", "--skip-serve-logs"],
             "dag-processor": ["dag-processor"],
             "triggerer": ["triggerer", "--skip-serve-logs"],
@@ -303,35 +303,35 @@ class LocalAirflow:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 self._previous_handlers[number] = signal.signal(number, end)
 
-    def _take_down(self) -> None:
-        with _undisturbed():
-            # The API server would wait for an open connection to be closed.
+    def _stop(self) -> None:
+        with _signals_ignored():
+            # The API server waits until its connections are closed.
             self.rest.close()
             for component in self.components.values():
-                component.ask_to_stop()
+                component.request_stop()
             deadline = time.monotonic() + STOP_GRACE_SECONDS
             for component in self.components.values():
                 component.wait_for_end(max(deadline - time.monotonic(), 0.0))
             shutil.rmtree(self.home, ignore_errors=True)
         while self._previous_handlers:
             signal.signal(*self._previous_handlers.popitem())
-        if living := self.left_over():
-            raise LocalAirflowError(f"Processes left over: {living}")
+        if alive := self.left_over():
+            raise LocalAirflowError(f"Processes left over: {alive}")
 
 
 def task_name(instance: Json) -> str:
     """
-    A task instance's name in messages: ``task``, or ``task[index]`` for a mapped one.
+    Return the name of a task instance for messages: ``task``, or ``task[index]`` for a mapped one.
 
-    :param instance: the task instance as the REST API gives it.
+    :param instance: the task instance as the REST API returns it.
     """
     index = instance["map_index"]
     return str(instance["task_id"]) if index < 0 else f"{instance['task_id']}[{index}]"
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold off the signals that would end the taking down half-way."""
+def _signals_ignored() -> Iterator[None]:
+    """Ignore the signals that would interrupt the clean-up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""A port for a server that is given its port as a number, before it runs."""
+"""A free port for a server that must know its port before it starts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import socket
 
 def reserve_port() -> int:
     """
-    A loopback port nobody else is given for the next minute.
+    Return a loopback port that no other process gets by chance for the next minute.
 
-    One connection is made to it and closed from the server's side: while the kernel remembers it, it gives
-    the port to nobody who asks for any, yet lets a server have it that asks for this one.
+    A connection to it is opened, and closed by the server's side. While that is in TIME_WAIT, the kernel does
+    not choose the port for a process that binds to port 0, but a server can bind to it by its number.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address: tuple[str, int] = listener.getsockname()

@@ -1,4 +1,4 @@
-"""Collects the metrics that Airflow's processes send, as an OpenTelemetry collector does."""
+"""An OpenTelemetry collector that keeps the metrics of Airflow's processes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 @dataclass(frozen=True)
 class Point:
     """
-    What one process has counted or timed under one name.
+    A value that one process has sent for one metric.
 
-    :param name: of the metric.
+    :param name: name of the metric.
     :param tags: its tags.
-    :param count: a counter's value, or how many durations were timed.
+    :param count: a counter's value, or the number of timed durations.
     :param total: the sum of the durations in milliseconds; None for a counter.
     """
 
@@ -63,11 +63,11 @@ class MetricsCollector:
 
     def airflow_options(self, prefix: str) -> dict[str, str]:
         """
-        Give Airflow's configuration for sending its metrics here.
+        Return Airflow's options for sending its metrics to this collector.
 
-        A process sends when it ends: the interval is longer than any test.
+        Processes send their metrics when they end: the interval is longer than any test.
 
-        :param prefix: of the metrics that are wanted; all others stay unsent.
+        :param prefix: prefix of the names of the metrics to send.
         """
         host, port = self._server.server_address[:2]
         return {
@@ -80,16 +80,16 @@ class MetricsCollector:
 
     def points(self, name: str, **tags: str) -> list[Point]:
         """
-        Give what each process has sent last under a name.
+        Return the latest value of a metric from each process.
 
-        :param name: of the metric.
+        :param name: name of the metric.
         :param tags: all of its tags.
         """
         return [point for point in list(self._latest.values()) if (point.name, point.tags) == (name, tags)]
 
 
 def _points(request: ExportMetricsServiceRequest) -> dict[Any, Point]:
-    """Read the points by what stays the same when a process sends them again, counted on."""
+    """Return the points by a key that stays the same when a process sends a later value."""
     found = {}
     metrics = [
         metric
@@ -104,7 +104,7 @@ def _points(request: ExportMetricsServiceRequest) -> dict[Any, Point]:
         for timed in (*metric.exponential_histogram.data_points, *metric.histogram.data_points):
             point = Point(metric.name, _tags(timed), timed.count, timed.sum)
             found[_key(point, timed)] = point
-        # Airflow 3.1 keeps only the last duration.
+        # Airflow 3.1 sends only the last duration, as a gauge.
         for last in metric.gauge.data_points:
             point = Point(metric.name, _tags(last), 1, last.as_double or float(last.as_int))
             found[_key(point, last)] = point

@@ -1,4 +1,4 @@
-"""Each example DAG does what its docstring says, on a real Airflow and without a network."""
+"""Each example DAG does what its docstring says, in a real Airflow without a network."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SENSORS = {"create": "wait", "background": "wait", "gate": "gate", "closed gate"
 
 @pytest.fixture(scope="module")
 def started(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
-    """All of them at once; the runs that are waited for end only when every sensor was seen deferred."""
+    """Start all of them at once; the runs they wait for end when every sensor is deferred."""
     failing = sandbox.create_run(script={"base": "failed", "seconds": LONG_SECONDS})
     completing = sandbox.create_response(script={"base": "completed", "seconds": LONG_SECONDS})
     running = sandbox.create_run(script="in_progress")
     searched = sandbox.create_run(script={"base": "file_search", "seconds": 0.1})
-    answered = sandbox.create_response(script="instant")
+    completed = sandbox.create_response(script="instant")
     runs: dict[str, tuple[str, dict[str, Any]]] = {
         "create": ("openai_run_create_and_retrieve", {"assistant_id": "asst_1", "metadata": MANY_STEPS}),
         "background": ("openai_response_background", {"metadata": MANY_STEPS}),
         "gate": ("openai_run_gate", {"run_id": completing["id"]}),
         "closed gate": ("openai_run_gate", ids_of(failing)),
         "retrieve": ("openai_run_retrieve", ids_of(running)),
-        "retrieve response": ("openai_run_retrieve", {"run_id": answered["id"]}),
+        "retrieve response": ("openai_run_retrieve", {"run_id": completed["id"]}),
         "steps": ("openai_run_steps", ids_of(searched)),
     }
     started = {name: DagRun.start(airflow, dag_id, conf) for name, (dag_id, conf) in runs.items()}
@@ -49,9 +49,9 @@ def ids_of(run: Mapping[str, Any]) -> dict[str, Any]:
     return {"run_id": run["id"], "thread_id": run["thread_id"]}
 
 
-@pytest.mark.parametrize("name", ["create", "background"])
-def test_a_run_made_in_the_dag_is_waited_for_deferred_and_put_into_xcom(
-    started: Mapping[str, DagRun], name: str
+@pytest.mark.parametrize(("name", "api"), [("create", "assistants"), ("background", "responses")])
+def test_a_run_created_in_the_dag_is_awaited_and_pushed_to_xcom(
+    started: Mapping[str, DagRun], name: str, api: str
 ) -> None:
     run = started[name]
 
@@ -63,16 +63,16 @@ def test_a_run_made_in_the_dag_is_waited_for_deferred_and_put_into_xcom(
     assert attributes["status"] == "completed"
     assert len(attributes["steps"]) == 130
     assert all(isinstance(json.loads(step["details"]), dict) for step in attributes["steps"])
-    ended = run.xcoms("wait")["return_value"]
-    assert ended == {
+    outcome = run.xcoms("wait")["return_value"]
+    assert outcome == {
         "run_id": attributes["id"],
         "thread_id": attributes["thread_id"],
-        "api": "assistants",
+        "api": api,
         "status": "completed",
     }
 
 
-def test_the_usage_reaches_a_downstream_task_by_the_operators_output(started: Mapping[str, DagRun]) -> None:
+def test_a_downstream_task_reads_the_usage_from_the_operators_output(started: Mapping[str, DagRun]) -> None:
     run = started["create"]
 
     run.wait_for_success()
@@ -81,21 +81,21 @@ def test_the_usage_reaches_a_downstream_task_by_the_operators_output(started: Ma
     assert run.xcoms("report")["return_value"] == f"completed after 130 steps and {total} tokens"
 
 
-def test_a_gate_opens_for_a_run_that_completes(started: Mapping[str, DagRun]) -> None:
+def test_a_run_that_completes_opens_the_gate(started: Mapping[str, DagRun]) -> None:
     run = started["gate"]
 
     run.wait_for_success()
     assert run.states() == {"gate": "success", "publish": "success", "notify": "success"}
 
 
-def test_a_gate_skips_what_stands_behind_it_when_the_run_fails(started: Mapping[str, DagRun]) -> None:
+def test_a_run_that_fails_skips_the_tasks_after_the_gate(started: Mapping[str, DagRun]) -> None:
     run = started["closed gate"]
 
     run.wait_for_success()
     assert run.states() == {"gate": "skipped", "publish": "skipped", "notify": "skipped"}
 
 
-def test_a_run_is_retrieved_while_it_is_under_way(started: Mapping[str, DagRun]) -> None:
+def test_a_run_is_retrieved_while_it_is_in_progress(started: Mapping[str, DagRun]) -> None:
     run = started["retrieve"]
 
     run.wait_for_success()

@@ -1,4 +1,4 @@
-"""The link to a run's page is what a real Airflow's API gives, while the task waits and when it has ended."""
+"""Airflow's REST API returns the link to a run's page while the task waits and after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.system.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.system
 
-LINKED = ("run", "response", "sensor", "facts")
+LINKED = ("run", "response", "sensor", "attributes")
 
 
 def links(run: DagRun, task_id: str) -> Any:
@@ -21,7 +21,7 @@ def links(run: DagRun, task_id: str) -> Any:
     return run.airflow.rest.call("GET", path)["extra_links"]
 
 
-def test_a_link_shows_while_the_task_is_deferred_and_afterwards(
+def test_a_task_has_its_link_while_it_is_deferred_and_afterwards(
     airflow: LocalAirflow, sandbox: Sandbox
 ) -> None:
     sandbox.add_script("half_a_minute", Script(phases=((0, "queued"), (1, "in_progress"), (30, "completed"))))

@@ -5,14 +5,14 @@ import socket
 from tests.system.loopback_port import reserve_port
 
 
-def test_a_reserved_port_is_there_for_the_one_who_asks_for_it() -> None:
+def test_a_reserved_port_can_be_bound() -> None:
     port = reserve_port()
 
     with socket.create_server(("127.0.0.1", port)) as server:
         assert server.getsockname()[1] == port
 
 
-def test_nobody_is_given_the_same_port_twice() -> None:
+def test_each_reserved_port_is_different() -> None:
     ports = [reserve_port() for _ in range(20)]
 
     assert len(set(ports)) == len(ports)

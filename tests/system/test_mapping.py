@@ -14,9 +14,7 @@ INDICES = range(2)
 LONG_SECONDS = 250
 
 
-def test_mapped_sensors_defer_and_each_mapped_operator_gets_its_own_run(
-    airflow: LocalAirflow, sandbox: Sandbox
-) -> None:
+def test_each_mapped_sensor_and_operator_gets_its_own_run(airflow: LocalAirflow, sandbox: Sandbox) -> None:
     script = {"base": "completed", "seconds": LONG_SECONDS}
     responses = [sandbox.create_response(script=script)["id"] for _ in INDICES]
     made = [sandbox.create_run(script=script) for _ in INDICES]
@@ -32,6 +30,6 @@ def test_mapped_sensors_defer_and_each_mapped_operator_gets_its_own_run(
     assert [run.xcoms("get_responses", index)["id"] for index in INDICES] == responses
     assert [run.xcoms("get_runs", index)["id"] for index in INDICES] == [one["run_id"] for one in runs]
     assert [run.xcoms("wait_for_runs", index)["return_value"] for index in INDICES] == [
-        {**one, "status": "completed"} for one in runs
+        {**one, "api": "assistants", "status": "completed"} for one in runs
     ]
     assert run.xcoms("statuses")["return_value"] == ["completed"] * len(INDICES)

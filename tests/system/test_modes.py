@@ -1,4 +1,4 @@
-"""A sensor's outcome for a run is the same in every mode, and no try is wasted on a run that has ended."""
+"""A sensor's outcome for a run is the same in every mode, and a run that has ended uses no retry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG_SECONDS = 250
 
 @pytest.fixture(scope="module")
 def started(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
-    """All of them at once; the runs end only when every sensor was seen waiting, each in its own way."""
+    """Start all of them at once; the runs end when every sensor waits, each in the state of its mode."""
     failed = {"run_id": sandbox.create_response(script={"base": "failed", "seconds": LONG_SECONDS})["id"]}
     run = sandbox.create_run(script={"base": "completed", "seconds": LONG_SECONDS})
     completed = {"run_id": run["id"], "thread_id": run["thread_id"]}
@@ -47,7 +47,7 @@ def started(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
         ("timed out softly", "skipped", "skipped"),
     ],
 )
-def test_the_outcome_is_the_same_in_each_mode_and_comes_at_the_first_try(
+def test_the_outcome_is_the_same_in_each_mode_at_the_first_try(
     started: Mapping[str, DagRun], name: str, state: str, after: str
 ) -> None:
     run = started[name]
@@ -62,7 +62,7 @@ def test_the_outcome_is_the_same_in_each_mode_and_comes_at_the_first_try(
 
 
 @pytest.mark.parametrize("mode", WAITING)
-def test_the_log_names_a_run_that_failed_and_why(started: Mapping[str, DagRun], mode: str) -> None:
+def test_the_log_has_the_error_of_a_failed_run(started: Mapping[str, DagRun], mode: str) -> None:
     run = started["failed"]
     run.wait()
 

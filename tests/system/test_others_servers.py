@@ -1,4 +1,4 @@
-"""A real Airflow at servers that others wrote."""
+"""A real Airflow with servers that others wrote."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def connect(airflow: LocalAirflow, conn_id: str, base_url: str) -> None:
 
 @pytest.fixture(scope="module")
 def responses(airflow: LocalAirflow) -> Iterator[DagRun]:
-    """At Microsoft's Responses server."""
+    """Start the DAG that uses Microsoft's Responses server."""
     with running("agentserver") as url:
         connect(airflow, "openai_agentserver", url)
         yield DagRun.start(airflow, "responses_of_others", {})
@@ -44,14 +44,14 @@ def responses(airflow: LocalAirflow) -> Iterator[DagRun]:
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[str]:
-    """A mock of the Assistants API that keeps state."""
+    """Start a stateful mock of the Assistants API and return its URL."""
     with running("openai-responses") as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def replayed(airflow: LocalAirflow) -> Iterator[DagRun]:
-    """At a server that plays again what OpenAI once answered."""
+    """Start the DAG that uses a server with recorded responses of OpenAI."""
     variables = {"REC": str(RECORDED), "MAX_REPEAT": "12"}
     with running("mountebank-replay", SEQUENCE, **variables) as url:
         port = (urlsplit(url).port or 0) + FIRST_SEQUENCE
@@ -66,7 +66,7 @@ def wait_for_port(port: int) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.1)
-    raise AssertionError(f"nobody listens on port {port}")
+    raise AssertionError(f"nothing listens on port {port}")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,36 +74,36 @@ def _side_by_side(responses: DagRun, replayed: DagRun) -> None:
     """Start both before either is waited for."""
 
 
-def test_a_response_is_made_waited_for_and_retrieved(responses: DagRun) -> None:
-    assert responses.wait_for_task("asked")["state"] == "success"
-    made, read = responses.xcoms("ask"), responses.xcoms("asked")
-    assert "Deferring until" in responses.log("ask")
-    assert made["answer"] == "Echo: queued slow"
-    assert made["token_usage"]["total_tokens"] == 18
-    assert (read["id"], read["status"]) == (made["run_id"], "completed")
-    assert {name: value for name, value in made["return_value"].items() if name != "answer"} == (
+def test_a_response_is_created_awaited_and_read_again(responses: DagRun) -> None:
+    assert responses.wait_for_task("details")["state"] == "success"
+    created, read = responses.xcoms("create"), responses.xcoms("details")
+    assert "Deferring until" in responses.log("create")
+    assert created["answer"] == "Echo: queued slow"
+    assert created["token_usage"]["total_tokens"] == 18
+    assert (read["id"], read["status"]) == (created["run_id"], "completed")
+    assert {name: value for name, value in created["return_value"].items() if name != "answer"} == (
         read["return_value"]
     )
 
 
-def test_a_sensor_waits_for_a_response_that_another_task_has_made(responses: DagRun) -> None:
-    assert responses.wait_for_task("waited_for")["state"] == "success"
+def test_a_sensor_waits_for_a_response_of_another_task(responses: DagRun) -> None:
+    assert responses.wait_for_task("details_after_wait")["state"] == "success"
     run_id = responses.xcoms("begin")["run_id"]
     expected = {"run_id": run_id, "thread_id": None, "status": "completed"}
     assert responses.xcoms("wait")["return_value"] == expected
-    assert [step["type"] for step in responses.xcoms("waited_for")["steps"]] == ["message"]
+    assert [step["type"] for step in responses.xcoms("details_after_wait")["steps"]] == ["message"]
 
 
-def test_a_function_answers_a_call(responses: DagRun) -> None:
-    assert responses.wait_for_task("answer")["state"] == "success"
-    xcoms = responses.xcoms("answer")
+def test_a_function_call_gets_its_output(responses: DagRun) -> None:
+    assert responses.wait_for_task("call_function")["state"] == "success"
+    xcoms = responses.xcoms("call_function")
     assert xcoms["token_usage"]["rounds"] == 1
     assert xcoms["token_usage"]["total_tokens_of_all_rounds"] == 36
     first, last = xcoms["token_usage"]["run_ids"]
     assert (xcoms["id"], xcoms["previous_response_id"]) == (last, first)
 
 
-def test_a_response_that_fails_fails_its_task_with_the_servers_words(responses: DagRun) -> None:
+def test_a_failed_response_fails_its_task_with_the_servers_message(responses: DagRun) -> None:
     assert responses.wait_for_task("fail")["state"] == "failed"
     assert "simulated failure" in responses.log("fail")
     assert responses.xcoms("fail")["token_usage"]["status"] == "failed"
@@ -111,43 +111,41 @@ def test_a_response_that_fails_fails_its_task_with_the_servers_words(responses: 
 
 @pytest.mark.skipif(
     tuple(map(int, airflow_version.split(".")[:2])) < (3, 3),
-    reason="before Airflow 3.3 thread and run are made by one request, which nobody has recorded",
+    reason="before Airflow 3.3 one request creates thread and run, and no recording has it",
 )
-def test_a_run_that_openai_once_did_is_made_waited_for_and_retrieved(replayed: DagRun) -> None:
+def test_a_recorded_run_is_created_awaited_and_read_again(replayed: DagRun) -> None:
     replayed.wait_for_success()
     recorded = json.loads((RECORDED / "sequence" / f"{SEQUENCE}.json").read_text(encoding="utf-8"))
     run = [one["body"] for one in recorded if one["body"].get("object") == "thread.run"][-1]
     steps = recorded[-1]["body"]["data"]
-    facts = replayed.xcoms("facts")
-    assert replayed.xcoms("see_end")["return_value"]["status"] == run["status"] == "completed"
+    attributes = replayed.xcoms("attributes")
+    assert replayed.xcoms("wait_for_end")["return_value"]["status"] == run["status"] == "completed"
     for name in ("id", "thread_id", "assistant_id", "model", "instructions", "created_at", "completed_at"):
-        assert facts[name] == run[name]
-    assert facts["usage"]["total_tokens"] == run["usage"]["total_tokens"]
-    details = {step["id"]: json.loads(step["details"]) for step in facts["steps"]}
+        assert attributes[name] == run[name]
+    assert attributes["usage"]["total_tokens"] == run["usage"]["total_tokens"]
+    details = {step["id"]: json.loads(step["details"]) for step in attributes["steps"]}
     assert details == {step["id"]: step["step_details"] for step in steps}
 
 
-def test_a_run_is_followed_to_its_end_and_another_is_ended_with_its_task(
-    airflow: LocalAirflow, mock: str
-) -> None:
+def test_one_run_is_awaited_and_another_cancelled_with_its_task(airflow: LocalAirflow, mock: str) -> None:
     api = f"{mock}/v1"
 
     def call(method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer = requests.request(method, url, json=body, timeout=10)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
+        response = requests.request(method, url, json=body, timeout=10)
+        response.raise_for_status()
+        body_of_response: dict[str, Any] = response.json()
+        return body_of_response
 
     connect(airflow, "openai_mock", api)
     assistant_id = call("POST", f"{api}/assistants", {"model": "gpt-4o"})["id"]
     run = DagRun.start(airflow, "runs_of_others", {"assistant_id": assistant_id})
-    made = {}
+    urls = {}
     for task_id in ("complete", "cancel"):
         run.wait_until(task_id, "deferred")
         xcoms = run.xcoms(task_id)
-        made[task_id] = f"{api}/threads/{xcoms['thread_id']}/runs/{xcoms['run_id']}"
+        urls[task_id] = f"{api}/threads/{xcoms['thread_id']}/runs/{xcoms['run_id']}"
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    ended = {**call("GET", made["complete"]), "status": "completed", "usage": usage}
+    ended = {**call("GET", urls["complete"]), "status": "completed", "usage": usage}
     call("POST", f"{mock}/_seed", ended)
 
     assert run.wait_for_task("complete")["state"] == "success"
@@ -156,10 +154,10 @@ def test_a_run_is_followed_to_its_end_and_another_is_ended_with_its_task(
     assert xcoms["assistant_id"] == assistant_id
     assert xcoms["token_usage"]["total_tokens"] == 7
 
-    # By now the triggerer has taken up the other task too: before that, nobody would hear of its end.
+    # By now the triggerer runs the other task's trigger too: before that, no process could cancel its run.
     airflow.rest.set_state(run.dag_id, run.run_id, "cancel", "failed")
     airflow.wait_until(
         "the other run is cancelled",
-        lambda: call("GET", made["cancel"])["status"] in {"cancelling", "cancelled"},
+        lambda: call("GET", urls["cancel"])["status"] in {"cancelling", "cancelled"},
         60,
     )

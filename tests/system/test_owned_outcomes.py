@@ -1,4 +1,4 @@
-"""What a real Airflow shows of the runs its tasks made: metrics, budgets, parsed answers, busy threads."""
+"""Runs that tasks create, in a real Airflow: metrics, budgets, parsed answers, busy threads."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ APIS = {"run": "Assistants", "response": "Responses"}
 TOKENS_OF_A_STEP = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
 
-def dear_rounds(count: int) -> Script:
-    """A run that thinks for 120 tokens and then asks for the time, so many times."""
+def expensive_rounds(count: int) -> Script:
+    """Return a run that calls a function ``count`` times and uses 120 tokens before each call."""
     calls = {"tool_calls": [function_call("get_time", {"city": "Oslo"})]}
-    asks = Step(type="tool_calls", at=5, details=calls, usage=dict.fromkeys(TOKENS_OF_A_STEP, 0))
-    thinks = Step(at=1, seconds=3, usage=TOKENS_OF_A_STEP)
-    following = dear_rounds(count - 1) if count > 1 else None
+    call = Step(type="tool_calls", at=5, details=calls, usage=dict.fromkeys(TOKENS_OF_A_STEP, 0))
+    message = Step(at=1, seconds=3, usage=TOKENS_OF_A_STEP)
+    following = expensive_rounds(count - 1) if count > 1 else None
     phases = ((0, "queued"), (0.5, "in_progress"), (6, "requires_action"))
-    return Script(phases=phases, steps=(thinks, asks), after_outputs=following)
+    return Script(phases=phases, steps=(message, call), after_outputs=following)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _scripts(sandbox: Sandbox) -> None:
     sandbox.add_script("completed_soon", {"base": "completed", "seconds": 6})
     sandbox.add_script("failed_soon", {"base": "failed", "seconds": 6})
-    sandbox.add_script("three_dear_rounds", dear_rounds(3))
+    sandbox.add_script("three_expensive_rounds", expensive_rounds(3))
     city = {"at": 1, "seconds": 1, "text": '{"name": "Oslo", "inhabitants": 717710}'}
     prose = {**city, "text": "The answer is 42."}
     sandbox.add_script("prose", {"base": "completed", "seconds": 6, "steps": [prose]})
-    sandbox.add_script("tells_of_a_city", {"base": "completed", "seconds": 6, "steps": [city]})
+    sandbox.add_script("returns_a_city", {"base": "completed", "seconds": 6, "steps": [city]})
 
 
 @pytest.fixture(scope="module")
 def outcomes(airflow: LocalAirflow, busy: DagRun) -> DagRun:
-    """Goes on beside the DAG run of the busy threads, which was started before."""
+    """Start it beside the DAG run of the busy threads, which was started before."""
     return DagRun.start(airflow, "owned_outcomes", {})
 
 
 @pytest.fixture(scope="module")
 def others(airflow: LocalAirflow, sandbox: Sandbox) -> dict[str, dict[str, Any]]:
-    """A run of somebody else's on each thread; two end soon, two not at all."""
+    """Create a run of another client on each thread; two end soon, two never."""
     airflow.wait_for_dags(["busy_threads"])
     script = {"refused": "in_progress", "let_be": "in_progress", "awaited": "minute", "attached": "minute"}
     return {name: sandbox.create_run(script={"base": base, "seconds": 30}) for name, base in script.items()}
@@ -59,19 +59,19 @@ def busy(airflow: LocalAirflow, others: dict[str, dict[str, Any]], _scripts: Non
     return DagRun.start(airflow, "busy_threads", {"threads": threads})
 
 
-def mark(run: DagRun, task_id: str) -> str:
-    """By what a task knows the runs it has made."""
+def tag(run: DagRun, task_id: str) -> str:
+    """Return the metadata value by which a task finds the runs it created."""
     return f"{run.dag_id}/{run.run_id}/{task_id}/-1"
 
 
 def runs_on(sandbox: Sandbox, thread_id: str) -> dict[str, str]:
-    """The runs of a thread, oldest first, with their statuses."""
+    """Return the statuses of a thread's runs by id, oldest first."""
     return {run["id"]: run["status"] for run in sandbox.list_runs(thread_id)}
 
 
 @pytest.mark.parametrize("kind", APIS)
 @pytest.mark.parametrize("status", ["completed", "failed"])
-def test_the_end_of_a_run_is_counted_and_timed_by_api_model_and_status(
+def test_an_ended_run_is_counted_and_timed_by_api_model_and_status(
     outcomes: DagRun, metrics: MetricsCollector, kind: str, status: str
 ) -> None:
     task_id = f"{kind}_{status}"
@@ -87,19 +87,17 @@ def test_the_end_of_a_run_is_counted_and_timed_by_api_model_and_status(
     assert ended.count == 1
     assert duration.count == 1
     assert duration.total is not None
-    # A response that failed does not say when; and the sandbox's clock may run ahead.
+    # A response that failed has no time of its end; and the sandbox's clock may run ahead.
     least = 0 if (kind, status) == ("response", "failed") else 5_000
     assert least <= duration.total <= 60_000
-    used = outcomes.xcoms(task_id)["token_usage"]
-    assert (used["api"], used["status"]) == (APIS[kind], status)
-    tokens = used["total_tokens_of_all_rounds"]
+    usage = outcomes.xcoms(task_id)["token_usage"]
+    assert (usage["api"], usage["status"]) == (APIS[kind], status)
+    tokens = usage["total_tokens_of_all_rounds"]
     assert [point.count for point in sent()["tokens"]] == ([tokens] if tokens else [])
 
 
 @pytest.mark.parametrize("kind", APIS)
-def test_a_spent_budget_ends_the_run_and_the_task_without_retries(
-    outcomes: DagRun, sandbox: Sandbox, kind: str
-) -> None:
+def test_a_spent_budget_fails_the_task_without_a_retry(outcomes: DagRun, sandbox: Sandbox, kind: str) -> None:
     task_id = f"{kind}_over_budget"
     ended = outcomes.wait_for_task(task_id)
     assert (ended["state"], ended["try_number"]) == ("failed", 1)
@@ -115,34 +113,34 @@ def test_a_spent_budget_ends_the_run_and_the_task_without_retries(
             "the run is cancelled", lambda: sandbox.state()["runs"][followed[0]] == "cancelled", 30
         )
     else:
-        # What asks has ended, so that there is nothing to cancel; nothing was asked for after it.
-        made = [
+        # The response that calls a function has ended: nothing to cancel, and no response follows.
+        created = [
             response["id"]
             for response in sandbox.list_responses()
-            if response["metadata"].get("airflow_task") == mark(outcomes, task_id)
+            if response["metadata"].get("airflow_task") == tag(outcomes, task_id)
         ]
-        assert made == followed
-        assert len(made) == 3
+        assert created == followed
+        assert len(created) == 3
 
 
 @pytest.mark.parametrize("kind", APIS)
-def test_an_answer_is_read_as_the_model_says(outcomes: DagRun, sandbox: Sandbox, kind: str) -> None:
+def test_an_answer_is_parsed_with_the_pydantic_model(outcomes: DagRun, sandbox: Sandbox, kind: str) -> None:
     task_id = f"{kind}_parsed"
     assert outcomes.wait_for_task(task_id)["state"] == "success"
     xcoms = outcomes.xcoms(task_id)
     assert xcoms["answer"] == {"name": "Oslo", "inhabitants": 717710}
     assert xcoms["return_value"]["answer"] == xcoms["answer"]
     bodies = [request.body for request in sandbox.requests if isinstance(request.body, dict)]
-    (asked,) = [
-        body for body in bodies if (body.get("metadata") or {}).get("airflow_task") == mark(outcomes, task_id)
+    (request,) = [
+        body for body in bodies if (body.get("metadata") or {}).get("airflow_task") == tag(outcomes, task_id)
     ]
-    wanted = asked["response_format"]["json_schema"] if kind == "run" else asked["text"]["format"]
-    assert wanted["name"] == "City"
-    assert set(wanted["schema"]["required"]) == {"name", "inhabitants"}
+    schema = request["response_format"]["json_schema"] if kind == "run" else request["text"]["format"]
+    assert schema["name"] == "City"
+    assert set(schema["schema"]["required"]) == {"name", "inhabitants"}
 
 
 @pytest.mark.parametrize("kind", APIS)
-def test_an_answer_of_another_shape_fails_and_is_shown(outcomes: DagRun, kind: str) -> None:
+def test_an_answer_that_does_not_fit_the_model_fails_the_task(outcomes: DagRun, kind: str) -> None:
     task_id = f"{kind}_unreadable"
     assert outcomes.wait_for_task(task_id)["state"] == "failed"
     xcoms = outcomes.xcoms(task_id)
@@ -153,7 +151,7 @@ def test_an_answer_of_another_shape_fails_and_is_shown(outcomes: DagRun, kind: s
     assert (xcoms["status"], xcoms["token_usage"]["status"]) == ("completed", "completed")
 
 
-def test_a_busy_thread_refuses_before_anything_is_spent(
+def test_a_busy_thread_fails_the_task_before_a_request_costs_tokens(
     busy: DagRun, sandbox: Sandbox, others: dict[str, dict[str, Any]]
 ) -> None:
     other = others["refused"]
@@ -162,7 +160,7 @@ def test_a_busy_thread_refuses_before_anything_is_spent(
     assert runs_on(sandbox, other["thread_id"]) == {other["id"]: "in_progress"}
 
 
-def test_a_busy_thread_is_waited_for(
+def test_a_task_waits_for_a_busy_thread(
     busy: DagRun, sandbox: Sandbox, others: dict[str, dict[str, Any]]
 ) -> None:
     other = others["awaited"]
@@ -173,7 +171,7 @@ def test_a_busy_thread_is_waited_for(
     assert xcoms["answer"] == "The answer is 42."
 
 
-def test_the_run_that_keeps_a_thread_busy_is_followed(
+def test_a_task_attaches_to_the_active_run_of_a_thread(
     busy: DagRun, sandbox: Sandbox, others: dict[str, dict[str, Any]]
 ) -> None:
     other = others["attached"]
@@ -184,7 +182,7 @@ def test_the_run_that_keeps_a_thread_busy_is_followed(
     assert xcoms["answer"] == "Done in 6 steps."
 
 
-def test_a_run_that_is_only_followed_outlives_the_task(
+def test_a_timeout_does_not_cancel_an_attached_run(
     busy: DagRun, sandbox: Sandbox, others: dict[str, dict[str, Any]]
 ) -> None:
     other = others["let_be"]

@@ -1,4 +1,4 @@
-"""A DAG runs once for each run that has ended on a thread, whatever becomes of the triggerer meanwhile."""
+"""A DAG runs once for each run that ends on a thread, over crashes and restarts of the triggerer."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.system.airflow_rest import AirflowRestError
 from tests.system.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.system
-remembers = pytest.mark.skipif(
+keeps_state = pytest.mark.skipif(
     tuple(map(int, airflow_version.split(".")[:2])) < (3, 3),
-    reason="before Airflow 3.3, which has the asset state store, nothing is remembered over a restart",
+    reason="Airflow has the asset state store from 3.3 on; without it a restart forgets what was reported",
 )
 
 LONG_SECONDS = 250
@@ -29,7 +29,7 @@ SHORT = {"base": "completed", "seconds": 0.5}
 
 
 class Watched:
-    """An asset that the runs of a thread update, and the DAG that runs then."""
+    """An asset that is updated by the runs of a thread, and the DAG that it triggers."""
 
     def __init__(self, airflow: LocalAirflow, asset: str, dag_id: str) -> None:
         self.airflow = airflow
@@ -42,7 +42,7 @@ class Watched:
         try:
             self.airflow.rest.call("PUT", f"/parseDagFile/{quote(dag['file_token'])}")
         except AirflowRestError as error:
-            # It is to be read anyway.
+            # Airflow will read the file anyway.
             if error.status_code != requests.codes.conflict:
                 raise
 
@@ -53,60 +53,60 @@ class Watched:
         return next(int(one["id"]) for one in found if one["name"] == self.asset)
 
     def payloads(self) -> list[dict[str, Any]]:
-        """What each of the asset's events says, the first one first."""
+        """Return the payloads of the asset's events, oldest first."""
         query = {"asset_id": self.asset_id, "order_by": "timestamp", "limit": 100}
         events: list[dict[str, Any]] = []
 
-        def answered() -> bool:
+        def readable() -> bool:
             try:
                 events[:] = self.airflow.rest.call("GET", "/assets/events", params=query)["asset_events"]
             except AirflowRestError as error:
-                # Airflow cannot tell of an event whose DAG run is not under way yet.
+                # Airflow cannot show an event before it has created its DAG run.
                 if error.status_code != requests.codes.server_error:
                     raise
                 return False
             return True
 
-        self.airflow.wait_until(f"the events of {self.asset} can be read", answered)
+        self.airflow.wait_until(f"the events of {self.asset} can be read", readable)
         return [event["extra"]["payload"] for event in events]
 
-    def remembered(self) -> list[dict[str, Any]]:
-        """What stands in the asset's state store."""
+    def stored_state(self) -> list[dict[str, Any]]:
+        """Return the values in the asset's state store."""
         path = f"/assets/{self.asset_id}/state-store"
         return [entry["value"]["value"] for entry in self.airflow.rest.call("GET", path)["asset_state_store"]]
 
-    def told(self) -> list[str]:
-        """The runs that the asset's events were about."""
+    def reported(self) -> list[str]:
+        """Return the runs that the asset's events report."""
         return [payload["run_id"] for payload in self.payloads()]
 
-    def told_to_tasks(self) -> list[str]:
-        """The runs that the tasks of all DAG runs that have ended were told of."""
+    def received_by_tasks(self) -> list[str]:
+        """Return the runs that the tasks of successful DAG runs received."""
         runs = self.airflow.rest.call("GET", f"/dags/{self.dag_id}/dagRuns", params={"limit": 100})[
             "dag_runs"
         ]
         lists = [
-            self.airflow.rest.xcom(self.dag_id, run["dag_run_id"], "told", "return_value")
+            self.airflow.rest.xcom(self.dag_id, run["dag_run_id"], "received", "return_value")
             for run in runs
             if run["state"] == "success"
         ]
-        return [run_id for told in lists for run_id in told]
+        return [run_id for run_ids in lists for run_id in run_ids]
 
     def wait_for(self, *run_ids: str) -> None:
-        """Wait until all these runs were told of, and that was written down."""
+        """Wait until all these runs are reported and the checkpoint says so."""
         self.airflow.wait_until(
             f"{self.asset} has events for {run_ids}",
-            lambda: set(run_ids) <= set(self.told()),
-            detail=self.told,
+            lambda: set(run_ids) <= set(self.reported()),
+            detail=self.reported,
         )
         self.airflow.wait_until(
-            f"{self.asset} remembers {run_ids}",
-            lambda: any(set(run_ids) <= set(ledger["settled"]) for ledger in self.remembered()),
-            detail=self.remembered,
+            f"{self.asset} has a checkpoint with {run_ids}",
+            lambda: any(set(run_ids) <= set(checkpoint["settled"]) for checkpoint in self.stored_state()),
+            detail=self.stored_state,
         )
 
     def wait_for_baseline(self) -> None:
-        """Wait until what has ended before is known to be past."""
-        self.airflow.wait_until(f"{self.asset} remembers the past", lambda: len(self.remembered()) == 1)
+        """Wait until the runs that ended earlier are in the checkpoint."""
+        self.airflow.wait_until(f"{self.asset} has a checkpoint", lambda: len(self.stored_state()) == 1)
 
 
 @pytest.fixture
@@ -125,21 +125,21 @@ def failed(airflow: LocalAirflow, ended: Watched) -> Iterator[Watched]:
     watched.set_paused(True)
 
 
-def looks(sandbox: Sandbox, thread_id: str = THREAD_ID) -> list[float]:
+def polls(sandbox: Sandbox, thread_id: str = THREAD_ID) -> list[float]:
     path = f"/threads/{thread_id}/runs"
     return [
         request.received_at for request in sandbox.requests if request.path.partition("?")[0].endswith(path)
     ]
 
 
-def wait_for_looks(airflow: LocalAirflow, sandbox: Sandbox, thread_id: str = THREAD_ID) -> None:
-    """Wait until the triggerer has seen the thread as it is now."""
-    seen = len(looks(sandbox, thread_id))
-    airflow.wait_until("the thread is looked at", lambda: len(looks(sandbox, thread_id)) > seen + 1)
+def wait_for_polls(airflow: LocalAirflow, sandbox: Sandbox, thread_id: str = THREAD_ID) -> None:
+    """Wait until the triggerer has polled the thread as it is now."""
+    before = len(polls(sandbox, thread_id))
+    airflow.wait_until("the thread is polled", lambda: len(polls(sandbox, thread_id)) > before + 1)
 
 
-@remembers
-def test_each_run_is_told_of_once_over_two_restarts_of_the_triggerer(
+@keeps_state
+def test_each_run_is_reported_once_over_two_restarts_of_the_triggerer(
     airflow: LocalAirflow, sandbox: Sandbox, ended: Watched, failed: Watched
 ) -> None:
     def make(script: Any) -> str:
@@ -160,16 +160,16 @@ def test_each_run_is_told_of_once_over_two_restarts_of_the_triggerer(
     ended.wait_for(first)
 
     killed = make({"base": "failed", "seconds": LONG_SECONDS})
-    wait_for_looks(airflow, sandbox)
+    wait_for_polls(airflow, sandbox)
     airflow.kill("triggerer")
     sandbox.clock.advance(LONG_SECONDS)
-    while_dead = finish(SHORT)
+    while_killed = finish(SHORT)
     airflow.start("triggerer")
-    ended.wait_for(killed, while_dead)
+    ended.wait_for(killed, while_killed)
     failed.wait_for(killed)
 
     triggerer = airflow.components["triggerer"]
-    triggerer.ask_to_stop()
+    triggerer.request_stop()
     triggerer.wait_for_end(GRACE_SECONDS)
     while_stopped = finish(SHORT)
     airflow.start("triggerer")
@@ -177,23 +177,23 @@ def test_each_run_is_told_of_once_over_two_restarts_of_the_triggerer(
 
     last = finish("expired")
     ended.wait_for(last)
-    wait_for_looks(airflow, sandbox)
-    everything = [first, killed, while_dead, while_stopped, last]
-    assert ended.told() == everything
-    assert past not in everything
-    assert failed.told() == [killed]
+    wait_for_polls(airflow, sandbox)
+    all_reported = [first, killed, while_killed, while_stopped, last]
+    assert ended.reported() == all_reported
+    assert past not in all_reported
+    assert failed.reported() == [killed]
     airflow.wait_until(
         "the DAG has run for each",
-        lambda: set(ended.told_to_tasks()) == set(everything),
-        detail=ended.told_to_tasks,
+        lambda: set(ended.received_by_tasks()) == set(all_reported),
+        detail=ended.received_by_tasks,
     )
-    assert sorted(ended.told_to_tasks()) == sorted(everything)
+    assert sorted(ended.received_by_tasks()) == sorted(all_reported)
     assert_small(ended.payloads())
-    assert_one_poll(looks(sandbox))
+    assert_one_poll(polls(sandbox))
 
 
 def assert_small(payloads: list[dict[str, Any]]) -> None:
-    """Each says what became of its run, and nothing of what it was about."""
+    """Each payload has the outcome of its run and none of its content."""
     by_status = {payload["status"]: payload for payload in payloads}
     assert set(by_status) == {"completed", "failed", "expired"}
     completed, failed = by_status["completed"], by_status["failed"]
@@ -206,20 +206,18 @@ def assert_small(payloads: list[dict[str, Any]]) -> None:
 
 
 def assert_one_poll(times: list[float]) -> None:
-    """Two watchers that look each second, and share it, look hardly more often than one."""
+    """Two watchers that share a poll each second poll hardly more often than one."""
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert sum(gap < 0.5 for gap in gaps) <= 10, gaps
 
 
-def test_the_example_reports_on_a_run_that_somebody_else_has_made(
-    airflow: LocalAirflow, sandbox: Sandbox
-) -> None:
+def test_the_example_reports_a_run_of_another_client(airflow: LocalAirflow, sandbox: Sandbox) -> None:
     airflow.wait_for_dags(["openai_run_events"])
     sandbox.create_thread(EXAMPLE_THREAD_ID)
     example = Watched(airflow, "openai_example_thread", "openai_run_events")
     example.set_paused(False)
     try:
-        wait_for_looks(airflow, sandbox, EXAMPLE_THREAD_ID)
+        wait_for_polls(airflow, sandbox, EXAMPLE_THREAD_ID)
         run_id = sandbox.create_run(EXAMPLE_THREAD_ID, script=SHORT)["id"]
         runs: list[dict[str, Any]] = []
 

@@ -1,4 +1,4 @@
-"""Nothing secret, and nothing the model was asked, is left in what Airflow writes down."""
+"""No key and no prompt is in Airflow's logs and database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.system.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.system
 
-QUESTION = "What is the colour of the third door, and who has the key to it?"
+PROMPT = "What is the colour of the third door, and who has the key to it?"
 LONG_SECONDS = 250
 
 
@@ -29,11 +29,11 @@ def refused(airflow: LocalAirflow, sandbox: Sandbox) -> DagRun:
 @pytest.fixture(scope="module")
 def waiting(airflow: LocalAirflow, sandbox: Sandbox) -> DagRun:
     script = {"base": "completed", "seconds": LONG_SECONDS}
-    response = sandbox.create_response(input=QUESTION, script=script)
+    response = sandbox.create_response(input=PROMPT, script=script)
     return DagRun.start(airflow, "openai_run_gate", {"run_id": response["id"]})
 
 
-def test_what_a_deferred_task_stores_holds_ids_and_options_only(
+def test_a_deferred_task_stores_only_ids_and_options(
     airflow: LocalAirflow, sandbox: Sandbox, waiting: DagRun
 ) -> None:
     waiting.wait_until("gate", "deferred")
@@ -45,12 +45,12 @@ def test_what_a_deferred_task_stores_holds_ids_and_options_only(
     for text in (*rows, *stored(airflow, "select next_kwargs from task_instance")):
         assert sandbox.api_key not in text
         assert sandbox.base_url not in text
-        assert QUESTION not in text
+        assert PROMPT not in text
     sandbox.clock.advance(LONG_SECONDS)
 
 
 @pytest.mark.parametrize("task_id", ["get", "wait"])
-def test_a_wrong_key_is_called_a_wrong_key_in_the_log(refused: DagRun, wrong_key: str, task_id: str) -> None:
+def test_the_log_says_that_the_key_is_wrong(refused: DagRun, wrong_key: str, task_id: str) -> None:
     refused.wait()
 
     log = refused.log(task_id)
@@ -60,29 +60,29 @@ def test_a_wrong_key_is_called_a_wrong_key_in_the_log(refused: DagRun, wrong_key
     assert wrong_key not in log
 
 
-def test_no_key_and_no_question_is_in_any_log_or_the_database(
+def test_no_key_and_no_prompt_is_in_a_log_or_the_database(
     airflow: LocalAirflow, sandbox: Sandbox, waiting: DagRun, refused: DagRun, wrong_key: str
 ) -> None:
     waiting.wait()
     refused.wait()
 
-    assert places_of(waiting.run_id, airflow), "the search finds nothing, be it there or not"
-    for secret in (sandbox.api_key, wrong_key, QUESTION):
-        assert places_of(secret, airflow) == []
+    assert files_with(waiting.run_id, airflow), "the search finds not even what is there"
+    for secret in (sandbox.api_key, wrong_key, PROMPT):
+        assert files_with(secret, airflow) == []
 
 
 def stored(airflow: LocalAirflow, query: str) -> list[str]:
-    """Nothing is encrypted in this Airflow, so the rows read as they were written."""
+    """Return the rows of a query; this Airflow encrypts nothing."""
     uri = f"file:{airflow.home / 'airflow.db'}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as database:
         return [str(row) for (row,) in database.execute(query)]
 
 
-def places_of(text: str, airflow: LocalAirflow) -> list[str]:
-    return [path.name for path in written(airflow) if text.encode() in path.read_bytes()]
+def files_with(text: str, airflow: LocalAirflow) -> list[str]:
+    return [path.name for path in written_files(airflow) if text.encode() in path.read_bytes()]
 
 
-def written(airflow: LocalAirflow) -> Iterator[Path]:
+def written_files(airflow: LocalAirflow) -> Iterator[Path]:
     yield from airflow.home.glob("airflow.db*")
     yield from airflow.home.glob("*.log")
     yield from (path for path in (airflow.home / "logs").rglob("*") if path.is_file())

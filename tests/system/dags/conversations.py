@@ -1,4 +1,4 @@
-"""Runs that ask for tools, for a person's answer, and for approvals."""
+"""Runs that call functions, human tools and tools that need an approval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_openai_run.operators.openai_run import (
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 NAMES = ("get_weather", "get_time")
-PACE: dict[str, Any] = {
+POLLING: dict[str, Any] = {
     "deferrable": True,
     "poll_interval": 0.5,
     "max_poll_interval": 0.5,
@@ -22,21 +22,21 @@ PACE: dict[str, Any] = {
 
 
 def get_weather(city: str) -> dict[str, str]:
-    """What the weather is like."""
+    """Return the weather."""
     return {"weather": f"rain in {city}"}
 
 
 def get_time(city: str) -> str:
-    """What time it is."""
+    """Return the time."""
     return f"noon in {city}"
 
 
-def conversation(dag_id: str, **options: Any) -> DAG:
+def dag_with_tools(dag_id: str, **options: Any) -> DAG:
     """
-    Make a DAG with one conversation for each API.
+    Return a DAG with one task for each API.
 
     :param dag_id: the DAG.
-    :param options: what the tasks have in common.
+    :param options: arguments of all tasks.
     """
     with DAG(dag_id, schedule=None, params={"script": Param(type="string")}) as dag:
         functions = [{"name": name, "parameters": CITY} for name in NAMES]
@@ -45,7 +45,7 @@ def conversation(dag_id: str, **options: Any) -> DAG:
             assistant_id="asst_1",
             thread={"messages": [{"role": "user", "content": "Hi"}]},
             tools=[{"type": "function", "function": function} for function in functions],
-            **PACE,
+            **POLLING,
             **options,
         )
         OpenAICreateResponseOperator(
@@ -53,13 +53,11 @@ def conversation(dag_id: str, **options: Any) -> DAG:
             model="gpt-5.2",
             input="Hi",
             tools=[{"type": "function", **function} for function in functions],
-            **PACE,
+            **POLLING,
             **options,
         )
     return dag
 
 
-tools = conversation("talks_to_functions", tool_handlers={"get_weather": get_weather, "get_time": get_time})
-person = conversation(
-    "talks_to_a_person", tool_handlers={"get_weather": get_weather}, human_tools=("get_time",)
-)
+tools = dag_with_tools("function_calls", tool_handlers={"get_weather": get_weather, "get_time": get_time})
+person = dag_with_tools("human_input", tool_handlers={"get_weather": get_weather}, human_tools=("get_time",))

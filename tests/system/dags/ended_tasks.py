@@ -1,4 +1,4 @@
-"""Runs that do not end by themselves, and tasks that a user or the time ends."""
+"""Runs that never end, in tasks that a user or a timeout ends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ENDLESS: dict[str, Any] = {
 }
 TASKS: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
-    "held": {"deferrable": False},
+    "on_worker": {"deferrable": False},
     "kept": {"deferrable": True, "cancel_on_kill": False},
     "timed_out": {"deferrable": True, "timeout": 20},
     "timed_out_kept": {"deferrable": True, "timeout": 20, "cancel_on_timeout": False},
     "execution_timed_out": {"deferrable": True, "execution_timeout": timedelta(seconds=30)},
-    "execution_timed_out_held": {"deferrable": False, "execution_timeout": timedelta(seconds=30)},
+    "execution_timed_out_on_worker": {"deferrable": False, "execution_timeout": timedelta(seconds=30)},
 }
 
 for name, options in TASKS.items():

@@ -1,4 +1,4 @@
-"""Two waits that take long enough for something to happen meanwhile."""
+"""Two waits that are long enough for a restart of the triggerer."""
 
 from __future__ import annotations
 

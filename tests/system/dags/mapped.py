@@ -1,4 +1,4 @@
-"""Many runs at once, by dynamic task mapping."""
+"""Sensors and operators that are mapped over runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
     params={"responses": Param([], type="array"), "runs": Param([], type="array")},
 )
 def mapped() -> None:
-    """Responses by their ids; runs by thread and id."""
+    """Map over responses by id, and over runs by thread and id."""
 
     @task
     def responses(params: dict[str, Any] | None = None) -> list[str]:

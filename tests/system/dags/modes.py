@@ -1,4 +1,4 @@
-"""One run, waited for in each mode a sensor has, so that the outcomes can be compared."""
+"""One run, awaited in each mode of the sensor, to compare the outcomes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TIMEOUT_SECONDS = 6
 
 def waits_in_each_mode(dag_id: str, **options: Any) -> DAG:
     """
-    Make a DAG with one sensor for each mode.
+    Return a DAG with one sensor for each mode.
 
     :param dag_id: the DAG.
-    :param options: what the sensors have in common.
+    :param options: arguments of all sensors.
     """
     with DAG(
         dag_id,

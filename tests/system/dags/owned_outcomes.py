@@ -1,4 +1,4 @@
-"""Tasks that make runs, side by side: each comes to another end."""
+"""Tasks that create runs, each with a different outcome."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from airflow_provider_openai_run.operators.openai_run import (
     OpenAICreateRunOperator,
 )
 
-PACE: dict[str, Any] = {"deferrable": True, "poll_interval": 0.5, "max_poll_interval": 0.5}
+POLLING: dict[str, Any] = {"deferrable": True, "poll_interval": 0.5, "max_poll_interval": 0.5}
 MESSAGES = {"messages": [{"role": "user", "content": "Hi"}]}
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 GET_TIME = {"name": "get_time", "parameters": CITY}
 
 
 class City(BaseModel):
-    """What an answer is to be."""
+    """The structure of an answer."""
 
     name: str
     inhabitants: int
 
 
 def get_time(city: str) -> str:
-    """What time it is."""
+    """Return the time."""
     return f"noon in {city}"
 
 
 def run(task_id: str, script: str, **options: Any) -> None:
     """
-    Make a run of the Assistants API.
+    Add a task that creates a run of the Assistants API.
 
-    :param task_id: the task.
-    :param script: what becomes of the run.
-    :param options: of the operator.
+    :param task_id: the task's id, without the prefix.
+    :param script: the sandbox's script for the run.
+    :param options: other arguments of the operator.
     """
     on_thread = {} if "thread_id" in options else {"thread": MESSAGES}
     OpenAICreateRunOperator(
@@ -45,24 +45,24 @@ def run(task_id: str, script: str, **options: Any) -> None:
         assistant_id="asst_1",
         metadata={"sandbox_script": script},
         **on_thread,
-        **PACE,
+        **POLLING,
         **options,
     )
 
 
 def response(task_id: str, script: str, **options: Any) -> None:
     """
-    Make a response.
+    Add a task that creates a response.
 
-    :param task_id: the task.
-    :param script: what becomes of the response.
-    :param options: of the operator.
+    :param task_id: the task's id, without the prefix.
+    :param script: the sandbox's script for the response.
+    :param options: other arguments of the operator.
     """
     OpenAICreateResponseOperator(
         task_id=f"response_{task_id}",
         input="Hi",
         metadata={"sandbox_script": script},
-        **{"model": "gpt-5.2", **PACE, **options},
+        **{"model": "gpt-5.2", **POLLING, **options},
     )
 
 
@@ -73,11 +73,11 @@ with DAG("owned_outcomes", schedule=None):
         run(end, f"{end}_soon", model="gpt-counted")
         response(end, f"{end}_soon", model="gpt-counted")
 
-    spends: dict[str, Any] = {"token_budget": 250, "tool_handlers": {"get_time": get_time}, **retried}
-    run("over_budget", "three_dear_rounds", tools=[{"type": "function", "function": GET_TIME}], **spends)
-    response("over_budget", "three_dear_rounds", tools=[{"type": "function", **GET_TIME}], **spends)
+    budget: dict[str, Any] = {"token_budget": 250, "tool_handlers": {"get_time": get_time}, **retried}
+    run("over_budget", "three_expensive_rounds", tools=[{"type": "function", "function": GET_TIME}], **budget)
+    response("over_budget", "three_expensive_rounds", tools=[{"type": "function", **GET_TIME}], **budget)
 
-    for end, script in (("parsed", "tells_of_a_city"), ("unreadable", "prose")):
+    for end, script in (("parsed", "returns_a_city"), ("unreadable", "prose")):
         run(end, script, response_format=City)
         response(end, script, text_format=City)
 

@@ -1,4 +1,4 @@
-"""Two DAGs that run when runs of one thread have ended: one for each of them, one for those that failed."""
+"""Two DAGs that run when runs of one thread have ended: one for all of them, one for those that failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ failed = asset("failed_runs", statuses=["failed"])
 
 
 @task
-def told(triggering_asset_events: dict[Asset, Any] | None = None) -> list[str]:
+def received(triggering_asset_events: dict[Asset, Any] | None = None) -> list[str]:
     by_asset = triggering_asset_events or {}
     return [event.extra["payload"]["run_id"] for events in by_asset.values() for event in events]
 
@@ -29,13 +29,13 @@ def told(triggering_asset_events: dict[Asset, Any] | None = None) -> list[str]:
 @dag(schedule=[ended], is_paused_upon_creation=True, max_active_runs=16)
 def ended_run_events() -> None:
     """Run for each run that has ended."""
-    told()
+    received()
 
 
 @dag(schedule=[failed], is_paused_upon_creation=True, max_active_runs=16)
 def failed_run_events() -> None:
     """Run for each run that has failed."""
-    told()
+    received()
 
 
 ended_run_events()

@@ -1,4 +1,4 @@
-"""A connection whose key the API does not take."""
+"""Tasks whose connection has an invalid key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 
 @dag(schedule=None, params={"run_id": Param(type="string")})
 def wrong_key() -> None:
-    """Ask with the wrong key, once by the operator and once by the sensor."""
+    """Send a request with the invalid key, from the operator and from the sensor."""
     OpenAIGetRunOperator(task_id="get", run_id="{{ params.run_id }}", conn_id="openai_wrong_key")
     OpenAIRunSensor(
         task_id="wait", run_id="{{ params.run_id }}", conn_id="openai_wrong_key", deferrable=True, timeout=60
