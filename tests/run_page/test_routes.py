@@ -157,10 +157,10 @@ def test_an_unknown_step_or_text_returns_404(app_with_run: Any, path: str) -> No
 
 
 def test_the_raw_json_has_all_xcoms_of_the_run(app_with_run: Any, session: Session) -> None:
-    add_xcoms(session, token_usage={"rounds": 1})
+    add_xcoms(session, token_usage={"rounds": 1}, cancel_reason="timeout")
     raw = get(app_with_run, f"{PAGE}/raw", LOGGED_IN).json()
     assert raw["run"]["model"] == "gpt-5.2"
-    assert (raw["answer"], raw["token_usage"]) == ("42", {"rounds": 1})
+    assert (raw["answer"], raw["token_usage"], raw["cancel_reason"]) == ("42", {"rounds": 1}, "timeout")
 
 
 def test_the_return_value_is_ignored_if_attributes_have_their_own_keys(app: Any, session: Session) -> None:
