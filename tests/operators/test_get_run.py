@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_openai_run.exceptions import (
     InvalidRunReferenceError,
@@ -19,6 +21,7 @@ from airflow_provider_openai_run.exceptions import (
     RunRequiresActionError,
     RunWaitTimeoutError,
 )
+from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.operators.openai_run import OpenAIGetRunOperator
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES, Run
@@ -183,6 +186,52 @@ def test_it_gives_up_at_its_timeout(
     for words in (run["id"], "in_progress", "1 minute 40 seconds"):
         assert words in str(end.error)
     assert sandbox.count(path="cancel") == 0
+
+
+@pytest.mark.parametrize(
+    ("timeout", "execution_timeout", "limit"),
+    [(100, 70, "1 minute 10 seconds, the execution_timeout"), (70, 100, "1 minute 10 seconds, the timeout")],
+)
+def test_the_smaller_of_timeout_and_execution_timeout_holds(
+    sandbox: Sandbox, getting: Getting, deferrable: bool, timeout: int, execution_timeout: int, limit: str
+) -> None:
+    end = getting(
+        sandbox.create_run(script="in_progress"),
+        wait_for_completion=True,
+        deferrable=deferrable,
+        timeout=timedelta(seconds=timeout),
+        execution_timeout=timedelta(seconds=execution_timeout),
+    ).to_its_end()
+    assert end.state == "up_for_retry"
+    assert isinstance(end.error, RunWaitTimeoutError)
+    assert limit in str(end.error)
+
+
+def test_an_execution_timeout_alone_limits_the_wait(
+    sandbox: Sandbox, getting: Getting, deferrable: bool
+) -> None:
+    run = sandbox.create_run(script="in_progress")
+    end = getting(
+        run, wait_for_completion=True, deferrable=deferrable, execution_timeout=timedelta(seconds=70)
+    ).to_its_end()
+    assert isinstance(end.error, RunWaitTimeoutError)
+    assert "the execution_timeout" in str(end.error)
+
+
+def test_airflows_interrupt_of_a_worker_names_run_and_limit(
+    sandbox: Sandbox, getting: Getting, deferrable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise AirflowTaskTimeout
+
+    monkeypatch.setattr(OpenAIRunHook, "poll_once", interrupted)
+    run = sandbox.create_run(script="in_progress")
+    end = getting(
+        run, wait_for_completion=True, deferrable=deferrable, execution_timeout=timedelta(seconds=70)
+    ).begin()
+    assert isinstance(end.error, RunWaitTimeoutError)
+    assert run["id"] in str(end.error)
+    assert "the execution_timeout" in str(end.error)
 
 
 @pytest.mark.parametrize(("on_requires_action", "state"), [("return", "success"), ("fail", "up_for_retry")])
