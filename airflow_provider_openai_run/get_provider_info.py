@@ -51,6 +51,13 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": ["airflow_provider_openai_run.sensors.openai_run"],
             }
         ],
+        # Airflow reads "class-name", although its published schema says "path".
+        "task-decorators": [
+            {
+                "name": "openai_response",
+                "class-name": "airflow_provider_openai_run.decorators.openai_response.openai_response_task",
+            }
+        ],
         "extra-links": ["airflow_provider_openai_run.links.openai_run.OpenAIRunLink"],
         "triggers": [
             {

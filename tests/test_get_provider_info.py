@@ -86,9 +86,18 @@ def test_the_version_told_is_the_version_installed() -> None:
     assert importlib.metadata.version("airflow-provider-openai-run") == version
 
 
-@pytest.mark.parametrize("forbidden", ["connection-types", "hook-class-names", "task-decorators"])
-def test_nothing_is_told_that_would_take_what_is_others(forbidden: str) -> None:
+@pytest.mark.parametrize("forbidden", ["connection-types", "hook-class-names"])
+def test_nothing_is_registered_that_another_provider_owns(forbidden: str) -> None:
     assert forbidden not in get_provider_info()
+
+
+def test_every_decorator_module_is_registered_under_its_own_name() -> None:
+    info: dict[str, Any] = get_provider_info()
+    modules = {entry["class-name"].rpartition(".")[0] for entry in info["task-decorators"]}
+    assert modules == modules_in("decorators")
+    for entry in info["task-decorators"]:
+        assert entry.keys() == {"name", "class-name"}
+        assert entry["name"] == entry["class-name"].split(".")[-2]
 
 
 @pytest.mark.parametrize(("kind", "base"), KINDS.items())
