@@ -1,5 +1,5 @@
 """
-Turn functions into tasks that ask a model: each returns the input, and its task returns the answer.
+Write tasks as functions: each function returns the input of a response, and its task returns the answer.
 
 ``summarize`` returns a text, ``classify`` an object that fits a pydantic model. Trigger it as it is, or with
 another ``article`` and ``model``; the connection ``openai_default`` names the server.
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Classification(BaseModel):
-    """What the second task returns."""
+    """The answer of the second task."""
 
     topic: str
     is_opinion: bool

@@ -45,8 +45,8 @@ def decorated(sandbox: Sandbox, fake_clock: FakeClock) -> Decorated:
 
         def operator() -> Any:
             decorator = openai_response_task(**options)(function)
-            xcom_arg = decorator.expand(**expand) if expand else decorator(*arguments)
-            return xcom_arg.operator
+            result: Any = decorator.expand(**expand) if expand else decorator(*arguments)
+            return result.operator
 
         return AirflowTask(operator, fake_clock, params=params, map_index=map_index)
 
@@ -96,30 +96,30 @@ def test_with_a_text_format_the_answer_is_the_parsed_object(
     sandbox: Sandbox, decorated: Decorated, deferrable: bool
 ) -> None:
     sandbox.set_default_script({"base": "completed", "steps": [{"text": '{"name": "red"}'}]})
-    end = decorated(lambda: "Hi", task_id="ask", text_format=Colour, deferrable=deferrable).to_its_end()
+    end = decorated(lambda: "Hi", task_id="task", text_format=Colour, deferrable=deferrable).to_its_end()
     assert end.xcoms["return_value"] == {"name": "red"}
 
 
 def test_an_object_can_be_pushed_key_by_key(sandbox: Sandbox, decorated: Decorated) -> None:
     sandbox.set_default_script({"base": "completed", "steps": [{"text": '{"name": "red"}'}]})
-    end = decorated(lambda: "Hi", task_id="ask", text_format=Colour, multiple_outputs=True).to_its_end()
+    end = decorated(lambda: "Hi", task_id="task", text_format=Colour, multiple_outputs=True).to_its_end()
     assert end.xcoms["name"] == "red"
 
 
 def test_the_function_gets_the_context_and_may_return_items(sandbox: Sandbox, decorated: Decorated) -> None:
-    def ask(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    def prompt_for(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         return [{"role": "user", "content": (params or {})["question"]}]
 
-    decorated(ask, params={"question": "Why?"}).to_its_end()
+    decorated(prompt_for, params={"question": "Why?"}).to_its_end()
     assert body_sent(sandbox)["input"] == [{"role": "user", "content": "Why?"}]
 
 
 def test_arguments_are_rendered_and_the_input_is_not(sandbox: Sandbox, decorated: Decorated) -> None:
-    def ask(text: str) -> str:
+    def prompt_for(text: str) -> str:
         return text + " {{ params.secret }}"
 
     decorated(
-        ask,
+        prompt_for,
         "{{ params.name }}",
         model="{{ params.model }}",
         params={"name": "Ann", "model": "m", "secret": 1},
@@ -130,53 +130,53 @@ def test_arguments_are_rendered_and_the_input_is_not(sandbox: Sandbox, decorated
 def test_the_function_is_not_called_again_after_a_deferral(decorated: Decorated) -> None:
     calls = []
 
-    def ask() -> str:
+    def prompt_for() -> str:
         calls.append("called")
         return "Hi"
 
-    assert decorated(ask, deferrable=True).to_its_end().state == "success"
+    assert decorated(prompt_for, deferrable=True).to_its_end().state == "success"
     assert calls == ["called"]
 
 
 def test_a_function_that_returns_none_fails_before_anything_is_sent(
     sandbox: Sandbox, decorated: Decorated
 ) -> None:
-    def ask() -> None:
+    def prompt_for() -> None:
         return None
 
-    end = decorated(ask).to_its_end()
+    end = decorated(prompt_for).to_its_end()
     assert isinstance(end.error, ValueError)
-    assert "ask returned None" in str(end.error)
+    assert "prompt_for returned None" in str(end.error)
     assert sandbox.requests == []
 
 
 def test_a_stored_prompt_needs_no_input(sandbox: Sandbox, decorated: Decorated) -> None:
-    end = decorated(lambda: None, task_id="ask", prompt={"id": "pmpt_1"}).to_its_end()
+    end = decorated(lambda: None, task_id="task", prompt={"id": "pmpt_1"}).to_its_end()
     assert end.state == "success"
     assert "input" not in body_sent(sandbox)
 
 
 def test_a_failed_response_fails_the_task(sandbox: Sandbox, decorated: Decorated, deferrable: bool) -> None:
     sandbox.set_default_script("failed")
-    end = decorated(lambda: "Hi", task_id="ask", deferrable=deferrable).to_its_end()
+    end = decorated(lambda: "Hi", task_id="task", deferrable=deferrable).to_its_end()
     assert isinstance(end.error, RunFailedError)
 
 
 def test_an_error_of_the_function_fails_the_task(sandbox: Sandbox, decorated: Decorated) -> None:
-    def ask() -> str:
+    def prompt_for() -> str:
         raise LookupError("no article")
 
-    end = decorated(ask).to_its_end()
+    end = decorated(prompt_for).to_its_end()
     assert isinstance(end.error, LookupError)
     assert sandbox.requests == []
 
 
 def test_it_can_be_mapped(sandbox: Sandbox, decorated: Decorated) -> None:
-    def ask(text: str) -> str:
+    def prompt_for(text: str) -> str:
         return f"About {text}"
 
     for index in (0, 1):
-        decorated(ask, expand={"text": ["rain", "snow"]}, map_index=index).to_its_end()
+        decorated(prompt_for, expand={"text": ["rain", "snow"]}, map_index=index).to_its_end()
     inputs = [request.body["input"] for request in sandbox.requests if request.method == "POST"]
     assert inputs == ["About rain", "About snow"]
 
@@ -187,7 +187,7 @@ def test_it_can_be_mapped(sandbox: Sandbox, decorated: Decorated) -> None:
 )
 def test_a_wrong_argument_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any], message: str) -> None:
     with DAG("parsed", schedule=None), pytest.raises(ValueError, match=message):
-        openai_response_task(task_id="ask", **{"model": "gpt-5.2", **arguments})(lambda: "Hi")()
+        openai_response_task(task_id="task", **{"model": "gpt-5.2", **arguments})(lambda: "Hi")()
 
 
 def test_airflow_finds_it_by_its_name() -> None:
@@ -195,12 +195,12 @@ def test_airflow_finds_it_by_its_name() -> None:
     with DAG("named", schedule=None):
 
         @task.openai_response(model="gpt-5.2")
-        def ask() -> str:
+        def prompt_for() -> str:
             return "Hi"
 
-        operator = ask().operator
-    assert operator.operator_name == "@task.openai_response"
-    assert operator.multiple_outputs is False
+        result: Any = prompt_for()
+    assert result.operator.operator_name == "@task.openai_response"
+    assert result.operator.multiple_outputs is False
 
 
 def test_the_decorators_of_other_providers_still_work() -> None:
@@ -218,6 +218,7 @@ def test_the_decorators_of_other_providers_still_work() -> None:
         def third() -> str:
             return "echo third"
 
-        second(first()) >> third()
+        name: Any = first()
+        second(name) >> third()
 
     assert sorted(dag.task_ids) == ["first", "second", "third"]
