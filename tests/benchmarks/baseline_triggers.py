@@ -1,5 +1,4 @@
-"""The two triggers that the others are measured by: one costs nothing itself, the other as little as can
-be."""
+"""The two baseline triggers: one that does nothing, and the shortest possible polling loop."""
 
 from __future__ import annotations
 
@@ -16,9 +15,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 
 class DoNothingTrigger(BaseTrigger):
-    """Waits for an event that never comes: what Airflow itself costs for a trigger.
+    """A trigger that never fires, to measure Airflow's own cost of a trigger.
 
-    :param number: of the run, which it never asks for.
+    :param number: number of the run, which is not polled.
     """
 
     def __init__(self, *, number: int) -> None:
@@ -26,23 +25,23 @@ class DoNothingTrigger(BaseTrigger):
         self.number = number
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class and its arguments."""
+        """Return the class path and the arguments."""
         return f"{__name__}.DoNothingTrigger", {"number": self.number}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait."""
+        """Wait for ever."""
         await asyncio.Event().wait()
         yield TriggerEvent({})
 
 
 class BareLoopTrigger(BaseTrigger):
-    """The shortest loop that does the same polls: one session for all, a GET, the status, a sleep.
+    """The shortest loop with the same polls: one session for all triggers, a GET, the status, a sleep.
 
-    Its polls are spread evenly, as those of a good citizen are: all at once they would cost it less, but not
-    the loop. Whatever goes wrong with a request, it asks again when the interval is over.
+    The polls of all triggers are spread evenly over the interval. A failed request is retried after the
+    interval.
 
-    :param conn_id: the connection, looked up once for all.
-    :param run_id: of the response to wait for.
+    :param conn_id: ID of the connection, which is read once for all triggers.
+    :param run_id: ID of the response to wait for.
     :param poll_interval: seconds.
     """
 
@@ -55,7 +54,7 @@ class BareLoopTrigger(BaseTrigger):
         self.poll_interval = poll_interval
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class and its arguments."""
+        """Return the class path and the arguments."""
         arguments = {"conn_id": self.conn_id, "run_id": self.run_id, "poll_interval": self.poll_interval}
         return f"{__name__}.BareLoopTrigger", arguments
 
@@ -72,8 +71,8 @@ class BareLoopTrigger(BaseTrigger):
 
     async def _status(self, session: aiohttp.ClientSession) -> str | None:
         with suppress(aiohttp.ClientError):
-            async with session.get(f"responses/{self.run_id}", raise_for_status=True) as answer:
-                return str(json.loads(await answer.read())["status"])
+            async with session.get(f"responses/{self.run_id}", raise_for_status=True) as response:
+                return str(json.loads(await response.read())["status"])
         return None
 
 

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, and the list of authorities that makes every client trust it."""
+"""A certificate for 127.0.0.1, and a list of authorities with which clients trust it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 def write_certificate(folder: Path) -> None:
     """Write ``server.pem`` (certificate and key) and ``authorities.pem`` into the folder.
 
-    The list holds the usual public authorities as well: reading them is most of what a TLS context costs, and
-    a client that makes one for every trigger must not get them for nothing here.
+    The list also contains the usual public authorities: reading them is most of the cost of a TLS context,
+    which a client with a context for each trigger must pay here too.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _self_signed(key).public_bytes(serialization.Encoding.PEM)

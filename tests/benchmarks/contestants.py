@@ -1,4 +1,4 @@
-"""Who is measured: the triggers, how each is started, and which event of theirs tells that the run ended."""
+"""The measured triggers: their arguments, and the status in the event of a completed run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ A_DAY = 86_400.0
 BASELINE = "nothing"
 
 Arguments = Callable[[int, float, Scenario], dict[str, Any]]
-"""Gives a trigger's arguments from the number of its run, the run's age in seconds, and the scenario."""
+"""Returns a trigger's arguments from the number of its run, the run's age in seconds, and the scenario."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,9 @@ class Contestant:
     """One kind of trigger.
 
     :param title: its name in the table.
-    :param arguments: gives what a trigger is started with.
-    :param success: the ``status`` in the event of a run that has completed.
+    :param classpath: class path of the trigger.
+    :param arguments: returns the trigger's arguments.
+    :param success: the ``status`` in the event of a completed run.
     """
 
     title: str

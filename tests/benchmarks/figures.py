@@ -1,4 +1,4 @@
-"""From a recording to figures."""
+"""The figures of a recording."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ DETECTION_SLACK_SECONDS = 1.0
 
 
 class Baseline:
-    """What a runner costs whose triggers do nothing.
+    """The cost of a runner whose triggers do nothing.
 
-    :param recording: of such a runner, with ``runs`` triggers.
-    :ivar figures: those of them that it has.
+    :param recording: recording of such a runner.
+    :param runs: number of its triggers.
+    :ivar figures: its own figures.
     """
 
     def __init__(self, recording: Recording, runs: int) -> None:
@@ -45,7 +46,7 @@ class Baseline:
         }
 
     def cpu_seconds(self, recording: Recording, window: Window) -> float:
-        """Give what Airflow alone would have used in a window, for the triggers that waited in it."""
+        """Return the CPU seconds that Airflow itself used in a window for the triggers that waited in it."""
         part = min(1.0, recording.mean_waiting(window) / self._runs)
         return window.seconds * (self._rate_empty + part * (self._rate_full - self._rate_empty))
 
@@ -53,8 +54,8 @@ class Baseline:
 def figures_of(
     recording: Recording, baseline: Baseline, contestant: Contestant, scenario: Scenario
 ) -> Figures:
-    """Give all figures of one contestant in one scenario; the names end in their units."""
-    if scenario.lives:
+    """Return all figures of a contestant in a scenario. The names end in their units."""
+    if scenario.has_lifetimes:
         steady = recording.window("start begins", "over")
         whole = [steady]
         figures: Figures = {}
@@ -67,11 +68,13 @@ def figures_of(
             **_lag_figures("start", recording, recording.window("start begins", "steady begins")),
         }
     polls = _polls(recording, steady)
-    lives = sum(recording.cpu_seconds(part) - baseline.cpu_seconds(recording, part) for part in whole)
+    whole_lifetimes = sum(
+        recording.cpu_seconds(part) - baseline.cpu_seconds(recording, part) for part in whole
+    )
     return {
         **figures,
         **_lag_figures("steady", recording, steady),
-        "cpu_whole_life_ms": 1e3 * lives / scenario.runs,
+        "cpu_whole_life_ms": 1e3 * whole_lifetimes / scenario.runs,
         "core_share_percent": 100 * recording.cpu_seconds(steady) / steady.seconds,
         "queued_percent": 100 * recording.queued_seconds(steady) / steady.seconds,
         "polls_per_second": polls / steady.seconds,
@@ -84,8 +87,8 @@ def figures_of(
 def _cpu_figures(recording: Recording, baseline: Baseline, scenario: Scenario) -> Figures:
     """Divide the CPU time among polls and starts.
 
-    The steady window tells what a poll costs. What the starting used beyond its polls and beyond Airflow's
-    own work on waiting triggers is what starting costs, Airflow's own work on a start included.
+    The cost of a poll comes from the steady window. The cost of a start is the CPU time while triggers start,
+    without that of polls and of Airflow's own work on waiting triggers, but with its own work on starts.
     """
     steady = recording.window("steady begins", "steady ends")
     start = recording.window("start begins", "steady begins")
@@ -137,37 +140,37 @@ def _lag_figures(name: str, recording: Recording, window: Window) -> Figures:
 
 
 def _wire_figures(recording: Recording, scenario: Scenario) -> Figures:
-    asked = len(recording.requests)
-    refused = sum(request.status == 429 for request in recording.requests)
-    broken = sum(request.status not in (200, 429) for request in recording.requests)
+    requests = len(recording.requests)
+    rejected = sum(request.status == 429 for request in recording.requests)
+    failed = sum(request.status not in (200, 429) for request in recording.requests)
     return {
         "connections": recording.connections,
         "most_open_connections": recording.most_open_connections,
-        "requests_per_run": asked / scenario.runs,
-        "answers_429_percent": 100 * refused / asked if asked else None,
-        "answers_failed_percent": 100 * broken / asked if asked else None,
+        "requests_per_run": requests / scenario.runs,
+        "responses_429_percent": 100 * rejected / requests if requests else None,
+        "responses_failed_percent": 100 * failed / requests if requests else None,
     }
 
 
 def _detection_figures(recording: Recording, contestant: Contestant, scenario: Scenario) -> Figures:
-    """Compare ends and events; an event that tells something else, or comes before the end, is a failure."""
-    pace = PollBackoff(scenario.poll_interval, scenario.longest_interval or scenario.poll_interval)
+    """Compare ends and events. An event before the end or with another status is a failed wait."""
+    backoff = PollBackoff(scenario.poll_interval, scenario.longest_interval or scenario.poll_interval)
     delays: dict[int, float] = {}
     failed = set(recording.failed)
     beyond_interval = 0
     for event in recording.events:
         end = recording.ends.get(event.run)
-        if event.status != contestant.success or end is None or event.moment < end:
+        if event.status != contestant.success or end is None or event.time < end:
             failed.add(event.run)
             continue
-        delays[event.run] = event.moment - end
+        delays[event.run] = event.time - end
         waited = recording.ages[event.run] + end - recording.handed_out[event.run]
-        beyond_interval += delays[event.run] > pace.interval(waited, 0.0) + DETECTION_SLACK_SECONDS
-    seen = sorted(delays.values())
+        beyond_interval += delays[event.run] > backoff.interval(waited, 0.0) + DETECTION_SLACK_SECONDS
+    sorted_delays = sorted(delays.values())
     return {
-        "delay_median_s": median(seen) if seen else None,
-        "delay_p99_s": _quantile(seen, 0.99) if seen else None,
-        "delay_max_s": seen[-1] if seen else None,
+        "delay_median_s": median(sorted_delays) if sorted_delays else None,
+        "delay_p99_s": _quantile(sorted_delays, 0.99) if sorted_delays else None,
+        "delay_max_s": sorted_delays[-1] if sorted_delays else None,
         "detected": len(delays),
         "later_than_interval": beyond_interval,
         "failed_waits": len(failed),
@@ -176,7 +179,7 @@ def _detection_figures(recording: Recording, contestant: Contestant, scenario: S
 
 
 def _polls(recording: Recording, window: Window) -> int:
-    return sum(request.begins_poll and request.moment in window for request in recording.requests)
+    return sum(request.begins_poll and request.time in window for request in recording.requests)
 
 
 def _quantile(ordered: Sequence[float], part: float) -> float:

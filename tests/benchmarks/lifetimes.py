@@ -1,4 +1,4 @@
-"""How long the runs live, and how old those are that are found waiting: from the mix of the pacing."""
+"""Durations and ages of runs, drawn from the mix of the polling simulation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.benchmarks.pacing import MIX, durations
 
 
 def durations_up_to(longest: float, runs: int, seed: int) -> list[float]:
-    """Give the durations of runs of the mix that last no longer than so many seconds."""
+    """Return durations of runs from the mix, each at most ``longest`` seconds."""
     drawn: list[float] = []
     tried = runs
     while len(drawn) < runs:
@@ -18,11 +18,11 @@ def durations_up_to(longest: float, runs: int, seed: int) -> list[float]:
 
 
 def ages_of_waiting_runs(runs: int, seed: int) -> list[float]:
-    """Give the ages of the runs found waiting at one moment, in seconds.
+    """Return the ages in seconds of runs that are waiting at a given time.
 
-    A run is the likelier to be found waiting the longer it lasts, and is found at any age up to that.
+    The chance that a run is waiting grows with its duration; all ages up to the duration are equally likely.
     """
     chance = random.Random(seed)
     all_durations = durations(MIX, runs, seed)
-    found = chance.choices(all_durations, weights=all_durations, k=runs)
-    return [chance.uniform(0, duration) for duration in found]
+    waiting = chance.choices(all_durations, weights=all_durations, k=runs)
+    return [chance.uniform(0, duration) for duration in waiting]

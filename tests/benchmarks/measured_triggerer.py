@@ -1,12 +1,11 @@
-"""Airflow's triggerer, its two processes as they are, with triggers that come from a list in place of the
-database.
+"""Airflow's triggerer with both of its processes, but with triggers from a list instead of the database.
 
 Real: the supervisor's loop, the channel between the processes, the runner that it forks with its event loop,
-log files for each trigger's task, encrypted arguments, and how connections are looked up: a message to the
-supervisor, which asks the Execution API inside its process, which reads a SQLite database.
+log files for each trigger's task, encrypted arguments, and the lookup of connections: a message to the
+supervisor, which calls the Execution API inside its process, which reads a SQLite database.
 
-Not real: the supervisor reads no triggers from the database and writes no events to it, so it is a little
-quicker with everything else than Airflow's own; the tasks that wait exist only as far as triggers see them.
+Not real: the supervisor reads no triggers from the database and writes no events to it, so the rest is a
+little faster than in Airflow; the waiting tasks exist only as data of their triggers.
 """
 
 from __future__ import annotations
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseRunOperator:
-    """One task that waits.
+class WaitingTask:
+    """A task that waits for a run.
 
-    :param number: of its run and of its trigger, 1 or more.
-    :param arguments: gives the trigger's arguments at the moment it is handed out.
+    :param number: number of its run and of its trigger, 1 or more.
+    :param classpath: class path of its trigger.
+    :param arguments: returns the trigger's arguments when it is handed out.
     """
 
     number: int
@@ -46,41 +46,41 @@ class BaseRunOperator:
 
 @attrs.define(kw_only=True)
 class MeasuredSupervisor(TriggerRunnerSupervisor):
-    """The supervisor, without a job in the database."""
+    """Airflow's supervisor without a job in the database."""
 
     folder: ClassVar[Path]
-    """Where the runner's recordings and the logs of the tasks go; to be set before ``start``."""
+    """The folder of the recordings and task logs; set it before ``start``."""
 
-    tasks: dict[int, BaseRunOperator] = attrs.field(factory=dict, init=False)
+    tasks: dict[int, WaitingTask] = attrs.field(factory=dict, init=False)
     failed: list[int] = attrs.field(factory=list, init=False)
     ended: set[int] = attrs.field(factory=set, init=False)
     handed_out: dict[int, float] = attrs.field(factory=dict, init=False)
 
-    _to_hand_out: deque[BaseRunOperator] = attrs.field(factory=deque, init=False)
+    _to_hand_out: deque[WaitingTask] = attrs.field(factory=deque, init=False)
     _rate: int = attrs.field(default=0, init=False)
     _next_batch: float = attrs.field(default=0.0, init=False)
 
-    def hand_out(self, tasks: list[BaseRunOperator], rate: int) -> None:
-        """Queue tasks, to be started so many a second, as a triggerer takes them from the database."""
+    def hand_out(self, tasks: list[WaitingTask], rate: int) -> None:
+        """Queue tasks to start at a rate per second, as a triggerer reads them from the database."""
         self._to_hand_out.extend(tasks)
         self._rate, self._next_batch = rate, time.monotonic()
 
     def work(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
-        """Do the supervisor's work for so long, or until something is true; say whether it came true."""
+        """Run the supervisor's loop for some seconds or until a condition is true; return whether it was."""
         now = time.monotonic()
-        over, ask = now + seconds, now
-        while (now := time.monotonic()) < over:
-            if until is not None and now >= ask:
+        end, next_check = now + seconds, now
+        while (now := time.monotonic()) < end:
+            if until is not None and now >= next_check:
                 if until():
                     return True
-                ask = now + 0.2
+                next_check = now + 0.2
             if not self.is_alive():
                 raise RuntimeError("The trigger runner has died.")
             self.run_once()
         return False
 
     def load_triggers(self) -> None:
-        """Say which triggers are to run: those handed out by now and not at their end."""
+        """Set the triggers that must run: those handed out and not ended."""
         if self._to_hand_out and time.monotonic() >= self._next_batch:
             self._next_batch += 1.0
             for _ in range(min(self._rate, len(self._to_hand_out))):
@@ -89,10 +89,10 @@ class MeasuredSupervisor(TriggerRunnerSupervisor):
         self.update_triggers(self.tasks.keys() - self.ended)
 
     def build_trigger_workloads(self, new_trigger_ids: set[int]) -> list[RunTrigger]:
-        """Make the messages that start triggers."""
+        """Return the messages that start triggers."""
         return [self._workload(self.tasks[number]) for number in sorted(new_trigger_ids)]
 
-    def _workload(self, task: BaseRunOperator) -> RunTrigger:
+    def _workload(self, task: WaitingTask) -> RunTrigger:
         self.handed_out[task.number] = time.monotonic()
         ti = TaskInstanceDTO(
             id=uuid4(),
@@ -110,22 +110,22 @@ class MeasuredSupervisor(TriggerRunnerSupervisor):
         return RunTrigger(id=task.number, classpath=task.classpath, encrypted_kwargs=kwargs, ti=ti)
 
     def on_trigger_event(self, trigger_id: int, event: TriggerEvent) -> None:
-        """Take note that a trigger has fired; its task would go on now."""
+        """Record that a trigger fired."""
         self.ended.add(trigger_id)
 
     def on_trigger_failure(self, trigger_id: int, exc: list[str] | None) -> None:
-        """Take note that a trigger has failed; its task would fail now."""
+        """Record that a trigger failed."""
         self.ended.add(trigger_id)
         self.failed.append(trigger_id)
 
     def clean_unused(self) -> None:
-        """There are no rows to clean."""
+        """Do nothing: there are no rows to clean."""
 
     def heartbeat(self) -> None:
-        """There is no job to keep alive."""
+        """Do nothing: there is no job to keep alive."""
 
     def metric_tags(self) -> dict[str, str]:
-        """Name the host, as the metrics ask for."""
+        """Return the host name for the metrics."""
         return {"hostname": "localhost"}
 
     @classmethod

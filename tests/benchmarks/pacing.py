@@ -1,15 +1,15 @@
-"""How often to ask: polling policies compared on runs drawn from a mix of durations.
+"""Comparison of polling policies on runs drawn from a mix of durations.
 
 ``python -m tests.benchmarks.pacing`` prints the tables and ends with status 1 when a target is missed. A wait
-begins with its run, a poll takes no time, and the poll that finds the run ended is counted.
+begins with its run, a poll takes no time, and the last poll is counted.
 
-A policy is weighed by two figures: requests per run, and the delay between a run's end and the poll that sees
-it. Let ``price`` be the requests that a second of delay is worth, ``h`` the hazard (the chance that a run
-ends within the next second) and ``I`` the interval. A second of waiting then costs ``1 / I`` requests and
-``price * h * I / 2`` of delay; the sum is least at ``I = sqrt(2 / (price * h))``. When durations are spread
-over orders of magnitude, ``h`` falls like one over the time waited, and the best interval grows like its
-root: that is the package's policy. The rule of the hazard is an approximation; the optimum that knows the
-distribution is therefore found by dynamic programming over the moments of the polls.
+A policy has two figures: requests per run, and the delay between a run's end and the poll that detects it.
+Let ``price`` be the requests that a second of delay is worth, ``h`` the hazard (the chance that a run ends
+within the next second) and ``I`` the interval. A second of waiting then costs ``1 / I`` requests and ``price
+* h * I / 2`` of delay; the sum is least at ``I = sqrt(2 / (price * h))``. When durations are spread over
+orders of magnitude, ``h`` falls like one over the time waited, and the best interval grows like its root:
+that is the package's policy. The rule of the hazard is an approximation; the optimum that knows the
+distribution is therefore found by dynamic programming over the times of the polls.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from airflow_provider_openai_run.polling.backoff import (
 from tests.benchmarks.pacing_optimum import Kind, Learned, Mix, Optimum
 
 Policy = Callable[[float, float], float]
-"""Gives the seconds until the next poll from the seconds waited so far and a random draw in [0, 1)."""
+"""Returns the seconds until the next poll, from the seconds waited and a random number in [0, 1)."""
 
 PRICES = [10 ** (step / 6) for step in range(-9, 13)]
 GROWTHS = [0.5 * 1.25**step for step in range(16)]
@@ -59,7 +59,7 @@ MIX: Mix = (SHORT, RESEARCH, BATCH)
 
 
 def spread_by(*spreads: float) -> Mix:
-    """Give the mix with other spreads."""
+    """Return the mix with other spreads."""
     return tuple(Kind(kind.share, kind.median, spread) for kind, spread in zip(MIX, spreads, strict=True))
 
 
@@ -76,9 +76,9 @@ OTHER_MIXES: dict[str, Mix] = {
 
 
 def durations(mix: Mix, runs: int, seed: int) -> list[float]:
-    """Give the durations of about ``runs`` runs in seconds, in random order.
+    """Return the durations of about ``runs`` runs in seconds, in random order.
 
-    Each kind gives evenly spaced quantiles, so that a few very long runs don't decide the result.
+    Each kind contributes evenly spaced quantiles, so that a few very long runs don't decide the result.
     """
     drawn = []
     for kind in mix:
@@ -93,7 +93,7 @@ def durations(mix: Mix, runs: int, seed: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a policy came to; delays in seconds, relative delays as parts of the run's duration."""
+    """The figures of a policy: delays in seconds, relative delays as fractions of the run's duration."""
 
     requests: float
     mean_delay: float
@@ -105,9 +105,11 @@ class Figures:
 
     @classmethod
     def of(cls, runs: Sequence[float], requests: int, delays: Sequence[float]) -> Self:
-        """Sum up what was counted.
+        """Return the figures of simulated runs.
 
-        :param delays: one for each of ``runs``, in their order.
+        :param runs: durations in seconds.
+        :param requests: total number of requests.
+        :param delays: delay of each run, in the order of ``runs``.
         """
         relative = sorted(delay / duration for delay, duration in zip(delays, runs, strict=True))
         ordered, count = sorted(delays), len(runs)
@@ -127,7 +129,7 @@ def measure(
 ) -> Figures:
     """Poll each run to its end.
 
-    :param ended: told the best guess at each run's duration, the middle of the last interval.
+    :param ended: called with the estimated duration of each run, the middle of the last interval.
     """
     draw = random.Random(seed).random
     requests, delays = 0, []
@@ -143,45 +145,47 @@ def measure(
 
 
 def measure_fixed(seconds: float, runs: Sequence[float]) -> Figures:
-    """Give what :func:`measure` would for a fixed interval without jitter, without counting it out."""
+    """Return the figures of a fixed interval without jitter, computed without a simulation."""
     polls = [math.ceil(duration / seconds) for duration in runs]
     delays = [count * seconds - duration for count, duration in zip(polls, runs, strict=True)]
     return Figures.of(runs, sum(polls), delays)
 
 
 def backoff(factor: float, most: float) -> Policy:
-    """Make each interval ``factor`` times the one before: the ages polled then lie on a line."""
+    """Return the policy whose intervals grow by a factor."""
     return lambda waited, fraction: min(most, DEFAULT_POLL_INTERVAL + (factor - 1) * waited)
 
 
 def square_root(growth: float, most: float = DEFAULT_MAX_POLL_INTERVAL) -> Policy:
-    """Give the package's own policy."""
+    """Return the package's own policy."""
     return PollBackoff(DEFAULT_POLL_INTERVAL, most, growth).interval
 
 
-def scheduled(moments: Sequence[float]) -> Policy:
-    """Poll at the given ages; past the last, keep the last interval."""
+def scheduled(times: Sequence[float]) -> Policy:
+    """Return the policy that polls at given ages, and after the last one at the last interval."""
 
     def interval(waited: float, fraction: float) -> float:
-        upcoming = bisect_right(moments, waited + 1e-6)
-        return moments[upcoming] - waited if upcoming < len(moments) else moments[-1] - moments[-2]
+        upcoming = bisect_right(times, waited + 1e-6)
+        return times[upcoming] - waited if upcoming < len(times) else times[-1] - times[-2]
 
     return interval
 
 
 class Frontier:
-    """What one family of policies gives when its constant is varied: points of (requests, mean delay)."""
+    """The figures of a family of policies for several constants: points of (requests, mean delay)."""
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
         self._points = sorted(points)
 
     def delay_at(self, requests: float) -> float:
-        """Give the mean delay at that many requests, or nan outside what was tried."""
+        """Return the mean delay at a number of requests, or NaN outside the points."""
         return _between(self._points, requests)
 
     def requests_at(self, delay: float) -> float:
-        """Give the requests at that mean delay, or nan outside what was tried."""
-        return _between(sorted((delayed, asked) for asked, delayed in self._points), delay)
+        """Return the requests at a mean delay, or NaN outside the points."""
+        return _between(
+            sorted((delay_of_point, requests) for requests, delay_of_point in self._points), delay
+        )
 
 
 def _between(points: Sequence[tuple[float, float]], at: float) -> float:
@@ -193,7 +197,7 @@ def _between(points: Sequence[tuple[float, float]], at: float) -> float:
 
 
 class Simulation:
-    """The runs of a mix, and what the families of policies come to on them."""
+    """The runs of a mix, and the figures of policies on them."""
 
     def __init__(self, mix: Mix, runs: int, seed: int) -> None:
         self._mix, self._seed = mix, seed
@@ -201,46 +205,46 @@ class Simulation:
         self._optimum = Optimum(mix)
 
     def of(self, policy: Policy) -> Figures:
-        """Measure one policy."""
+        """Return the figures of a policy."""
         return measure(policy, self._runs, seed=self._seed)
 
     def fixed(self, seconds: float) -> Figures:
-        """Measure a fixed interval."""
+        """Return the figures of a fixed interval."""
         return measure_fixed(seconds, self._runs)
 
     def learned(self, price: float) -> Figures:
-        """Measure the policy that starts without knowledge and learns from each run."""
+        """Return the figures of the policy that learns from each run."""
         learner = Learned(price, shortest=DEFAULT_POLL_INTERVAL, longest=600.0)
         return measure(learner.interval, self._runs, seed=self._seed, ended=learner.ended)
 
     def optimum(self, price: float) -> Figures:
-        """Measure the best schedule."""
-        return self.of(scheduled(self._optimum.moments(price)))
+        """Return the figures of the optimal schedule."""
+        return self.of(scheduled(self._optimum.schedule(price)))
 
 
 def frontier(figures: Iterable[Figures]) -> Frontier:
-    """Draw the line through the figures of one family."""
+    """Return the frontier of the figures of a family."""
     return Frontier([(one.requests, one.mean_delay) for one in figures])
 
 
 def frontier_by_kind(mix: Mix, runs: int, seed: int) -> Frontier:
-    """Give the frontier of an optimum that is told which kind each run is of."""
-    sorts = [(kind.share, Simulation((replace(kind, share=1.0),), runs, seed)) for kind in mix]
+    """Return the frontier of an optimum that knows the kind of each run."""
+    simulations = [(kind.share, Simulation((replace(kind, share=1.0),), runs, seed)) for kind in mix]
     points = []
     for price in PRICES:
-        each = [(share, simulation.optimum(price)) for share, simulation in sorts]
+        each = [(share, simulation.optimum(price)) for share, simulation in simulations]
         requests = sum(share * figures.requests for share, figures in each)
         points.append((requests, sum(share * figures.mean_delay for share, figures in each)))
     return Frontier(points)
 
 
 def named(growth: float, most: float) -> str:
-    """Name one choice of constants."""
+    """Return the name of a choice of constants."""
     return f"root x{growth:g} from {DEFAULT_POLL_INTERVAL:g} " + (f"to {most:g} s" if most < 1e9 else "s on")
 
 
 def compare(runs: int, seed: int) -> dict[str, Any]:
-    """Simulate the mix: figures by policy, mean delay by family and requests, and the targets."""
+    """Return figures by policy, mean delays by family and requests, and the targets, all for the mix."""
     simulation = Simulation(MIX, runs, seed)
     fixed_5, fixed_60 = simulation.fixed(5), simulation.fixed(60)
     chosen = simulation.of(square_root(DEFAULT_GROWTH))
@@ -287,7 +291,7 @@ def compare(runs: int, seed: int) -> dict[str, Any]:
 
 
 def compare_mixes(runs: int, seed: int) -> dict[str, dict[str, float]]:
-    """Try the default on other mixes than the one its constants were chosen for."""
+    """Return the figures of the default on other mixes than the one its constants were chosen for."""
     results = {}
     for name, mix in {"the mix": MIX, **OTHER_MIXES}.items():
         simulation = Simulation(mix, runs, seed)
@@ -307,7 +311,7 @@ def compare_mixes(runs: int, seed: int) -> dict[str, dict[str, float]]:
 
 
 def table(first: str, rows: dict[str, dict[Any, float]]) -> str:
-    """Lay figures out as a Markdown table."""
+    """Return figures as a Markdown table."""
     columns = [str(column).replace("_", " ") for column in next(iter(rows.values()))]
     lines = [f"| {' | '.join([first, *columns])} |", "|---" + "|---:" * len(columns) + "|"]
     for name, row in rows.items():
@@ -316,25 +320,25 @@ def table(first: str, rows: dict[str, dict[Any, float]]) -> str:
 
 
 def report(results: dict[str, Any]) -> str:
-    """Give the tables and the targets as text."""
+    """Return the tables and the targets as text."""
     parts = [
         table("policy (delays in seconds)", results["figures"]),
-        table("mean delay in seconds at so many requests", results["delay_by_requests"]),
+        table("mean delay in seconds by requests", results["delay_by_requests"]),
         table("default on other mixes", results["other_mixes"]),
         "\n".join(
-            f"{'met' if got <= most else 'MISSED'}: {name}: {got:.3f}, at most {most:.3f}"
-            for name, (got, most) in results["targets"].items()
+            f"{'met' if value <= most else 'MISSED'}: {name}: {value:.3f}, at most {most:.3f}"
+            for name, (value, most) in results["targets"].items()
         ),
     ]
     return "\n\n".join(parts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables, or all figures as JSON, and give 1 when a target is missed."""
+    """Print the tables, or all figures as JSON; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(description="Compare polling policies.")
     parser.add_argument("--runs", type=int, default=12_000, help="runs of the mix (default %(default)s)")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
     results = compare(options.runs, options.seed)
     results["other_mixes"] = compare_mixes(options.runs // 2, options.seed)
@@ -342,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps(results, indent=2) + "\n")
     else:
         sys.stdout.write(report(results) + "\n")
-    return 0 if all(got <= most for got, most in results["targets"].values()) else 1
+    return 0 if all(value <= most for value, most in results["targets"].values()) else 1
 
 
 if __name__ == "__main__":

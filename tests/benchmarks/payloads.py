@@ -1,4 +1,4 @@
-"""What the stub answers: the shapes of the API, filled up to a given size."""
+"""The response bodies of the stub: objects of the API, filled up to a given size."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ USAGE = {
 
 
 class Bodies:
-    """The bodies of the answers about one run that still runs, and about one that has completed.
+    """The response bodies for an active and for a completed run.
 
-    :param size: about how many bytes each is to have. A list of turns has its own size: it holds one turn.
+    :param size: approximate size in bytes. A list of turns always has one turn.
     """
 
     def __init__(self, size: int) -> None:
@@ -30,12 +30,12 @@ class Bodies:
         }
 
     def body(self, resource: str, run_id: str, *, ended: bool) -> bytes:
-        """Give the body for one run: ``responses``, ``batches``, ``agents/sessions`` or its ``turns``."""
+        """Return the body for a run: of ``responses``, ``batches``, ``agents/sessions`` or ``turns``."""
         return self._templates[resource, ended].replace(ID.encode(), run_id.encode())
 
 
 def error(code: str, message: str) -> bytes:
-    """Give the body of an error."""
+    """Return the body of an error."""
     return json.dumps({"error": {"message": message, "type": "error", "param": None, "code": code}}).encode()
 
 
@@ -169,7 +169,7 @@ def _function_tool(number: int) -> dict[str, Any]:
     return {
         "type": "function",
         "name": f"get_weather_{number}",
-        "description": "Gives the weather at a place as it is now.",
+        "description": "Returns the current weather at a place.",
         "parameters": {
             "type": "object",
             "properties": properties,

@@ -1,6 +1,6 @@
-"""What one session left behind, read back: who used how much CPU, was late, asked, and said what, and when.
+"""The recording of a session: CPU time, loop lag, memory, requests and events.
 
-All moments are seconds of the monotonic clock.
+All times are seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length in seconds."""
         return self.end - self.begin
 
     def overlap(self, begin: float, end: float) -> float:
-        """Give how much of another span lies in it."""
+        """Return how many seconds of another span lie in the window."""
         return max(0.0, min(self.end, end) - max(self.begin, begin))
 
-    def __contains__(self, moment: float) -> bool:
-        return self.begin <= moment < self.end
+    def __contains__(self, time: float) -> bool:
+        return self.begin <= time < self.end
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request as the stub saw it.
+    """A request that the stub received.
 
-    :param begins_poll: whether a poll begins with it; the agent trigger's poll is two requests.
-    :param status: of the answer; negative when the connection was cut instead.
+    :param begins_poll: whether a poll begins with it. A poll of the agent trigger is two requests.
+    :param status: status of the response; negative if the connection was closed instead.
     """
 
-    moment: float
+    time: float
     run: int
     begins_poll: bool
     status: int
@@ -63,23 +63,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """One event as the runner emitted it."""
+    """An event that the runner emitted."""
 
-    moment: float
+    time: float
     run: int
     payload: Any
 
     @property
     def status(self) -> str | None:
-        """The status it tells, if it does."""
+        """The status in the payload, if any."""
         return self.payload.get("status") if isinstance(self.payload, dict) else None
 
 
 class Recording:
     """The recordings in a folder.
 
-    :ivar marks: the moments of the session's steps, by their names, each with the CPU time used by then.
-    :ivar requests: about the runs measured, not about the one started ahead.
+    :ivar marks: the time of each step of the session, by name, with the CPU time until then.
+    :ivar requests: the requests for all runs but the first, which starts alone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,26 +96,26 @@ class Recording:
         self.events = [Event(*line) for line in _json_lines(folder / EVENTS)]
         self._memory: list[int] = [line["bytes"] for line in _json_lines(folder / MEMORY)]
         usage = _doubles(folder / USAGE)
-        self._usage_moments, self._cpu = usage[::USAGE_COLUMNS], usage[1::USAGE_COLUMNS]
+        self._usage_times, self._cpu = usage[::USAGE_COLUMNS], usage[1::USAGE_COLUMNS]
         ticks = _doubles(folder / TICKS)
         self._ticks = [ticks[column::TICK_COLUMNS] for column in range(TICK_COLUMNS)]
-        self._log_moments = sorted(self._moments_of_log_lines(folder))
+        self._log_times = sorted(self._times_of_log_lines(folder))
 
     def window(self, begin: str, end: str) -> Window:
-        """Give the span between two marks."""
-        return Window(self.marks[begin]["moment"], self.marks[end]["moment"])
+        """Return the span between two marks."""
+        return Window(self.marks[begin]["time"], self.marks[end]["time"])
 
     def used(self, what: str, begin: str, end: str) -> float:
-        """Give how much of a counter that is kept with the marks was used between two of them."""
+        """Return the increase of a counter between two marks."""
         return self.marks[end][what] - self.marks[begin][what]
 
     def cpu_seconds(self, window: Window) -> float:
-        """Give the runner's CPU time in a window."""
+        """Return the runner's CPU seconds in a window."""
         return self._cpu_until(window.end) - self._cpu_until(window.begin)
 
     def mean_waiting(self, window: Window) -> float:
-        """Give how many triggers were waiting on average."""
-        fired = {event.run: event.moment for event in self.events}
+        """Return the mean number of waiting triggers in a window."""
+        fired = {event.run: event.time for event in self.events}
         waited = (
             window.overlap(begun, fired.get(run, window.end))
             for run, begun in self.handed_out.items()
@@ -124,45 +124,44 @@ class Recording:
         return sum(waited) / window.seconds
 
     def lateness(self, window: Window) -> tuple[list[float], list[float]]:
-        """Give how late the loop woke its recorder each time, in seconds, sorted: as it was, and by its own
-        fault.
+        """Return the loop's lag at each wake-up of the recorder in seconds, sorted: in all, and its own.
 
-        Its own fault is what is left without the time that the thread stood in line for a CPU.
+        Its own lag is without the time for which the thread queued for a CPU.
         """
-        moments, late, queued = self._ticks
-        first, after = bisect_left(moments, window.begin), bisect_left(moments, window.end)
-        if after < len(moments) and moments[after] - late[after] < window.end:
-            # The loop was held over the window's end.
+        times, late, queued = self._ticks
+        first, after = bisect_left(times, window.begin), bisect_left(times, window.end)
+        if after < len(times) and times[after] - late[after] < window.end:
+            # The loop was blocked beyond the window's end.
             after += 1
         span = range(first, after)
         return sorted(late[at] for at in span), sorted(max(0.0, late[at] - queued[at]) for at in span)
 
     def queued_seconds(self, window: Window) -> float:
-        """Give how long the runner's thread stood in line for a CPU in a window."""
-        moments, _, queued = self._ticks
-        return sum(queued[bisect_left(moments, window.begin) : bisect_left(moments, window.end)])
+        """Return how many seconds of a window the runner's thread queued for a CPU."""
+        times, _, queued = self._ticks
+        return sum(queued[bisect_left(times, window.begin) : bisect_left(times, window.end)])
 
     def memory_per_trigger(self) -> float | None:
-        """Give the bytes that each trigger added, once all had settled."""
+        """Return the bytes of memory per trigger, or None if it was not measured."""
         if len(self._memory) < 2:
             return None
         return (self._memory[-1] - self._memory[0]) / (len(self.handed_out) - 1)
 
     def log_lines(self, window: Window) -> int:
-        """Give how many lines were logged in a window, by tasks and by the triggerer itself."""
-        return bisect_left(self._log_moments, window.end) - bisect_left(self._log_moments, window.begin)
+        """Return the number of log lines in a window, by tasks and by the triggerer."""
+        return bisect_left(self._log_times, window.end) - bisect_left(self._log_times, window.begin)
 
-    def _cpu_until(self, moment: float) -> float:
-        after = bisect_left(self._usage_moments, moment)
-        if after in (0, len(self._usage_moments)):
+    def _cpu_until(self, time: float) -> float:
+        after = bisect_left(self._usage_times, time)
+        if after in (0, len(self._usage_times)):
             return self._cpu[min(after, len(self._cpu) - 1)]
-        left, right = self._usage_moments[after - 1 : after + 1]
-        part = (moment - left) / (right - left)
+        left, right = self._usage_times[after - 1 : after + 1]
+        part = (time - left) / (right - left)
         return self._cpu[after - 1] + part * (self._cpu[after] - self._cpu[after - 1])
 
-    def _moments_of_log_lines(self, folder: Path) -> Iterator[float]:
+    def _times_of_log_lines(self, folder: Path) -> Iterator[float]:
         begin = self.marks["begin"]
-        clocks_apart = begin["epoch_seconds"] - begin["moment"]
+        clocks_apart = begin["epoch_seconds"] - begin["time"]
         for file in (folder / "triggerer.log", *(folder / "logs").rglob("*.log")):
             for line in file.read_text(encoding="utf-8").splitlines():
                 if line.startswith("{"):
@@ -170,13 +169,13 @@ class Recording:
 
 
 def _requests(report: dict[str, list[Any]]) -> Iterator[Request]:
-    columns = (report[name] for name in ("moments", "runs", "begins_poll", "statuses"))
-    for moment, run, begins_poll, status in zip(*columns, strict=True):
-        yield Request(moment, run, bool(begins_poll), status)
+    columns = (report[name] for name in ("times", "runs", "begins_poll", "statuses"))
+    for time, run, begins_poll, status in zip(*columns, strict=True):
+        yield Request(time, run, bool(begins_poll), status)
 
 
 def _by_run(written: dict[str, float]) -> dict[int, float]:
-    return {int(run): moment for run, moment in written.items()}
+    return {int(run): time for run, time in written.items()}
 
 
 def _json_lines(file: Path) -> Iterable[Any]:

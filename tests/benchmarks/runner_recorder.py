@@ -1,8 +1,7 @@
-"""What is noted inside the process of the ``TriggerRunner`` while it works: events, CPU time, lateness,
-memory.
+"""A recorder inside the process of the ``TriggerRunner``: events, CPU time, loop lag, memory.
 
-The recorder lives in the runner's own event loop and costs it about one per cent of a core, the same for
-every contestant. What it notes goes to files at once, so that it takes no part in the memory it measures.
+The recorder runs in the runner's event loop and uses about one per cent of a core, the same for every
+contestant. It writes to files at once, so that its data does not count as memory of the runner.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ USAGE_SECONDS = 0.25
 
 
 class RecordedRunner(TriggerRunner):
-    """Airflow's runner with a recorder in its loop.
+    """Airflow's runner with a recorder in its event loop.
 
-    :param folder: where the recordings go.
+    :param folder: folder of the recordings.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +38,7 @@ class RecordedRunner(TriggerRunner):
         self.events = _Events(folder / EVENTS)
 
     async def arun(self) -> None:
-        """Run, and record."""
+        """Run and record."""
         recorder = LoopRecorder(asyncio.get_running_loop(), self._folder)
         recorder.start()
         try:
@@ -49,14 +48,14 @@ class RecordedRunner(TriggerRunner):
 
 
 class _Events(deque[TriggerEventEntry]):
-    """The runner's outbound events; the moment when one is put in is the moment it was emitted."""
+    """The runner's outbound events, each recorded with the time when it is queued."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = path.open("w", buffering=1, encoding="utf-8")
 
     def append(self, entry: TriggerEventEntry) -> None:
-        """Note the event and queue it."""
+        """Record the event and queue it."""
         self._file.write(
             json.dumps([time.monotonic(), entry.trigger_id, entry.event.payload], default=str) + "\n"
         )
@@ -64,10 +63,10 @@ class _Events(deque[TriggerEventEntry]):
 
 
 class LoopRecorder:
-    """Wakes every few milliseconds in a loop and notes how late it was woken.
+    """Wakes every few milliseconds in an event loop and records how late it woke.
 
-    Of the lateness it notes apart how long the thread was ready to run but stood in the kernel's queue for a
-    CPU: that part is the fault of other processes, and the loop is innocent of it.
+    It also records how long the thread was ready but queued for a CPU: that part of the lag is caused by
+    other processes, not by the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
@@ -82,13 +81,13 @@ class LoopRecorder:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin; a SIGUSR1 makes it note the memory."""
-        self._loop.add_signal_handler(signal.SIGUSR1, self._note_memory)
+        """Start to record; SIGUSR1 triggers a measurement of the memory."""
+        self._loop.add_signal_handler(signal.SIGUSR1, self._record_memory)
         self._due = self._usage_due = self._loop.time()
         self._tick()
 
     def stop(self) -> None:
-        """End."""
+        """Stop."""
         if self._handle is not None:
             self._handle.cancel()
         self._loop.remove_signal_handler(signal.SIGUSR1)
@@ -99,21 +98,21 @@ class LoopRecorder:
         self._ticks.extend((now, now - self._due, queued - self._queued))
         self._queued = queued
         if now >= self._usage_due:
-            self._note_usage(now)
+            self._record_usage(now)
         self._due = now + TICK_SECONDS
         self._handle = self._loop.call_at(self._due, self._tick)
 
-    def _note_usage(self, now: float) -> None:
+    def _record_usage(self, now: float) -> None:
         self._usage_due = now + USAGE_SECONDS
         self._usage_file.write(array("d", (now, _cpu_seconds())).tobytes())
         self._ticks_file.write(self._ticks.tobytes())
         del self._ticks[:]
 
-    def _note_memory(self) -> None:
+    def _record_memory(self) -> None:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
-        noted = {"moment": time.monotonic(), "bytes": _anonymous_bytes()}
-        self._memory_file.write(json.dumps(noted) + "\n")
+        record = {"time": time.monotonic(), "bytes": _anonymous_bytes()}
+        self._memory_file.write(json.dumps(record) + "\n")
 
     def _queued_seconds(self) -> float:
         return int(os.pread(self._queueing, 64, 0).split()[1]) / 1e9
@@ -128,4 +127,4 @@ def _anonymous_bytes() -> int:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("This kernel does not tell a process its memory.")
+    raise RuntimeError("This kernel does not report the memory of a process.")

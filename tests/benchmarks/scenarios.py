@@ -1,7 +1,7 @@
-"""The situations in which waiting is measured.
+"""The scenarios of the waiting benchmark.
 
-In most of them all runs outlive the steady window and then end one after another, at moments spread evenly
-over a few seconds. In ``lives`` each run ends when it is as old as runs of its kind get.
+In most of them all runs are active during the steady window and then end one after another, spread evenly
+over a few seconds. In ``lifetimes`` each run has a duration of its own.
 """
 
 from __future__ import annotations
@@ -14,25 +14,22 @@ from airflow_provider_openai_run.polling.backoff import DEFAULT_MAX_POLL_INTERVA
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One situation; all times in seconds.
+    """A scenario. All times are in seconds.
 
-    :param contestants: who is measured in it, by name.
-    :param runs: how many runs are waited for at once.
-    :param seconds: the length of the steady window; in ``lives`` the longest life of a run.
-    :param ending: the time over which the runs end after the steady window.
-    :param patience: how long after the last end an event may still come.
-    :param poll_interval: the interval of all; a contestant that can only keep a fixed interval keeps this
-        one.
-    :param longest_interval: the ``max_poll_interval`` of this provider's trigger; without one its interval is
-        fixed.
-    :param start_rate: how many triggers are handed to the runner each second. Airflow's default is 50.
-    :param body_bytes: the size of an answer.
-    :param latency: how long the API takes over an answer.
-    :param requests_per_second: above this rate (with a second's worth in reserve) the API answers 429.
-    :param fault_every: one request in so many fails: a 500, a connection cut before the answer, or within it.
-    :param lives: each run has its own life, drawn from the mix that the simulation of pacing uses.
-    :param aged: the runs have been waited for already, for as long as those that are found waiting at any
-        moment have.
+    :param contestants: names of the measured triggers.
+    :param runs: number of runs that are waited for at once.
+    :param seconds: length of the steady window; in ``lifetimes`` the longest duration of a run.
+    :param ending: time over which the runs end after the steady window.
+    :param patience: how long to wait for events after the last end.
+    :param poll_interval: the polling interval, for a fixed interval or as the shortest one.
+    :param longest_interval: ``max_poll_interval`` of this provider's trigger; None for a fixed interval.
+    :param start_rate: triggers handed to the runner per second. Airflow's default is 50.
+    :param body_bytes: size of a response body.
+    :param latency: time until a response.
+    :param requests_per_second: rate above which the stub returns 429, with a burst of one second's requests.
+    :param fault_every: every n-th request fails: a 500, or a connection closed before or within the response.
+    :param has_lifetimes: whether each run has a duration of its own, from the mix of the polling simulation.
+    :param aged: whether the runs have been waited for already, with the ages of runs at any given time.
     """
 
     name: str
@@ -49,21 +46,21 @@ class Scenario:
     latency: float = 0.0
     requests_per_second: int | None = None
     fault_every: int | None = None
-    lives: bool = False
+    has_lifetimes: bool = False
     aged: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Give the fields as plain JSON."""
+        """Return the fields as JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Scenario:
-        """Read what :meth:`to_json` gave."""
+        """Return the scenario of the JSON of :meth:`to_json`."""
         return cls(**{**fields, "contestants": tuple(fields["contestants"])})
 
     @property
     def idle(self) -> Scenario:
-        """The same number of triggers, but with nobody to ask: what Airflow itself costs."""
+        """The same number of triggers that do nothing, to measure Airflow's own cost."""
         return replace(
             self,
             contestants=("nothing",),
@@ -71,7 +68,7 @@ class Scenario:
             longest_interval=None,
             requests_per_second=None,
             fault_every=None,
-            lives=False,
+            has_lifetimes=False,
             aged=False,
         )
 
@@ -79,32 +76,32 @@ class Scenario:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario(name="steady", summary="all runs wait, each is asked for at a fixed interval"),
+        Scenario(name="steady", summary="all runs are active and polled at a fixed interval"),
         Scenario(
-            name="lives",
-            summary="whole lives of runs from the mix of durations; ours with its default pace",
-            lives=True,
+            name="lifetimes",
+            summary="runs with durations from the mix; ours with its default intervals",
+            has_lifetimes=True,
             seconds=300.0,
             patience=180.0,
             longest_interval=DEFAULT_MAX_POLL_INTERVAL,
         ),
-        Scenario(name="slow", summary="the API takes 100 ms over an answer", latency=0.1),
-        Scenario(name="large", summary="answers of 30 kB", body_bytes=30_000),
+        Scenario(name="slow", summary="the API takes 100 ms for a response", latency=0.1),
+        Scenario(name="large", summary="responses of 30 kB", body_bytes=30_000),
         Scenario(
             name="limit",
-            summary="429 with retry-after above 16 requests a second",
+            summary="429 with retry-after above 16 requests per second",
             requests_per_second=16,
             ending=60.0,
             patience=240.0,
         ),
         Scenario(
             name="faults",
-            summary="one request in fifty fails (500, cut, cut within the body)",
+            summary="one request in 50 fails (500, connection closed before or within the response)",
             fault_every=50,
         ),
         Scenario(
             name="many",
-            summary="runs of all ages, ours with its default pace",
+            summary="runs of all ages, ours with its default intervals",
             contestants=("ours",),
             runs=10_000,
             seconds=120.0,
@@ -119,7 +116,7 @@ SCENARIOS = {
 
 
 def quick(scenario: Scenario) -> Scenario:
-    """Give a small variant that is over in well under a minute for each contestant."""
+    """Return a small variant that takes less than a minute for each contestant."""
     return replace(
         scenario,
         runs=min(scenario.runs, 40),

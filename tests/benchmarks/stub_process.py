@@ -1,4 +1,4 @@
-"""The stub server as a process of its own, and the conversation with it."""
+"""The stub server as a process, controlled by JSON lines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.benchmarks.scenarios import Scenario
 
 
 class StubProcess:
-    """The stub, started on entering and ended on leaving.
+    """The stub process: a context manager that starts and stops it.
 
-    :param scenario: says how it behaves.
-    :param certificate: the file with its certificate and key.
+    :param scenario: the scenario, which defines its behaviour.
+    :param certificate: file with its certificate and key.
     """
 
     def __init__(self, scenario: Scenario, certificate: Path) -> None:
@@ -34,7 +34,7 @@ class StubProcess:
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.benchmarks.stub_server", self._options]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.port = self._hear()["port"]
+        self.port = self._receive()["port"]
         return self
 
     def __exit__(
@@ -44,26 +44,26 @@ class StubProcess:
         self._process.stdin.close()
         self._process.wait(30)
 
-    def end(self, moments: Mapping[int, float]) -> None:
-        """Say when runs end, on the monotonic clock."""
-        self._say({"end": dict(moments)})
+    def end(self, times: Mapping[int, float]) -> None:
+        """Set the end of runs, in seconds of the monotonic clock."""
+        self._send({"end": dict(times)})
 
     def state(self) -> dict[str, Any]:
-        """Give the counts so far."""
-        self._say({"ask": "state"})
-        return self._hear()
+        """Return the current counts."""
+        self._send({"command": "state"})
+        return self._receive()
 
     def report(self, file: Path) -> None:
-        """Have everything written to a file."""
-        self._say({"ask": "report", "file": str(file)})
-        self._hear()
+        """Let the stub write its request log to a file."""
+        self._send({"command": "report", "file": str(file)})
+        self._receive()
 
-    def _say(self, order: dict[str, Any]) -> None:
+    def _send(self, order: dict[str, Any]) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
 
-    def _hear(self) -> dict[str, Any]:
+    def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        message: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return message

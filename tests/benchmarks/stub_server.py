@@ -1,12 +1,12 @@
-"""A server in a process of its own that answers like the API, and keeps account of what it was asked.
+"""A fast stub of the API in a process of its own, which logs all requests.
 
-``python -m tests.benchmarks.stub_server OPTIONS`` (JSON) prints its port and then obeys the lines (JSON) on
-its stdin: ``{"end": {run: moment}}`` says when runs end, ``{"ask": "state"}`` is answered by a line with
-counts, and ``{"ask": "report", "file": …}`` writes everything seen. Moments are of the monotonic clock, which
-all processes of a machine share.
+``python -m tests.benchmarks.stub_server OPTIONS`` (JSON) prints its port and then reads commands (JSON lines)
+from stdin: ``{"end": {run: time}}`` sets the end of runs, ``{"command": "state"}`` prints a line with
+counts, and ``{"command": "report", "file": …}`` writes the request log to a file. Times are of the monotonic
+clock, which all processes of a machine share.
 
-It speaks just enough HTTP/1.1 for GET requests over kept connections, because it must not be what is slow: an
-answer costs it some 50 µs. It closes no connection of its own accord.
+It supports just enough HTTP/1.1 for GET requests over persistent connections, so that it is fast: a response
+takes about 50 µs. It never closes a connection, except as a fault.
 """
 
 from __future__ import annotations
@@ -29,45 +29,49 @@ _PATH = re.compile(rb"GET /v1/(responses|batches|agents/sessions)/([A-Za-z_]+_(\
 _RUNNING, _CUT = 0, -1
 
 
-class Account:
-    """What the server was asked, in columns: moment, run, whether a poll begins with it, status answered."""
+class RequestLog:
+    """The request log, in columns: time, run, whether a poll begins with it, response status."""
 
     def __init__(self) -> None:
-        self.moments = array("d")
+        self.times = array("d")
         self.runs = array("l")
         self.begins_poll = array("b")
         self.statuses = array("h")
-        self.asked: set[int] = set()
+        self.polled_runs: set[int] = set()
         self.connections = 0
         self.open_connections = 0
         self.most_open_connections = 0
 
     def opened(self) -> None:
-        """Note a new connection, its handshake done."""
+        """Count a new connection after its handshake."""
         self.connections += 1
         self.open_connections += 1
         self.most_open_connections = max(self.most_open_connections, self.open_connections)
 
     def closed(self) -> None:
-        """Note that a connection is gone."""
+        """Count a closed connection."""
         self.open_connections -= 1
 
     def request(self, run: int, *, begins_poll: bool, status: int) -> None:
-        """Note one request and how it is answered."""
-        self.moments.append(time.monotonic())
+        """Log a request and the status of its response."""
+        self.times.append(time.monotonic())
         self.runs.append(run)
         self.begins_poll.append(begins_poll)
         self.statuses.append(status)
-        self.asked.add(run)
+        self.polled_runs.add(run)
 
     def state(self) -> dict[str, int]:
-        """Give the counts of the moment."""
-        return {"asked": len(self.asked), "requests": len(self.moments), "connections": self.connections}
+        """Return the current counts."""
+        return {
+            "polled_runs": len(self.polled_runs),
+            "requests": len(self.times),
+            "connections": self.connections,
+        }
 
     def report(self) -> dict[str, Any]:
-        """Give everything."""
+        """Return the whole log."""
         return {
-            "moments": list(self.moments),
+            "times": list(self.times),
             "runs": list(self.runs),
             "begins_poll": list(self.begins_poll),
             "statuses": list(self.statuses),
@@ -77,11 +81,13 @@ class Account:
 
 
 class Behaviour:
-    """How the API behaves: its size, speed, limit and faults, and when each run ends.
+    """The behaviour of the API: body size, latency, rate limit, faults and the end of each run.
 
-    :param requests_per_second: above this rate, with a second's worth in reserve, an answer is 429.
-    :param fault_every: one request in so many fails, in three ways by turns.
-    :param clock: gives the moment.
+    :param body_bytes: size of a response body.
+    :param latency: seconds until a response.
+    :param requests_per_second: rate above which a response is 429, with a burst of one second's requests.
+    :param fault_every: every n-th request fails, in three ways in turn.
+    :param clock: returns the time in seconds.
     """
 
     def __init__(
@@ -98,29 +104,29 @@ class Behaviour:
         self.ends: dict[int, float] = {}
         self._limit = requests_per_second
         self._clock = clock
-        self._reserve, self._filled = float(requests_per_second or 0), clock()
+        self._tokens, self._refilled_at = float(requests_per_second or 0), clock()
         self._fault_every = fault_every
         self._requests = 0
 
     def has_ended(self, run: int) -> bool:
-        """Say whether a run has ended by now."""
+        """Return whether a run has ended."""
         end = self.ends.get(run)
         return end is not None and self._clock() >= end
 
-    def refuses(self) -> bool:
-        """Take one request from the budget and say whether there was none left."""
+    def rejects(self) -> bool:
+        """Count a request against the rate limit and return whether it must be rejected."""
         if self._limit is None:
             return False
         now = self._clock()
-        self._reserve = min(self._limit, self._reserve + (now - self._filled) * self._limit)
-        self._filled = now
-        if self._reserve < 1:
+        self._tokens = min(self._limit, self._tokens + (now - self._refilled_at) * self._limit)
+        self._refilled_at = now
+        if self._tokens < 1:
             return True
-        self._reserve -= 1
+        self._tokens -= 1
         return False
 
     def fault(self) -> str | None:
-        """Say how this request is to fail, if it is."""
+        """Return how this request fails, or None."""
         self._requests += 1
         if self._fault_every is None or self._requests % self._fault_every:
             return None
@@ -128,33 +134,33 @@ class Behaviour:
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection."""
+    """A connection of a client."""
 
     transport: asyncio.Transport
 
-    def __init__(self, account: Account, behaviour: Behaviour) -> None:
-        self._account = account
+    def __init__(self, log: RequestLog, behaviour: Behaviour) -> None:
+        self._log = log
         self._behaviour = behaviour
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the connection."""
+        """Count the connection."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._account.opened()
+        self._log.opened()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note its end."""
-        self._account.closed()
+        """Count its end."""
+        self._log.closed()
 
     def data_received(self, data: bytes) -> None:
-        """Answer each whole request."""
+        """Respond to each complete request."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             head, self._received = self._received[:end], self._received[end + 4 :]
-            self._answer(head)
+            self._respond(head)
 
-    def _answer(self, head: bytes) -> None:
+    def _respond(self, head: bytes) -> None:
         match = _PATH.match(head)
         if match is None:
             self._send(404, error("not_found", "No such path."))
@@ -162,25 +168,25 @@ class Connection(asyncio.Protocol):
         resource_name = "turns" if match[4] else match[1].decode()
         run = int(match[3])
         begins_poll = match[4] is None
-        if self._behaviour.refuses():
-            self._account.request(run, begins_poll=begins_poll, status=429)
+        if self._behaviour.rejects():
+            self._log.request(run, begins_poll=begins_poll, status=429)
             self._send(429, error("rate_limit_exceeded", "Too many requests."), b"retry-after: 1\r\n")
         elif fault := self._behaviour.fault():
-            self._account.request(run, begins_poll=begins_poll, status=500 if fault == "500" else _CUT)
+            self._log.request(run, begins_poll=begins_poll, status=500 if fault == "500" else _CUT)
             self._fail(fault)
         else:
-            self._account.request(run, begins_poll=begins_poll, status=200)
+            self._log.request(run, begins_poll=begins_poll, status=200)
             body = self._behaviour.bodies.body(
                 resource_name, match[2].decode(), ended=self._behaviour.has_ended(run)
             )
             self._send(200, body)
 
     def _send(self, status: int, body: bytes, headers: bytes = b"") -> None:
-        answer = _HEAD % (status, len(body), headers) + body
+        response = _HEAD % (status, len(body), headers) + body
         if self._behaviour.latency:
-            asyncio.get_running_loop().call_later(self._behaviour.latency, self.transport.write, answer)
+            asyncio.get_running_loop().call_later(self._behaviour.latency, self.transport.write, response)
         else:
-            self.transport.write(answer)
+            self.transport.write(response)
 
     def _fail(self, fault: str) -> None:
         if fault == "500":
@@ -210,35 +216,35 @@ _HEAD = (
 
 
 async def serve(options: dict[str, Any]) -> None:
-    """Serve until stdin ends."""
-    account = Account()
+    """Serve until the end of stdin."""
+    log = RequestLog()
     behaviour = Behaviour(**options["behaviour"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(options["certificate"])
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Connection(account, behaviour), "127.0.0.1", 0, ssl=context, backlog=4096
+        lambda: Connection(log, behaviour), "127.0.0.1", 0, ssl=context, backlog=4096
     )
-    _say({"port": server.sockets[0].getsockname()[1]})
+    _print({"port": server.sockets[0].getsockname()[1]})
     lines = asyncio.StreamReader(limit=2**26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async for line in lines:
-        _obey(json.loads(line), account, behaviour)
+        _run_command(json.loads(line), log, behaviour)
 
 
-def _obey(order: dict[str, Any], account: Account, behaviour: Behaviour) -> None:
-    if ends := order.get("end"):
-        behaviour.ends.update((int(run), moment) for run, moment in ends.items())
-    elif order["ask"] == "state":
+def _run_command(command: dict[str, Any], log: RequestLog, behaviour: Behaviour) -> None:
+    if ends := command.get("end"):
+        behaviour.ends.update((int(run), end) for run, end in ends.items())
+    elif command["command"] == "state":
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        _say({**account.state(), "cpu_seconds": usage.ru_utime + usage.ru_stime})
+        _print({**log.state(), "cpu_seconds": usage.ru_utime + usage.ru_stime})
     else:
-        Path(order["file"]).write_text(json.dumps(account.report()), encoding="utf-8")
-        _say({})
+        Path(command["file"]).write_text(json.dumps(log.report()), encoding="utf-8")
+        _print({})
 
 
-def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
+def _print(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""Figures as a table for people: a row a figure, a column a contestant, and the ratios that matter."""
+"""The table of figures: a row for each figure, a column for each contestant and for each ratio."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from tests.benchmarks.figures import Figures
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """A row of the table.
 
-    :param figure: its name among the figures.
-    :param digits: after the point.
-    :param compared: whether a ratio means something.
+    :param label: its label.
+    :param figure: name of its figure.
+    :param digits: digits after the decimal point.
+    :param compared: whether it has ratios.
     """
 
     label: str
@@ -31,38 +32,38 @@ ROWS = (
     Row("CPU to start the first, s", "cpu_first_start_s", 2, compared=False),
     Row("CPU per poll, ms", "cpu_poll_ms", 3),
     Row("  the supervisor's", "supervisor_cpu_poll_ms", 3),
-    Row("CPU for a run's whole life, ms", "cpu_whole_life_ms", 2),
+    Row("CPU for a run's whole lifetime, ms", "cpu_whole_life_ms", 2),
     Row("share of a core, %", "core_share_percent", 1),
     Row("  beyond Airflow's own", "core_share_beyond_airflow_percent", 1),
     Row("memory per waiting run, kB", "memory_kb", 1),
     Row("  beyond Airflow's own", "memory_beyond_airflow_kb", 1),
-    Row("loop late at start: p50, ms", "lag_start_p50_ms", 2, compared=False),
+    Row("loop lag at start: p50, ms", "lag_start_p50_ms", 2, compared=False),
     Row("  p99", "lag_start_p99_ms", 2),
     Row("  most", "lag_start_max_ms", 1),
-    Row("  most, by its own fault", "own_lag_start_max_ms", 1),
-    Row("  times late > 10 ms", "late_start_times", compared=False),
-    Row("  times, by its own fault", "own_late_start_times", compared=False),
-    Row("loop late, steady: p50, ms", "lag_steady_p50_ms", 2, compared=False),
+    Row("  most, own", "own_lag_start_max_ms", 1),
+    Row("  times > 10 ms", "late_start_times", compared=False),
+    Row("  times > 10 ms, own", "own_late_start_times", compared=False),
+    Row("loop lag, steady: p50, ms", "lag_steady_p50_ms", 2, compared=False),
     Row("  p99", "lag_steady_p99_ms", 2),
     Row("  most", "lag_steady_max_ms", 1),
-    Row("  most, by its own fault", "own_lag_steady_max_ms", 1),
-    Row("  times late > 10 ms", "late_steady_times", compared=False),
-    Row("  times, by its own fault", "own_late_steady_times", compared=False),
-    Row("kept waiting for a CPU, % of time", "queued_percent", 1, compared=False),
+    Row("  most, own", "own_lag_steady_max_ms", 1),
+    Row("  times > 10 ms", "late_steady_times", compared=False),
+    Row("  times > 10 ms, own", "own_late_steady_times", compared=False),
+    Row("queued for a CPU, % of time", "queued_percent", 1, compared=False),
     Row("connections opened", "connections"),
     Row("  most at once", "most_open_connections"),
     Row("requests per run", "requests_per_run", 1),
     Row("polls per second", "polls_per_second", 1, compared=False),
-    Row("answers 429, %", "answers_429_percent", 1, compared=False),
-    Row("answers failed, %", "answers_failed_percent", 1, compared=False),
+    Row("responses 429, %", "responses_429_percent", 1, compared=False),
+    Row("responses failed, %", "responses_failed_percent", 1, compared=False),
     Row("log lines per poll", "log_lines_per_poll", 3, compared=False),
-    Row("end seen after: median, s", "delay_median_s", 2),
+    Row("end detected after: median, s", "delay_median_s", 2),
     Row("  p99", "delay_p99_s", 2),
     Row("  most", "delay_max_s", 2),
     Row("  later than the interval + 1 s", "later_than_interval", compared=False),
-    Row("ends seen", "detected", compared=False),
+    Row("ends detected", "detected", compared=False),
     Row("waits that failed", "failed_waits", compared=False),
-    Row("ends never seen", "never_detected", compared=False),
+    Row("ends never detected", "never_detected", compared=False),
     Row("the stub's share of its core, %", "stub_core_share_percent", 0, compared=False),
 )
 
@@ -70,9 +71,10 @@ RATIOS = (("batch", "ours"), ("agent", "ours"), ("ours", "bare"))
 
 
 def table(title: str, figures: Mapping[str, Figures]) -> str:
-    """Draw the table.
+    """Return the table as text.
 
-    :param figures: by contestant.
+    :param title: its first line.
+    :param figures: figures by contestant.
     """
     shown = [name for name in CONTESTANTS if name in figures]
     ratios = [(left, right) for left, right in RATIOS if left in shown and right in shown]
@@ -92,8 +94,10 @@ def table(title: str, figures: Mapping[str, Figures]) -> str:
 def _ratios(row: Row, figures: Mapping[str, Figures], ratios: list[tuple[str, str]]) -> Iterator[str]:
     for left, right in ratios:
         above, below = figures[left].get(row.figure), figures[right].get(row.figure)
-        worth_it = above is not None and below is not None and above > 0 and below > 0
-        yield _number(above / below, 2 if above < 10 * below else 0) if worth_it and above and below else "-"
+        comparable = above is not None and below is not None and above > 0 and below > 0
+        yield (
+            _number(above / below, 2 if above < 10 * below else 0) if comparable and above and below else "-"
+        )
 
 
 def _number(value: float | None, digits: int) -> str:

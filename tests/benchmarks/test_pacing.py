@@ -22,18 +22,18 @@ def results() -> dict[str, Any]:
     return pacing.compare(RUNS, SEED)
 
 
-def test_the_default_pace_meets_every_target(results: dict[str, Any]) -> None:
-    missed = {name: (got, most) for name, (got, most) in results["targets"].items() if not got <= most}
+def test_the_default_policy_meets_every_target(results: dict[str, Any]) -> None:
+    missed = {name: (value, most) for name, (value, most) in results["targets"].items() if not value <= most}
     assert not missed
 
 
-def test_learning_from_past_runs_saves_too_little_to_be_worth_its_state(results: dict[str, Any]) -> None:
+def test_learning_from_past_runs_saves_less_than_a_tenth(results: dict[str, Any]) -> None:
     default = next(row for name, row in results["figures"].items() if name.startswith("default"))
     learned = results["figures"]["learned from the last 500 runs"]
     assert learned["requests_by_optimum"] > 0.9 * default["requests_by_optimum"]
 
 
-def test_no_policy_that_knows_only_the_mix_does_better_than_the_optimum(results: dict[str, Any]) -> None:
+def test_no_policy_beats_the_optimum(results: dict[str, Any]) -> None:
     optimum = results["delay_by_requests"]["optimum"]
     for family in ("fixed", "backoff", "root", "learned"):
         for budget, delay in results["delay_by_requests"][family].items():
@@ -56,46 +56,46 @@ def test_each_kind_has_its_share_and_its_median() -> None:
 
 
 @pytest.mark.parametrize("seconds", [5.0, 37.0, 60.0])
-def test_a_fixed_interval_counted_out_agrees_with_its_formula(seconds: float) -> None:
+def test_a_simulated_fixed_interval_agrees_with_its_formula(seconds: float) -> None:
     runs = pacing.durations(pacing.MIX, 200, SEED)
     polled = pacing.measure(lambda waited, fraction: seconds, runs, seed=SEED)
-    reckoned = pacing.measure_fixed(seconds, runs)
-    assert (polled.requests, polled.mean_delay) == pytest.approx((reckoned.requests, reckoned.mean_delay))
+    computed = pacing.measure_fixed(seconds, runs)
+    assert (polled.requests, polled.mean_delay) == pytest.approx((computed.requests, computed.mean_delay))
 
 
-def test_the_optimum_is_no_worse_than_its_neighbours() -> None:
+def test_the_optimum_is_at_least_as_good_as_its_neighbours() -> None:
     price, mix = 1.0, (Kind(1.0, 20),)
     runs = pacing.durations(mix, 4_000, SEED)
 
-    def cost(moments: list[float]) -> float:
-        figures = pacing.measure(pacing.scheduled(moments), runs, seed=SEED)
+    def cost(times: list[float]) -> float:
+        figures = pacing.measure(pacing.scheduled(times), runs, seed=SEED)
         return figures.requests + price * figures.mean_delay
 
-    best = Optimum(mix).moments(price)
+    best = Optimum(mix).schedule(price)
     for first in range(4):
         for shift in (-2.0, 2.0):
-            moved = [moment + shift * (at == first) for at, moment in enumerate(best)]
+            moved = [age + shift * (at == first) for at, age in enumerate(best)]
             assert cost(best) <= cost(moved)
         assert cost(best) < cost(best[:first] + best[first + 1 :])
 
 
-def test_the_optimum_polls_at_even_intervals_when_the_hazard_is_even() -> None:
+def test_the_optimum_for_an_even_hazard_has_even_intervals() -> None:
     class Memoryless(Kind):
         def survival(self, age: float) -> float:
             return math.exp(-age / self.median)
 
     price, mean = 0.1, 1_000.0
-    moments = Optimum((Memoryless(1.0, mean),)).moments(price)
-    assert moments[0] == pytest.approx(math.sqrt(2 * mean / price), rel=0.1)
-    assert moments[5] - moments[4] == pytest.approx(moments[0], rel=0.05)
+    times = Optimum((Memoryless(1.0, mean),)).schedule(price)
+    assert times[0] == pytest.approx(math.sqrt(2 * mean / price), rel=0.1)
+    assert times[5] - times[4] == pytest.approx(times[0], rel=0.05)
 
 
-def test_a_learner_that_saw_nothing_follows_the_square_root() -> None:
+def test_a_learner_without_data_follows_the_square_root() -> None:
     learner = Learned(1.8, shortest=1.0, longest=600.0)
     assert learner.interval(4_000.0, 0.0) == pytest.approx(2 * learner.interval(1_000.0, 0.0), rel=0.2)
 
 
-def test_a_learner_asks_often_where_runs_use_to_end() -> None:
+def test_a_learner_polls_often_where_runs_usually_end() -> None:
     learner = Learned(1.8, shortest=1.0, longest=600.0)
     before = learner.interval(290.0, 0.0)
     for _ in range(200):
@@ -104,7 +104,7 @@ def test_a_learner_asks_often_where_runs_use_to_end() -> None:
     assert learner.interval(60.0, 0.0) > 2 * learner.interval(290.0, 0.0)
 
 
-def test_the_policy_under_test_is_the_package_s_own() -> None:
+def test_the_simulated_policy_is_that_of_the_package() -> None:
     expected = PollBackoff(DEFAULT_POLL_INTERVAL, DEFAULT_MAX_POLL_INTERVAL, 1.3).interval
     policy = pacing.square_root(1.3)
     assert [policy(waited, 0.5) for waited in (0, 90, 1e6)] == [
@@ -112,9 +112,7 @@ def test_the_policy_under_test_is_the_package_s_own() -> None:
     ]
 
 
-def test_the_command_prints_json_when_asked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(pacing, "compare", lambda runs, seed: {"targets": {"requests": (2.0, 1.0)}})
     monkeypatch.setattr(pacing, "compare_mixes", lambda runs, seed: {})
     assert pacing.main(["--json", "--runs", "40"]) == 1

@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def test_a_run_ends_at_its_moment() -> None:
+def test_a_run_ends_at_its_time() -> None:
     clock = Clock()
     behaviour = Behaviour(body_bytes=100, clock=clock)
     behaviour.ends[7] = 105.0
@@ -27,15 +27,15 @@ def test_a_run_ends_at_its_moment() -> None:
     assert not behaviour.has_ended(8)
 
 
-def test_requests_above_the_limit_are_refused_until_time_has_passed() -> None:
+def test_requests_above_the_limit_are_rejected_for_a_time() -> None:
     clock = Clock()
     behaviour = Behaviour(body_bytes=100, requests_per_second=16, clock=clock)
-    assert [behaviour.refuses() for _ in range(18)] == [False] * 16 + [True] * 2
+    assert [behaviour.rejects() for _ in range(18)] == [False] * 16 + [True] * 2
     clock.now += 0.25
-    assert [behaviour.refuses() for _ in range(5)] == [False] * 4 + [True]
+    assert [behaviour.rejects() for _ in range(5)] == [False] * 4 + [True]
 
 
-def test_one_request_in_so_many_fails_in_each_way_by_turns() -> None:
+def test_every_nth_request_fails_in_each_way_in_turn() -> None:
     behaviour = Behaviour(body_bytes=100, fault_every=50)
     faults = [behaviour.fault() for _ in range(300)]
     assert [fault for fault in faults if fault] == ["cut", "half", "500"] * 2
@@ -44,14 +44,14 @@ def test_one_request_in_so_many_fails_in_each_way_by_turns() -> None:
 
 @pytest.mark.parametrize("size", [2_000, 30_000])
 @pytest.mark.parametrize("resource", ["responses", "batches", "agents/sessions"])
-def test_a_body_has_the_size_asked_for_and_names_the_run(resource: str, size: int) -> None:
+def test_a_body_has_the_given_size_and_run_id(resource: str, size: int) -> None:
     body = Bodies(size).body(resource, "the_run_000007", ended=False)
     assert size <= len(body) < size + 700
     assert json.loads(body)["id"] == "the_run_000007"
 
 
 @pytest.mark.parametrize(("ended", "status"), [(False, "in_progress"), (True, "completed")])
-def test_a_body_tells_whether_the_run_has_ended(ended: bool, status: str) -> None:
+def test_a_body_has_the_status_of_the_run(ended: bool, status: str) -> None:
     bodies = Bodies(2_000)
     response = bodies.body("responses", "resp_000007", ended=ended)
     assert get_api("responses").read_run(json.loads(response)).status == status

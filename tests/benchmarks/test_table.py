@@ -20,7 +20,7 @@ def test_a_cost_is_shown_with_its_ratios() -> None:
     assert lines(FIGURES)["CPU per poll, ms"] == ["0.500", "0.550", "4.400", "8.00", "1.10"]
 
 
-def test_a_great_ratio_is_shown_without_fractions() -> None:
+def test_a_large_ratio_has_no_decimals() -> None:
     assert lines(FIGURES)["connections opened"] == ["6", "8", "10,000", "1,250", "1.33"]
 
 
@@ -28,18 +28,18 @@ def test_a_count_of_failures_has_no_ratio() -> None:
     assert lines(FIGURES)["waits that failed"] == ["0", "0", "3"]
 
 
-def test_what_nobody_has_is_left_out_and_what_one_lacks_is_a_dash() -> None:
+def test_missing_figures_are_dashes_and_empty_rows_are_left_out() -> None:
     shown = lines({**FIGURES, "bare": {"connections": 6}})
     assert shown["CPU per poll, ms"] == ["-", "0.550", "4.400", "8.00", "-"]
     assert "polls per second" not in shown
 
 
-def test_the_figures_of_repetitions_are_their_medians() -> None:
+def test_repetitions_are_reported_by_their_medians() -> None:
     repetitions: list[dict[str, Figures]] = [{"ours": {"connections": opened}} for opened in (8, 30, 9)]
     assert medians(repetitions) == {"ours": {"connections": 9}}
 
 
-def test_a_figure_missing_in_one_repetition_is_the_median_of_the_others() -> None:
+def test_a_missing_figure_is_the_median_of_the_other_repetitions() -> None:
     repetitions: list[dict[str, Figures]] = [
         {"ours": {"delay_max_s": None}},
         {"ours": {"delay_max_s": 5.0}},

@@ -36,9 +36,7 @@ def test_each_contestant_was_measured(figures: dict[str, dict[str, float | None]
 
 
 @pytest.mark.parametrize("contestant", STEADY.contestants)
-def test_a_contestant_sees_every_run_end(
-    figures: dict[str, dict[str, float | None]], contestant: str
-) -> None:
+def test_a_contestant_detects_every_end(figures: dict[str, dict[str, float | None]], contestant: str) -> None:
     outcome = {name: figures[contestant][name] for name in ("detected", "failed_waits", "never_detected")}
     assert outcome == {"detected": STEADY.runs, "failed_waits": 0, "never_detected": 0}
 
@@ -51,7 +49,7 @@ def test_no_figure_of_a_contestant_is_missing(
 
 
 @pytest.mark.parametrize("contestant", STEADY.contestants)
-def test_a_contestant_keeps_its_interval_over_connections_the_stub_has_counted(
+def test_a_contestant_keeps_its_interval_and_opens_connections(
     figures: dict[str, dict[str, float | None]], contestant: str
 ) -> None:
     most_polls = 1.2 * STEADY.runs / STEADY.poll_interval

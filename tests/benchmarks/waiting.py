@@ -1,23 +1,22 @@
-"""What waiting costs: this provider's trigger beside the official provider's, in Airflow's own triggerer.
+"""The cost of waiting: this provider's trigger and those of the official provider, in Airflow's triggerer.
 
 ::
 
     python -m tests.benchmarks.waiting                   # 1,000 runs, steady: about a quarter of an hour
-    python -m tests.benchmarks.waiting --mode all --json results.json    # all situations: about two hours
-    python -m tests.benchmarks.waiting --quick           # 40 runs: three minutes, to see that it works
+    python -m tests.benchmarks.waiting --mode all --json results.json    # all scenarios: about two hours
+    python -m tests.benchmarks.waiting --quick           # 40 runs: three minutes, to check that it works
 
 Needs Airflow 3.3.2 or later with the openai SDK, and Linux. Each contestant in turn gets a fresh triggerer
-process (see ``measured_triggerer`` for what of it is real) and a fresh stub of the API in another process,
-over TLS on loopback. First one trigger is started alone, so that what a triggerer pays once is told apart;
-then all of them, 50 a second as Airflow does; after a steady window the runs end one by one, and how long it
-takes until the runner emits the event is how late the end was seen.
+process (``measured_triggerer`` says which parts are real) and a fresh stub of the API in another process,
+over TLS on loopback. First one trigger starts alone, to separate the one-time costs of a triggerer; then all
+start, 50 per second as in Airflow; after a steady window the runs end one by one. The delay of an end is the
+time until the runner emits its event.
 
-CPU is that of the runner's process; what an equal number of triggers that do nothing cost is taken off. Rows
-that say "beyond Airflow's own" take off as well what starting or keeping a trigger that does nothing costs.
-"By its own fault" leaves out the time when the loop was ready but other processes had the CPU. A poll of the
-agent trigger is two requests.
+CPU is that of the runner's process, less that of an equal number of triggers that do nothing. Rows "beyond
+Airflow's own" are also less the cost of starting or keeping a trigger that does nothing. "Own" lag is without
+the time when the loop was ready but other processes had the CPU. A poll of the agent trigger is two requests.
 
-Compare the figures of one run of the command with each other, and not with those of another machine.
+Compare only figures of the same run of the command, not those of another machine.
 """
 
 from __future__ import annotations
@@ -52,13 +51,13 @@ PACKAGES = ("apache-airflow", "apache-airflow-providers-openai", "openai", "aioh
 
 
 class SessionFailedError(Exception):
-    """A contestant's process ended with an error; the message is the end of what it said."""
+    """The process of a contestant failed. The message is the end of its log."""
 
 
 class Benchmark:
-    """Runs sessions and gathers their figures.
+    """Runs sessions and computes their figures.
 
-    :param folder: for the recordings of all sessions.
+    :param folder: folder of the recordings of all sessions.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,17 +66,17 @@ class Benchmark:
         self._baselines: dict[tuple[int, int, int], Baseline] = {}
 
     def measure(self, scenario: Scenario, repetition: int) -> dict[str, Figures]:
-        """Measure all contestants of a scenario once; one whose process fails is left out, and said so."""
+        """Measure all contestants of a scenario once; one whose process fails is logged and omitted."""
         baseline = self._baseline(scenario, repetition)
         figures = {BASELINE: baseline.figures}
         for name in scenario.contestants:
             try:
                 recording = self._record(name, scenario)
             except SessionFailedError as error:
-                _say(f"{name} failed in {scenario.name}: {error}")
+                _log(f"{name} failed in {scenario.name}: {error}")
             else:
                 figures[name] = figures_of(recording, baseline, CONTESTANTS[name], scenario)
-                _say_what_failed(recording, CONTESTANTS[name])
+                _log_failures(recording, CONTESTANTS[name])
         return figures
 
     def _baseline(self, scenario: Scenario, repetition: int) -> Baseline:
@@ -87,7 +86,7 @@ class Benchmark:
         return self._baselines[key]
 
     def _record(self, contestant: str, scenario: Scenario) -> Recording:
-        _say(f"{scenario.name}: {CONTESTANTS[contestant].title}, {scenario.runs:,} runs …")
+        _log(f"{scenario.name}: {CONTESTANTS[contestant].title}, {scenario.runs:,} runs …")
         self._sessions += 1
         folder = self._folder / f"{self._sessions:03}-{scenario.name}-{contestant}"
         (folder / "logs").mkdir(parents=True)
@@ -96,12 +95,12 @@ class Benchmark:
         (folder / "session.json").write_text(json.dumps(session), encoding="utf-8")
         command = [sys.executable, "-m", "tests.benchmarks.waiting_session", str(folder)]
         with (folder / "triggerer.log").open("wb") as log:
-            ended = subprocess.run(
+            process = subprocess.run(
                 command, cwd=CHECKOUT, env=_environment(folder), stdout=log, stderr=log, check=False
             )
-        if ended.returncode:
-            said = (folder / "triggerer.log").read_text(encoding="utf-8").splitlines()
-            raise SessionFailedError("\n".join(said[-5:]))
+        if process.returncode:
+            lines = (folder / "triggerer.log").read_text(encoding="utf-8").splitlines()
+            raise SessionFailedError("\n".join(lines[-5:]))
         return Recording(folder)
 
 
@@ -121,7 +120,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def medians(repetitions: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
-    """Give the median of each figure of each contestant."""
+    """Return the median of each figure of each contestant."""
     names = dict.fromkeys(name for figures in repetitions for name in figures)
     return {
         name: _median_figures([figures[name] for figures in repetitions if name in figures]) for name in names
@@ -129,15 +128,15 @@ def medians(repetitions: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
 
 
 def _median_figures(repetitions: Sequence[Figures]) -> Figures:
-    summed: Figures = {}
+    by_name: Figures = {}
     for figure in dict.fromkeys(name for figures in repetitions for name in figures):
         values = [value for figures in repetitions if (value := figures.get(figure)) is not None]
-        summed[figure] = median(values) if values else None
-    return summed
+        by_name[figure] = median(values) if values else None
+    return by_name
 
 
-def circumstances() -> dict[str, Any]:
-    """Say when, with what and on what the figures were measured."""
+def environment_info() -> dict[str, Any]:
+    """Return the date, the versions and the machine of the measurement."""
     versions = {"airflow-provider-openai-run": airflow_provider_openai_run.__version__}
     for package in PACKAGES:
         try:
@@ -153,7 +152,7 @@ def circumstances() -> dict[str, Any]:
 
 def _scenarios(options: argparse.Namespace) -> list[Scenario]:
     names = list(SCENARIOS) if options.mode == "all" else [options.mode]
-    chosen = []
+    selected = []
     for scenario in (SCENARIOS[name] for name in names):
         changes = {
             "runs": options.runs,
@@ -161,8 +160,10 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
             "contestants": tuple(options.contestants) if options.contestants else None,
         }
         small = quick(scenario) if options.quick else scenario
-        chosen.append(replace(small, **{name: value for name, value in changes.items() if value is not None}))
-    return chosen
+        selected.append(
+            replace(small, **{name: value for name, value in changes.items() if value is not None})
+        )
+    return selected
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -171,20 +172,20 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--mode", choices=[*SCENARIOS, "all"], default="steady")
     parser.add_argument("--runs", type=int, help="waiting runs (1,000; in 'many' 10,000)")
     parser.add_argument(
-        "--seconds", type=float, help="length of the steady window; in 'lives' of the longest life"
+        "--seconds", type=float, help="length of the steady window; in 'lifetimes' of the longest duration"
     )
     parser.add_argument("--repeat", type=int, default=1, help="repetitions; the table shows medians")
     parser.add_argument(
         "--contestants", nargs="+", choices=[name for name in CONTESTANTS if name != BASELINE]
     )
-    parser.add_argument("--quick", action="store_true", help="a small variant, to see that it works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--quick", action="store_true", help="a small variant, to check that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the recordings in a new folder")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command."""
+    """Run the command and return its exit code."""
     options = _arguments(arguments)
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -196,15 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(table(_title(scenario, options.repeat), figures) + "\n\n")
             sys.stdout.flush()
             if options.json:
-                written = json.dumps({**circumstances(), "results": results}, indent=2)
+                written = json.dumps({**environment_info(), "results": results}, indent=2)
                 options.json.write_text(written + "\n", encoding="utf-8")
     return 0
 
 
-def _say_what_failed(recording: Recording, contestant: Contestant) -> None:
-    wrong = [event.payload for event in recording.events if event.status != contestant.success]
-    if wrong:
-        _say(f"  {len(wrong)} waits failed, the first with {wrong[0]}")
+def _log_failures(recording: Recording, contestant: Contestant) -> None:
+    payloads = [event.payload for event in recording.events if event.status != contestant.success]
+    if payloads:
+        _log(f"  {len(payloads)} waits failed, the first with {payloads[0]}")
 
 
 def _title(scenario: Scenario, repetitions: int) -> str:
@@ -212,7 +213,7 @@ def _title(scenario: Scenario, repetitions: int) -> str:
     return title + (f", medians of {repetitions}" if repetitions > 1 else "")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
