@@ -1,83 +1,135 @@
-"""Ending a run as well as one can: whatever goes wrong is logged and hides no other error."""
+"""Cancel a run that a task has created: who does it, why, and how.
+
+Cancelling is best effort: a failure is logged, and never hides the error for which the run is cancelled.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.retries import may_have_ended
-from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 log = logging.getLogger(__name__)
 
-#: How long a task that is being killed may take to cancel its run, in seconds: Airflow gives it five.
-SECONDS_WHEN_KILLED = 4.0
+#: The XCom that holds the reason, a value of :class:`CancelReason`, of a task that has cancelled its run.
+CANCEL_REASON_KEY = "cancel_reason"
 
-#: How long a trigger may take, in seconds: Airflow gives it thirty.
-SECONDS_IN_THE_TRIGGERER = 25.0
+#: How long cancelling may take in a task that is being killed, in seconds: Airflow allows five.
+WORKER_KILL_TIMEOUT = 4.0
+
+#: How long cancelling may take in a trigger, in seconds: Airflow allows thirty.
+TRIGGER_KILL_TIMEOUT = 25.0
 
 
-def cancel(hook: OpenAIRunHook, ref: RunRef, why: str) -> None:
+class CancelReason(StrEnum):
+    """Who cancelled a run, and why."""
+
+    USER_ENDED_TASK = "user_ended_task"
+    WORKER_KILLED = "worker_killed"
+    TASK_CLEARED = "task_cleared"
+    TIMEOUT = "timeout"
+    EXECUTION_TIMEOUT = "execution_timeout"
+    NO_HUMAN_INPUT = "no_human_input"
+    REQUIRES_ACTION = "requires_action"
+    UNANSWERABLE_REQUEST = "unanswerable_request"
+    TOOL_FAILED = "tool_failed"
+    TOOL_ENDED_TASK = "tool_ended_task"
+    MAX_TOOL_ROUNDS = "max_tool_rounds"
+    TOKEN_BUDGET = "token_budget"  # noqa: S105 - not a password
+
+    @property
+    def description(self) -> str:
+        """The reason as a clause, for the log and the run's page."""
+        return _DESCRIPTIONS[self]
+
+
+_DESCRIPTIONS = {
+    CancelReason.USER_ENDED_TASK: "a user marked the deferred task failed or success, or cleared it",
+    CancelReason.WORKER_KILLED: "a user ended the running task, or its worker was shut down",
+    CancelReason.TASK_CLEARED: "the task was cleared, and creates another run",
+    CancelReason.TIMEOUT: "the task's timeout passed (cancel_on_timeout=True)",
+    CancelReason.EXECUTION_TIMEOUT: "the task's execution_timeout passed (cancel_on_timeout=True)",
+    CancelReason.NO_HUMAN_INPUT: "no person responded before the timeout (cancel_on_timeout=True)",
+    CancelReason.REQUIRES_ACTION: "it requires an action, and on_requires_action is 'fail'",
+    CancelReason.UNANSWERABLE_REQUEST: "it requires an action that this task cannot perform",
+    CancelReason.TOOL_FAILED: "a function of tool_handlers failed",
+    CancelReason.TOOL_ENDED_TASK: "a function of tool_handlers ended the task",
+    CancelReason.MAX_TOOL_ROUNDS: "it used up max_tool_rounds",
+    CancelReason.TOKEN_BUDGET: "it used up its token_budget",
+}
+
+
+def cancel(get_hook: Callable[[], OpenAIRunHook], ref: RunRef, reason: CancelReason) -> bool:
     """
-    Cancel a run.
+    Cancel a run from a worker.
 
-    :param hook: where.
+    :param get_hook: returns the hook; a signal may have come while its module was being imported.
     :param ref: the run.
-    :param why: for the log.
+    :param reason: why. ``WORKER_KILLED`` means that this is called from the handler of a signal, where no
+        connection of the interrupted code can be used.
+    :return: False if the run may still be running.
     """
-    try:
-        run = hook.execute_call(calls.cancel_run(ref), ref)
-    except RunRequestError as error:
-        log_failure(error, ref)
-    except Exception:  # a failed cancel must not hide what it was cancelled for
-        log.exception("Could not cancel %s: it may still go on and use tokens", ref)
-    else:
-        log.info("Cancelled %s (%s); it is %s", ref, why, run.status)
+    with _logging(ref, reason, log) as result:
+        hook = get_hook()
+        if reason is CancelReason.WORKER_KILLED:
+            hook.cancel_run_from_signal_handler(ref, timeout=WORKER_KILL_TIMEOUT)
+        else:
+            hook.execute_call(calls.cancel_run(ref), ref)
+        result.is_cancelled = True
+    return result.is_cancelled
 
 
-def cancel_on_worker_kill(get_hook: Callable[[], OpenAIRunHook], ref: RunRef) -> None:
+async def cancel_async(conn_id: str, ref: RunRef, reason: CancelReason, logger: logging.Logger) -> bool:
     """
-    Cancel a run from the handler of the signal that ends the task.
-
-    :param get_hook: gives the hook; the signal may have come while its module was imported.
-    :param ref: the run.
-    """
-    try:
-        get_hook().cancel_run_from_signal_handler(ref, timeout=SECONDS_WHEN_KILLED)
-    except RunRequestError as error:
-        log_failure(error, ref)
-    except Exception:  # the task ends all the same
-        log.exception("Could not cancel %s: it may still go on and use tokens", ref)
-    else:
-        log.info("Cancelled %s: its task was killed", ref)
-
-
-async def cancel_on_kill_async(conn_id: str, ref: RunRef, logger: logging.Logger) -> None:
-    """
-    Cancel a run whose deferred task was ended by a user.
+    Cancel a run from the triggerer; see :func:`cancel`.
 
     :param conn_id: the OpenAI connection.
     :param ref: the run.
+    :param reason: why.
     :param logger: the trigger's own, which writes into the task's log.
     """
-    hook = await asyncio.to_thread(_new_hook, conn_id)
-    try:
-        async with asyncio.timeout(SECONDS_IN_THE_TRIGGERER):
+    with _logging(ref, reason, logger) as result:
+        hook = await asyncio.to_thread(_new_hook, conn_id)
+        async with asyncio.timeout(TRIGGER_KILL_TIMEOUT):
             await hook.execute_call_async(calls.cancel_run(ref), ref)
+        result.is_cancelled = True
+    return result.is_cancelled
+
+
+class _Result:
+    is_cancelled = False
+
+
+@contextmanager
+def _logging(ref: RunRef, reason: CancelReason, logger: logging.Logger) -> Iterator[_Result]:
+    result = _Result()
+    try:
+        yield result
     except RunRequestError as error:
-        log_failure(error, ref, logger)
-    except Exception:  # the task has ended all the same
-        logger.exception("Could not cancel %s: it may still go on and use tokens", ref)
+        result.is_cancelled = may_have_ended(error)
+        if result.is_cancelled:
+            message = "%s was not cancelled (%s): it has ended, or is being cancelled already: %s"
+            logger.info(message, ref, reason.description, error.message)
+        else:
+            message = "Could not cancel %s (%s), which may still go on and use tokens: %s"
+            logger.warning(message, ref, reason.description, error.message)
+    except Exception:  # the task ends in any case
+        message = "Could not cancel %s (%s): it may still go on and use tokens"
+        logger.exception(message, ref, reason.description)
     else:
-        logger.info("Cancelled %s: a user ended its task", ref)
+        logger.info("Cancelled %s: %s", ref, reason.description)
 
 
 def _new_hook(conn_id: str) -> OpenAIRunHook:
@@ -86,17 +138,36 @@ def _new_hook(conn_id: str) -> OpenAIRunHook:
     return OpenAIRunHook(conn_id)
 
 
-def log_failure(error: RunRequestError, ref: RunRef, logger: logging.Logger = log) -> None:
-    """
-    Log that a run could not be cancelled; a run that has ended need not be.
+class KillGuard:
+    """The run that must be cancelled if Airflow kills the running task; and whether it has."""
 
-    :param error: the API's answer.
-    :param ref: the run.
-    :param logger: where.
-    """
-    if may_have_ended(error):
-        logger.info(
-            "%s was not cancelled; it has ended, or is being cancelled already: %s", ref, error.message
-        )
-    else:
-        logger.warning("Could not cancel %s, which may still go on and use tokens: %s", ref, error.message)
+    def __init__(self) -> None:
+        self.was_killed = False
+        self._ref: RunRef | None = None
+
+    def watch(self, ref: RunRef | None) -> None:
+        """
+        Set the run to cancel.
+
+        :param ref: the run; None cancels nothing.
+        """
+        self._ref = ref
+
+    def kill(self, get_hook: Callable[[], OpenAIRunHook]) -> None:
+        """
+        Cancel the run; for ``on_kill`` of the operator.
+
+        :param get_hook: returns the hook.
+        """
+        self.was_killed = True
+        if self._ref is not None:
+            cancel(get_hook, self._ref, CancelReason.WORKER_KILLED)
+
+    def raise_if_killed(self) -> None:
+        """
+        Keep a task that was killed from spending more: Airflow lets it run on until it dies.
+
+        :raises OpenAIRunError: if it was killed.
+        """
+        if self.was_killed:
+            raise OpenAIRunError("The task was killed: it creates no run and submits no output any more")

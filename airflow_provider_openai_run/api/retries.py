@@ -47,6 +47,7 @@ class RetryRule:
     :param reason: why they are handled this way, for the documentation.
     :param retried: the operations in which the same request is sent again.
     :param is_final: whether a retry of the task that creates the run would fail the same way.
+    :param may_have_created: whether a request that creates a run may have created it all the same.
     :param may_have_ended: whether the response to a cancel may mean that the run has ended already.
     """
 
@@ -55,6 +56,7 @@ class RetryRule:
     reason: str
     retried: frozenset[Operation] = _NOWHERE
     is_final: bool = False
+    may_have_created: bool = False
     may_have_ended: bool = False
 
 
@@ -62,12 +64,14 @@ NO_RESPONSE = RetryRule(
     name="no_response",
     condition="time-out, or a connection that fails or breaks",
     retried=_IF_REPEATABLE,
+    may_have_created=True,
     reason="a run may have been created although its response was lost",
 )
 MALFORMED = RetryRule(
     name="malformed",
     condition="2xx or 3xx with a body that is not the JSON it should be",
     retried=_POLL,
+    may_have_created=True,
     reason="often a page of a proxy or a gateway",
 )
 CONVERSATION_LOCKED = RetryRule(
@@ -111,6 +115,7 @@ REQUEST_TIMEOUT = RetryRule(
     name="request_timeout",
     condition="408",
     retried=_IF_REPEATABLE,
+    may_have_created=True,
     reason="the request may have been carried out",
 )
 CONFLICT = RetryRule(
@@ -127,6 +132,7 @@ SERVER_ERROR = RetryRule(
     name="server_error",
     condition="any other 5xx",
     retried=_IF_REPEATABLE,
+    may_have_created=True,
     reason="a run may have been created all the same",
 )
 CLIENT_ERROR = RetryRule(
@@ -250,6 +256,16 @@ def is_thread_busy(error: RunRequestError) -> bool:
     :param error: the error of a request that creates a run.
     """
     return error.retry_rule == THREAD_BUSY.name
+
+
+def may_have_created(error: RunRequestError) -> bool:
+    """
+    Return whether the run may have been created although the request failed.
+
+    :param error: the error of a request that creates a run.
+    """
+    rule = rule_of(error)
+    return rule is not None and rule.may_have_created
 
 
 def may_have_ended(error: RunRequestError) -> bool:

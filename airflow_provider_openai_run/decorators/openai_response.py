@@ -69,7 +69,7 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
         """
         arguments = determine_kwargs(self.python_callable, self.op_args, {**context, **self.op_kwargs})
         self.input = self.python_callable(*self.op_args, **arguments)
-        others = (self.prompt, self.previous_response_id, self.conversation)
+        others = [getattr(self, name) for name in ("prompt", "previous_response_id", "conversation")]
         if self.input is None and all(value is None for value in others):
             name = self.python_callable.__name__
             raise ValueError(f"{name} returned None; return the input: a text, or a list of items")

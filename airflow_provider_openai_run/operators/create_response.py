@@ -1,107 +1,78 @@
-"""Making a response."""
+"""The operator that creates a response."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
-from airflow_provider_openai_run.operators._parameters import request_parameters, split_answer_model
+from airflow_provider_openai_run.operators._parameters import (
+    api_parameters,
+    request_body,
+    split_answer_model,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import BaseModel
 
+    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.owned_runs.identity import RunIdentity
+    from airflow_provider_openai_run.owned_runs.state import TaskRunState
     from airflow_provider_openai_run.types.run import Json
-
-#: The parameters of the API, each under its own name.
-PARAMETERS = (
-    "model",
-    "input",
-    "instructions",
-    "background",
-    "store",
-    "conversation",
-    "previous_response_id",
-    "prompt",
-    "text",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "max_tool_calls",
-    "max_output_tokens",
-    "temperature",
-    "top_p",
-    "top_logprobs",
-    "reasoning",
-    "truncation",
-    "context_management",
-    "include",
-    "metadata",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
-    "moderation",
-    "access_programs",
-    "background_options",
-    "image",
-    "user",
-)
 
 
 class OpenAICreateResponseOperator(OwnedRunOperator):
     """
-    Makes a response in the background; waits for it; gives its output text, or the object parsed from it.
+    Create a response in the background, wait for its end, and return its attributes and its answer.
 
-    What is promised about retries, cancelling and tool calls, and all further parameters, stand at
-    :class:`~airflow_provider_openai_run.operators._owned_run.OwnedRunOperator`. The rounds of a tool conversation
-    are one response each: the XComs are those of the last, ``token_usage`` counts them all.
+    The return value holds every attribute of the response, and ``answer``: the output text, or the JSON of
+    the object that ``text_format`` describes. :class:`.OwnedRunOperator` describes retries, cancelling and
+    tool calls, and has all further parameters. Each round of a tool conversation is a response of its own:
+    the XComs are those of the last, ``token_usage`` counts all.
 
-    https://platform.openai.com/docs/api-reference/responses/create. All API parameters are templated and have
-    the API's own names and meanings; None leaves one out.
+    https://platform.openai.com/docs/api-reference/responses/create. All API parameters are templated, and
+    have the API's own names and meanings; None leaves a parameter out of the request.
 
-    :param model: the model.
-    :param input: a text, or a list of items.
-    :param instructions: the system's or developer's message.
-    :param background: whether the API answers at once and works on; else the task holds its worker, and the
-        response cannot be cancelled.
-    :param store: whether the response can be retrieved later; tool calls need it.
-    :param text_format: a pydantic model: the API is made to keep to its schema, and ``answer`` is its JSON.
-    :param conversation: a conversation to go on with.
-    :param previous_response_id: a response to go on from; not beside ``conversation``.
-    :param prompt: a prompt kept at OpenAI.
-    :param text: the format of the text, unless ``text_format`` says it; its verbosity.
-    :param tools: the tools.
-    :param tool_choice: which tool, if any.
-    :param parallel_tool_calls: whether several tools may be called at once.
-    :param max_tool_calls: of the API's own tools.
-    :param max_output_tokens: of each response.
-    :param temperature: of the sampling.
-    :param top_p: of the sampling.
-    :param top_logprobs: how many to give.
-    :param reasoning: of reasoning models.
-    :param truncation: what to do with too long an input.
-    :param context_management: when to compact.
-    :param include: what to send along beside the response.
-    :param metadata: at most 14 pairs beside the task's own two.
-    :param prompt_cache_key: for a better use of the prompt cache.
-    :param prompt_cache_options: of the prompt cache.
-    :param prompt_cache_retention: how long the prompt is cached.
-    :param safety_identifier: of your user.
-    :param service_tier: how fast and how dear.
-    :param moderation: of input and output.
-    :param access_programs: programs that the request is part of.
-    :param background_options: of background mode.
-    :param image: of images that are made.
-    :param user: deprecated by the API.
-    :param extra_params: parameters of the API this version does not know, by their names.
+    :param model: the model, such as ``gpt-5.2``.
+    :param input: the user's input: a text, or a list of input items.
+    :param instructions: the system or developer message.
+    :param background: whether the API creates the response in the background. If False, the task occupies its
+        worker meanwhile, and the response cannot be cancelled.
+    :param store: whether the API stores the response; tool calls need that.
+    :param text_format: a pydantic model. The API must write JSON of its schema, and ``answer`` is that JSON.
+    :param conversation: the conversation that the response belongs to: its id, or an object with an ``id``.
+    :param previous_response_id: the response to continue from; not beside ``conversation``.
+    :param prompt: a reusable prompt template that is stored at OpenAI: ``id``, ``version``, ``variables``.
+    :param text: options of the output text: ``format``, unless ``text_format`` is set, and ``verbosity``.
+    :param tools: the tools that the model may call.
+    :param tool_choice: how the model chooses a tool: ``"auto"``, ``"none"``, ``"required"``, or one tool.
+    :param parallel_tool_calls: whether the model may call several tools at once.
+    :param max_tool_calls: the largest number of calls of the API's built-in tools in one response.
+    :param max_output_tokens: the largest number of output tokens of one response, reasoning included.
+    :param temperature: the sampling temperature, 0 to 2.
+    :param top_p: nucleus-sampling probability mass, 0 to 1.
+    :param top_logprobs: how many of the most likely tokens to return at each position, 0 to 20.
+    :param reasoning: options of reasoning models, such as ``{"effort": "high"}``.
+    :param truncation: what happens to input beyond the context window: ``"auto"`` drops the oldest items,
+        ``"disabled"`` fails.
+    :param context_management: when the API compacts the context of a long conversation.
+    :param include: further output to return, such as ``["web_search_call.action.sources"]``.
+    :param metadata: up to 14 entries; the operator adds two of its own.
+    :param prompt_cache_key: groups similar requests for the prompt cache.
+    :param prompt_cache_options: further options of the prompt cache.
+    :param prompt_cache_retention: how long the prompt stays in the cache, such as ``"24h"``.
+    :param safety_identifier: a stable, hashed id of your end user, for detecting abuse.
+    :param service_tier: the processing tier, such as ``"flex"`` or ``"priority"``.
+    :param moderation: how input and output are moderated.
+    :param access_programs: the access programs that the request is part of.
+    :param background_options: options of background mode, such as ``{"completion_window": "8h"}``.
+    :param image: options of images that the model generates.
+    :param user: an id of your end user; deprecated by the API.
+    :param extra_params: API parameters that this version does not know, by their names.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
-
-    template_fields: Sequence[str] = ("conn_id", *PARAMETERS, "extra_params")
 
     def __init__(
         self,
@@ -142,69 +113,40 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
         extra_params: dict[str, Json] | None = None,
         **kwargs: Any,
     ) -> None:
+        parameters = {name: value for name, value in locals().items() if name in self.API_PARAMETERS}
         super().__init__(**kwargs)
+        for name, value in parameters.items():
+            setattr(self, name, value)
         self.thread_id = None
-        self.model = model
-        self.input = input
-        self.instructions = instructions
-        self.background = background
-        self.store = store
-        self.answer_model, _ = split_answer_model(text_format)
-        self.conversation = conversation
-        self.previous_response_id = previous_response_id
-        self.prompt = prompt
-        self.text = text
-        self.tools = tools
-        self.tool_choice = tool_choice
-        self.parallel_tool_calls = parallel_tool_calls
-        self.max_tool_calls = max_tool_calls
-        self.max_output_tokens = max_output_tokens
-        self.temperature = temperature
-        self.top_p = top_p
-        self.top_logprobs = top_logprobs
-        self.reasoning = reasoning
-        self.truncation = truncation
-        self.context_management = context_management
-        self.include = include
-        self.metadata = metadata
-        self.prompt_cache_key = prompt_cache_key
-        self.prompt_cache_options = prompt_cache_options
-        self.prompt_cache_retention = prompt_cache_retention
-        self.safety_identifier = safety_identifier
-        self.service_tier = service_tier
-        self.moderation = moderation
-        self.access_programs = access_programs
-        self.background_options = background_options
-        self.image = image
-        self.user = user
         self.extra_params = extra_params
-        self._check(text_format)
-
-    def _check(self, text_format: object) -> None:
+        self.answer_model, _ = split_answer_model(text_format)
         if text_format is not None and self.answer_model is None:
             raise ValueError(f"text_format must be a pydantic model, not {text_format!r}")
-        if self.answer_model is not None and isinstance(self.text, dict) and "format" in self.text:
-            raise ValueError("text_format and text['format'] both say the format; leave out one of them")
-        if self.conversation is not None and self.previous_response_id is not None:
+        if self.answer_model is not None and isinstance(text, dict) and "format" in text:
+            raise ValueError("text_format and text['format'] both set the format; leave out one of them")
+        if conversation is not None and previous_response_id is not None:
             raise ValueError("conversation and previous_response_id exclude each other")
-        if self.model is None and self.prompt is None:
+        if model is None and prompt is None:
             raise ValueError("a response needs a model, or a prompt that names one")
-        given = (self.input, self.prompt, self.previous_response_id, self.conversation)
-        if all(value is None for value in given):
+        if all(value is None for value in (input, prompt, previous_response_id, conversation)):
             raise ValueError("a response needs an input, a prompt, a previous response or a conversation")
-        if not self.store and (self.tool_handlers or self.human_tools):
+        if not store and (self.tool_handlers or self.human_tools):
             raise ValueError(
-                "tool_handlers and human_tools need store=True: each round goes on from a stored response"
+                "tool_handlers and human_tools need store=True: each round continues from a stored response"
             )
-        self.check_arguments_for_create(self.tools)
+        self.check_arguments_for_create(tools)
 
-    def runs(self) -> ApiAdapter:
-        """Give the responses."""
+    #: The parameters of the API.
+    API_PARAMETERS = api_parameters(__init__, but=("text_format", "extra_params"))
+    template_fields: Sequence[str] = ("conn_id", *API_PARAMETERS, "extra_params")
+
+    def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
+        """Return the adapter that creates the response; called once the templates are rendered."""
         from airflow_provider_openai_run.owned_runs.adapters import ResponsesAdapter
         from airflow_provider_openai_run.owned_runs.results import response_format
 
-        body = request_parameters(self, PARAMETERS)
+        body = request_body(self, self.API_PARAMETERS)
         if self.answer_model is not None:
             schema = {"type": "json_schema", **response_format(self.answer_model)}
-            body["text"] = {**(self.text or {}), "format": schema}
-        return ResponsesAdapter(self.hook, body)
+            body["text"] = {**(body.get("text") or {}), "format": schema}
+        return ResponsesAdapter(hook, identity, state, body=body)

@@ -1,4 +1,4 @@
-"""Handing a run what it asks for by hand."""
+"""The operator that submits tool outputs to a run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.owned_runs.identity import RunIdentity
+    from airflow_provider_openai_run.owned_runs.state import TaskRunState
     from airflow_provider_openai_run.types.run import Json
 
 
 class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
     """
-    Hands a run the outputs of the tools it waits for, and waits for what comes of it if asked to.
+    Submit the tool outputs that a run waits for, and wait for its end if ``wait_for_completion`` is set.
 
-    A run of the Assistants API goes on: it is another task's, and is cancelled only if
-    ``cancel_on_kill`` or ``cancel_on_timeout`` say so here. A response has ended when it asks; the outputs
-    make a new response that follows it, which this task owns, with the model, the tools and the instructions
-    of the one before unless ``response_params`` say otherwise. A retry does not submit twice: a run that does
-    not ask any more has been answered, and a response is remembered as
-    :class:`~airflow_provider_openai_run.operators._owned_run.OwnedRunOperator` says, where all further parameters
-    stand too.
+    A run of the Assistants API resumes: it is another task's, and is cancelled only if ``cancel_on_kill`` or
+    ``cancel_on_timeout`` are set here. A response has ended when it waits for outputs; they create a new
+    response that follows it, which this task owns, with the model, the tools and the instructions of the one
+    before unless ``response_params`` say otherwise. A retry does not submit twice: a run that waits for
+    nothing was answered before, and a response is found again as
+    :class:`.OwnedRunOperator` describes, which has all further parameters.
+
+    It returns every attribute of the run or the new response, and ``answer``, its text; None while it has not
+    ended.
 
     https://platform.openai.com/docs/api-reference/runs/submitToolOutputs and
     https://platform.openai.com/docs/guides/function-calling.
@@ -32,10 +37,10 @@ class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
     :param run_id: the run, or the response. Templated.
     :param thread_id: the thread of the run; None for a response. Templated; a template that renders ``None``
         counts as None.
-    :param tool_outputs: ``[{"tool_call_id": …, "output": …}]``, one for each call that is asked for; outputs
-        that are no text are written as JSON. Templated.
+    :param tool_outputs: ``[{"tool_call_id": …, "output": …}]``, one for each call that the run waits for; an
+        output that is not text is submitted as JSON. Templated.
     :param approvals: ``[{"tool_call_id": …, "approve": True}]``. Templated.
-    :param response_params: for a response, parameters of the new one, by the API's names. Templated.
+    :param response_params: for a response: parameters of the new one, by the API's names. Templated.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
@@ -78,14 +83,16 @@ class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
             _ = self.ref
         self.check_arguments_for_create(None)
 
-    def runs(self) -> ApiAdapter:
-        """Give what making comes to here: submitting."""
-        from airflow_provider_openai_run.owned_runs.submission import Submission
+    def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
+        """Return the adapter that submits the outputs; called once the templates are rendered."""
+        from airflow_provider_openai_run.owned_runs.adapters import SubmissionAdapter
 
-        return Submission(
-            self.hook,
-            self.ref,
+        return SubmissionAdapter(
+            hook,
+            identity,
+            state,
+            ref=self.ref,
             outputs=self.tool_outputs or [],
             approvals=self.approvals or [],
-            params=self.response_params or {},
+            body=self.response_params or {},
         )

@@ -1,149 +1,166 @@
-"""What making, answering and reading a run comes to at each API."""
+"""How runs of each API are created, found again, continued and read."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import logging
-import time
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.assistants import AssistantsApi
-from airflow_provider_openai_run.api.registry import ref_of
-from airflow_provider_openai_run.exceptions import RunNotFoundError, RunRequestError
-from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.api.registry import api_of, ref_of
+from airflow_provider_openai_run.api.responses import ResponsesApi
+from airflow_provider_openai_run.api.retries import may_have_created
+from airflow_provider_openai_run.exceptions import RunRequestError, ToolCallError
+from airflow_provider_openai_run.owned_runs.creation import creation_attempts
+from airflow_provider_openai_run.owned_runs.tools import pending_calls
+from airflow_provider_openai_run.types.message_content import output_text
+from airflow_provider_openai_run.types.status import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
     from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.run_ref import RunRef
 
 log = logging.getLogger(__name__)
 
-#: Answers that say nothing was made, so that asking again makes no second run.
-_NOTHING_MADE = frozenset({429, 503})
-_FREE_CHOICES = (None, "auto", "none")
-_MOST_TRIES = 4
-_LONGEST_PAUSE = 30.0
+#: Values of ``tool_choice`` that force no call.
+_UNFORCED_TOOL_CHOICES = (None, "auto", "none")
+
+#: Parameters that a response does not pass on to the one that follows it.
+_INHERITED = ("model", "tools", "instructions")
 
 
-class ApiAdapter(Protocol):
-    """What each API offers to the task that makes a run."""
+class ApiAdapter(ABC):
+    """
+    What a task does with the runs of one API.
 
-    #: What people call the API.
-    name: str
+    :param hook: the connection.
+    :param identity: the task instance that owns the runs.
+    :param state: what earlier tries have left; the adapter records the runs that it creates.
+    :param body: the parameters of the request that creates a run.
+    :param parent_id: what the run is created in, such as its thread; None where there is nothing yet.
+    """
 
-    def recall(self, memory: TaskRunState) -> None:
-        """Take up what an earlier try has left unfinished."""
+    api: ClassVar[str]
 
-    def known(self) -> list[Run]:
-        """Give the runs that can be looked up, newest first."""
-
-    def make(self, mark: RunIdentity, memory: TaskRunState) -> Run:
-        """Make a run that bears the mark."""
-
-    def answer(
+    def __init__(
         self,
-        run: Run,
-        outputs: dict[str, str],
-        approvals: dict[str, bool],
-        mark: RunIdentity,
-        memory: TaskRunState,
-    ) -> Run:
-        """Hand a run what it asked for; give what is to be followed from here on."""
-
-    def text(self, run: Run) -> str | None:
-        """Give what the run has answered."""
-
-    def spent(self, run: Run) -> int | None:
-        """Give the tokens the run has used so far, as far as the API tells."""
-
-
-class AssistantsAdapter:
-    """
-    Runs of a thread.
-
-    :param hook: where.
-    :param thread_id: the thread; None for one that is made along with the run.
-    :param body: the parameters of the API.
-    """
-
-    name = AssistantsApi.title
-
-    def __init__(self, hook: OpenAIRunHook, thread_id: str | None, body: dict[str, Json]) -> None:
+        hook: OpenAIRunHook,
+        identity: RunIdentity,
+        state: TaskRunState,
+        *,
+        body: dict[str, Json],
+        parent_id: str | None = None,
+    ) -> None:
         self._hook = hook
-        self.thread_id = thread_id
+        self._identity = identity
+        self._state = state
         self._body = body
+        self.parent_id = parent_id
 
-    def recall(self, memory: TaskRunState) -> None:
-        """Take up the thread that an earlier try made for its run, if no run of it was written down."""
-        if self.thread_id is None and memory.get("run_id") is None:
-            self.thread_id = memory.get("thread_id")
+    def restore(self) -> None:  # noqa: B027 - most APIs have nothing to restore
+        """Take over what an earlier try has left unfinished."""
 
-    def known(self) -> list[Run]:
-        """Give the latest runs of the thread, newest first."""
-        return (
-            []
-            if self.thread_id is None
-            else self._hook.execute_call(calls.list_runs(AssistantsApi.name, self.thread_id))
-        )
+    def list_candidates(self) -> list[Run]:
+        """Return the runs among which the task's own may be, newest first; none where the API lists none."""
+        return []
 
-    def make(self, mark: RunIdentity, memory: TaskRunState) -> Run:
+    @abstractmethod
+    def create(self) -> Run:
         """
-        Make a run.
+        Create a run, tagged with the task's identity.
 
-        Where a thread is to be made along with it and a later try will know, the thread comes first: it costs
-        nothing, and whoever comes after a killed worker looks for the run on it.
+        :raises RunRequestError: if the API refuses, or the response was lost.
         """
-        body = {**self._body, "metadata": mark.on(self._body.get("metadata"))}
-        if self.thread_id is not None:
+
+    @abstractmethod
+    def submit(self, run: Run, outputs: dict[str, str], approvals: dict[str, bool]) -> Run:
+        """
+        Submit what a run waits for.
+
+        :param run: the run.
+        :param outputs: outputs by call id.
+        :param approvals: approvals by call id.
+        :return: the run to wait for now.
+        :raises RunRequestError: if the API refuses, or the response was lost.
+        """
+
+    @abstractmethod
+    def output_text(self, run: Run) -> str | None:
+        """Return the text that a run has written; None if it has written no message."""
+
+    def tokens_used(self, run: Run) -> int | None:
+        """Return the tokens a run has used up to now; None if the API does not say."""
+        return run.usage.total_tokens if run.usage else None
+
+
+class AssistantsAdapter(ApiAdapter):
+    """Runs of a thread; without a ``parent_id`` the thread is created along with the run."""
+
+    api = AssistantsApi.name
+
+    def restore(self) -> None:
+        """Take over the thread that an earlier try created for its run, if no run on it was recorded."""
+        if self.parent_id is None and self._state.record.run_id is None:
+            self.parent_id = self._state.record.parent_id
+
+    def list_candidates(self) -> list[Run]:
+        """Return the latest runs of the thread, newest first."""
+        if self.parent_id is None:
+            return []
+        return self._hook.execute_call(calls.list_runs(self.api, self.parent_id))
+
+    def create(self) -> Run:
+        """
+        Create a run.
+
+        If a thread must be created with it and the state is durable, the thread is created first: it costs
+        nothing, and a later try can find the run on it even if this worker is killed.
+        """
+        body = {**self._body, "metadata": self._identity.tag(self._body.get("metadata"))}
+        if self.parent_id is not None:
             body.pop("thread", None)
-        elif memory.lasts:
-            self.thread_id = self._make_thread(body, memory)
-        thread_id, key = self.thread_id, memory.next_key()
-        run = _make(self._hook, lambda: calls.create_run(thread_id, body, key))
-        self.thread_id = self.thread_id or run.thread_id
-        memory.made(run_id=run.id, thread_id=self.thread_id)
-        return dataclasses.replace(run, thread_id=self.thread_id)
+        elif self._state.is_durable:
+            self.parent_id = self._create_thread(body)
+        key = self._state.next_idempotency_key()
+        for attempt in creation_attempts():
+            with attempt:
+                run = self._hook.execute_call(calls.create_run(self.parent_id, body, key), retry=False)
+        self.parent_id = self.parent_id or run.thread_id
+        run = dataclasses.replace(run, thread_id=self.parent_id)
+        self._state.record_created(ref_of(run))
+        return run
 
-    def _make_thread(self, body: dict[str, Json], memory: TaskRunState) -> str:
+    def _create_thread(self, body: dict[str, Json]) -> str:
         thread = dict(body.pop("thread", None) or {})
         if resources := body.pop("tool_resources", None):
             thread.setdefault("tool_resources", resources)
         thread_id = self._hook.execute_call(calls.create_thread(thread), retry=False)
-        memory.set(thread_id=thread_id, run_id=None)
+        self._state.update(api=self.api, parent_id=thread_id, run_id=None)
         return thread_id
 
-    def answer(
-        self,
-        run: Run,
-        outputs: dict[str, str],
-        approvals: dict[str, bool],
-        mark: RunIdentity,
-        memory: TaskRunState,
-    ) -> Run:
-        """Submit outputs and approvals; the run goes on."""
-        del mark, memory
-        given = [{"tool_call_id": call_id, "output": output} for call_id, output in outputs.items()]
+    def submit(self, run: Run, outputs: dict[str, str], approvals: dict[str, bool]) -> Run:
+        """Submit outputs and approvals; the run resumes."""
+        tool_outputs = [{"tool_call_id": call_id, "output": output} for call_id, output in outputs.items()]
         approved = [{"tool_call_id": call_id, "approve": approve} for call_id, approve in approvals.items()]
         params = {"tool_approvals": approved} if approved else {}
         ref = ref_of(run)
-        return self._hook.execute_call(calls.submit_tool_outputs(ref, given, params), ref, retry=False)
+        return self._hook.execute_call(calls.submit_tool_outputs(ref, tool_outputs, params), ref, retry=False)
 
-    def text(self, run: Run) -> str | None:
-        """Give the text of the run's own messages, never those of others on the thread."""
+    def output_text(self, run: Run) -> str | None:
+        """Return the text of the run's own messages, never that of other runs on the thread."""
         ref = ref_of(run)
         messages = self._hook.execute_call(calls.list_messages(ref), ref)
-        contents = [message.get("content") for message in messages if message.get("role") == "assistant"]
-        texts = [_text_of_part(part) for content in contents if isinstance(content, list) for part in content]
-        return "\n".join(text for text in texts if text is not None) if any(contents) else None
+        contents = (message.get("content") for message in messages if message.get("role") == "assistant")
+        return output_text(contents, "\n")
 
-    def spent(self, run: Run) -> int | None:
-        """Give the run's usage, which is known at its end, else that of its steps."""
+    def tokens_used(self, run: Run) -> int | None:
+        """Return the run's usage, which is known at its end, else the sum over its steps."""
         if run.usage and run.usage.total_tokens is not None:
             return run.usage.total_tokens
         of_steps = [step.usage.total_tokens for step in run.steps or () if step.usage]
@@ -151,58 +168,39 @@ class AssistantsAdapter:
         return sum(known) if known else None
 
 
-class ResponsesAdapter:
-    """
-    Responses.
+class ResponsesAdapter(ApiAdapter):
+    """Responses; outputs go into a new response that follows the one that waits for them."""
 
-    :param hook: where.
-    :param body: the parameters of the API.
-    """
+    api = ResponsesApi.name
 
-    name = "Responses API"
+    def create(self, body: dict[str, Json] | None = None) -> Run:
+        """
+        Create a response.
 
-    def __init__(self, hook: OpenAIRunHook, body: dict[str, Json]) -> None:
-        self._hook = hook
-        self._body = body
-
-    def recall(self, memory: TaskRunState) -> None:
-        """Take up nothing: what was unfinished is not known."""
-
-    def known(self) -> list[Run]:
-        """Give nothing: the API lists no responses."""
-        return []
-
-    def make(self, mark: RunIdentity, memory: TaskRunState) -> Run:
-        """Make a response."""
-        return self._make(self._body, mark, memory)
-
-    def _make(self, body: dict[str, Json], mark: RunIdentity, memory: TaskRunState) -> Run:
-        if memory.get("making"):
+        :param body: the parameters of the request; by default those of the adapter.
+        """
+        body = self._body if body is None else body
+        if self._state.record.is_creating:
             log.warning(
-                "An earlier try was killed while it asked for a response. If the API made that response, it "
-                "is paid for and cannot be looked up; asking again under the same Idempotency-Key"
+                "An earlier try was killed while it created a response. If the API created it, it is billed "
+                "and cannot be found; creating one again under the same Idempotency-Key"
             )
-        memory.set(making=True)
-        marked = {**body, "metadata": mark.on(body.get("metadata"))}
+        self._state.update(is_creating=True)
+        tagged = {**body, "metadata": self._identity.tag(body.get("metadata"))}
+        key = self._state.next_idempotency_key()
         try:
-            key = memory.next_key()
-            run = _make(self._hook, lambda: calls.create_response(marked, key))
+            for attempt in creation_attempts():
+                with attempt:
+                    run = self._hook.execute_call(calls.create_response(tagged, key), retry=False)
         except RunRequestError as error:
-            if error.http_status is not None and error.http_status < 500:
-                memory.set(making=False)
+            if not may_have_created(error):
+                self._state.update(is_creating=False)
             raise
-        memory.made(run_id=run.id, thread_id=None)
+        self._state.record_created(ref_of(run))
         return run
 
-    def answer(
-        self,
-        run: Run,
-        outputs: dict[str, str],
-        approvals: dict[str, bool],
-        mark: RunIdentity,
-        memory: TaskRunState,
-    ) -> Run:
-        """Ask for the response that follows, with the outputs as its input."""
+    def submit(self, run: Run, outputs: dict[str, str], approvals: dict[str, bool]) -> Run:
+        """Create the response that follows, with the outputs as its input."""
         items: list[Json] = [
             {"type": "function_call_output", "call_id": call_id, "output": output}
             for call_id, output in outputs.items()
@@ -212,51 +210,93 @@ class ResponsesAdapter:
             for call_id, approve in approvals.items()
         ]
         body = {**self._body, "input": items}
-        if body.get("tool_choice") not in _FREE_CHOICES:
-            # A call that is forced again each round would have no end.
+        if body.get("tool_choice") not in _UNFORCED_TOOL_CHOICES:
+            # Forced again in each round, the calls would never end.
             body.pop("tool_choice", None)
         if body.get("conversation") is None:
             body["previous_response_id"] = run.id
-        return self._make(body, mark, memory)
+        return self.create(body)
 
-    def text(self, run: Run) -> str | None:
-        """Give the output text of the response."""
+    def output_text(self, run: Run) -> str | None:
+        """Return the output text of the response."""
         items = [json.loads(step.details) for step in run.steps or () if step.details]
         messages = [item for item in items if isinstance(item, dict) and item.get("type") == "message"]
-        contents = [item.get("content") for item in messages]
-        texts = [_text_of_part(part) for content in contents if isinstance(content, list) for part in content]
-        return "".join(text for text in texts if text is not None) if messages else None
-
-    def spent(self, run: Run) -> int | None:
-        """Give the response's usage."""
-        return run.usage.total_tokens if run.usage else None
+        return output_text((item.get("content") for item in messages), "")
 
 
-def _text_of_part(part: Json) -> str | None:
-    text = part.get("text") if isinstance(part, dict) else None
-    if isinstance(text, dict):
-        text = text.get("value")
-    return text if isinstance(text, str) else None
+#: The adapters by the name of their API. To let tasks create runs of another API, add its adapter here.
+ADAPTERS: dict[str, type[ApiAdapter]] = {
+    adapter.api: adapter for adapter in (AssistantsAdapter, ResponsesAdapter)
+}
 
 
-def _make(hook: OpenAIRunHook, operation: Callable[[], calls.ApiCall[Run]]) -> Run:
-    """Make a run; again only after an answer which says that none was made."""
-    for attempt in range(_MOST_TRIES):
-        try:
-            return hook.execute_call(operation(), retry=False)
-        except RunRequestError as error:
-            pause = error.retry_after or 0.5 * 2**attempt
-            last = attempt == _MOST_TRIES - 1 or pause > _LONGEST_PAUSE
-            if error.http_status not in _NOTHING_MADE or last:
-                raise
-            log.warning("%s. Nothing was made; asking again in %.1f s", error.message.rstrip("."), pause)
-            time.sleep(pause)
-    raise AssertionError
+class SubmissionAdapter(ApiAdapter):
+    """
+    Outputs for a run that already exists: submitting them stands in place of creating a run.
+
+    :param ref: the run that waits for them.
+    :param outputs: ``[{"tool_call_id": …, "output": …}]``.
+    :param approvals: ``[{"tool_call_id": …, "approve": …}]``.
+    :param body: parameters of the response that follows, for an API that creates one.
+    """
+
+    def __init__(
+        self,
+        hook: OpenAIRunHook,
+        identity: RunIdentity,
+        state: TaskRunState,
+        *,
+        ref: RunRef,
+        outputs: list[Json],
+        approvals: list[Json],
+        body: dict[str, Json],
+    ) -> None:
+        super().__init__(hook, identity, state, body=body, parent_id=ref.parent_id)
+        self._ref = ref
+        self._outputs = {item["tool_call_id"]: _to_text(item["output"]) for item in outputs}
+        self._approvals = {item["tool_call_id"]: bool(item["approve"]) for item in approvals}
+        self._adapter = self._adapter_for(body)
+
+    def _adapter_for(self, body: dict[str, Json]) -> ApiAdapter:
+        adapter = ADAPTERS[self._ref.api]
+        return adapter(self._hook, self._identity, self._state, body=body, parent_id=self.parent_id)
+
+    def create(self) -> Run:
+        """
+        Submit the outputs; a run that no longer waits for any was answered by an earlier try.
+
+        :raises ToolCallError: if the outputs are not those that the run waits for, before anything is sent.
+        """
+        ref = self._ref
+        follows = api_of(ref).capabilities.answers_in_successor
+        waiting = self._hook.execute_call(calls.get_run(ref), ref)
+        if not follows and waiting.state is not RunState.NEEDS_ACTION:
+            log.info("%s waits for no outputs; it is %s", ref, waiting.status)
+            return waiting
+        required = {call.id for call in pending_calls(waiting)}
+        given = set(self._outputs) | set(self._approvals)
+        if given != required:
+            message = (
+                f"{ref} waits for {sorted(required)}; tool_outputs and approvals are for {sorted(given)}"
+            )
+            raise ToolCallError(message, **ref.ids, status=waiting.status)
+        if follows:
+            inherited = {name: getattr(waiting, name) for name in _INHERITED if getattr(waiting, name)}
+            self._adapter = self._adapter_for({**inherited, **self._body})
+        return self._adapter.submit(waiting, self._outputs, self._approvals)
+
+    def submit(self, run: Run, outputs: dict[str, str], approvals: dict[str, bool]) -> Run:
+        """Submit what the run waits for afterwards."""
+        return self._adapter.submit(run, outputs, approvals)
+
+    def output_text(self, run: Run) -> str | None:
+        """Return the text that the run has written."""
+        return self._adapter.output_text(run)
+
+    def tokens_used(self, run: Run) -> int | None:
+        """Return the tokens the run has used up to now."""
+        return self._adapter.tokens_used(run)
 
 
-def find_run(hook: OpenAIRunHook, ref: RunRef) -> Run | None:
-    """Give a run as it is now; None if the API does not know it any more."""
-    try:
-        return hook.execute_call(calls.get_run(ref, include_steps=False), ref)
-    except RunNotFoundError:
-        return None
+def _to_text(output: Json) -> str:
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, allow_nan=False)

@@ -1,4 +1,4 @@
-"""The mark by which a task knows the runs it has made."""
+"""Whose a run is: the tag in its metadata by which a task finds the runs it has created."""
 
 from __future__ import annotations
 
@@ -11,82 +11,83 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.types.run import Json, Run
 
-#: The key of a run's metadata that names the task instance that made it.
+#: The key of a run's metadata that names the task instance that created it.
 TASK_KEY = "airflow_task"
-#: The key that says after which clearing of that task instance it was made.
+#: The key that says after which clearing of the task instance the run was created.
 CLEAR_KEY = "airflow_clear"
 
-_LONGEST_VALUE = 512
-_MOST_PAIRS = 16
-_LONGEST_KEY = 64
+_MAX_VALUE_LENGTH = 512
+_MAX_KEY_LENGTH = 64
+_MAX_ENTRIES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
     """
-    Whose a run is. It stands in the run's metadata, and is the same for every try.
+    The task instance that owns a run; the same for every try.
 
-    :param task: DAG, DAG run, task and map index.
-    :param clear: 0 at first; another number after each "Clear" in the UI, which asks for a new run. It is
-        how far Airflow has moved the task's last try beyond its ``retries``, so changing ``retries`` between
-        two tries looks like a clearing.
+    :param task: DAG, DAG run, task and map index, at most 512 characters.
+    :param clear_generation: 0 at first; another number after each "Clear" in the UI, which means that a new
+        run is wanted. It is the distance between the task's last try and its ``retries``, so changing
+        ``retries`` between two tries counts as a clearing too.
     """
 
     task: str
-    clear: int
+    clear_generation: int
 
     @classmethod
     def of(cls, context: Context) -> Self:
-        """Give the mark of the task instance that is running."""
+        """Return the identity of the task instance that is running."""
         ti = context["ti"]
         task = "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)))
-        if len(task) > _LONGEST_VALUE:
+        if len(task) > _MAX_VALUE_LENGTH:
             digest = hashlib.sha256(task.encode()).hexdigest()
-            task = f"{task[: _LONGEST_VALUE - len(digest) - 1]}#{digest}"
+            task = f"{task[: _MAX_VALUE_LENGTH - len(digest) - 1]}#{digest}"
         retries = ti.task.retries or 0
         return cls(task, max(0, ti.max_tries - retries))
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What stands in the metadata of the run."""
-        return {TASK_KEY: self.task, CLEAR_KEY: str(self.clear)}
+        """The entries of a run's metadata that hold the identity."""
+        return {TASK_KEY: self.task, CLEAR_KEY: str(self.clear_generation)}
 
-    def on(self, metadata: dict[str, Json] | None) -> dict[str, Json]:
+    def tag(self, metadata: dict[str, Json] | None) -> dict[str, Json]:
         """
-        Give the user's own metadata with the mark.
+        Return the user's metadata with the identity added.
 
-        :param metadata: the user's own.
-        :raises ValueError: for what the API would refuse: more than 16 pairs, the mark's two among them, keys
-            above 64 characters, values that are no strings or above 512.
+        :param metadata: the user's own entries.
+        :raises ValueError: for what the API would refuse: more than 16 entries, the two of the identity
+            included, keys above 64 characters, values that are not strings or are above 512 characters.
         """
-        marked = {**(metadata or {}), **self.metadata}
+        tagged = {**(metadata or {}), **self.metadata}
         if set(metadata or {}) & set(self.metadata):
-            raise ValueError(f"metadata has {TASK_KEY!r} or {CLEAR_KEY!r}, by which the task knows its runs")
-        if len(marked) > _MOST_PAIRS:
+            raise ValueError(f"metadata must not set {TASK_KEY!r} or {CLEAR_KEY!r}: the operator adds them")
+        if len(tagged) > _MAX_ENTRIES:
+            added = len(self.metadata)
             raise ValueError(
-                f"metadata has {len(marked)} pairs with the task's own two; {_MOST_PAIRS} may be"
+                f"metadata has {len(tagged)} entries ({added} added by the operator); "
+                f"the API allows {_MAX_ENTRIES}"
             )
-        for key, value in marked.items():
-            if len(key) > _LONGEST_KEY or not isinstance(value, str) or len(value) > _LONGEST_VALUE:
-                limits = (
-                    f"keys have {_LONGEST_KEY} characters, values are strings of {_LONGEST_VALUE}, at most"
-                )
-                raise ValueError(f"metadata[{key!r}] is not what the API takes: {limits}")
-        return marked
+        for key, value in tagged.items():
+            if len(key) > _MAX_KEY_LENGTH or not isinstance(value, str) or len(value) > _MAX_VALUE_LENGTH:
+                limits = f"keys have at most {_MAX_KEY_LENGTH} characters, values are strings of at most"
+                raise ValueError(f"metadata[{key!r}] is not valid: {limits} {_MAX_VALUE_LENGTH}")
+        return tagged
 
-    def is_on(self, run: Run) -> bool:
-        """Whether the run was made by this task since it was last cleared."""
-        return self.is_of_the_same_task(run) and (run.metadata or {}).get(CLEAR_KEY) == str(self.clear)
+    def matches(self, run: Run) -> bool:
+        """Whether the task created the run since it was last cleared."""
+        generation = (run.metadata or {}).get(CLEAR_KEY)
+        return self.is_same_task(run) and generation == str(self.clear_generation)
 
-    def is_of_the_same_task(self, run: Run) -> bool:
-        """Whether the run was made by this task, whatever was cleared since."""
+    def is_same_task(self, run: Run) -> bool:
+        """Whether the task created the run, before or after it was cleared."""
         return (run.metadata or {}).get(TASK_KEY) == self.task
 
-    def key(self, number: int) -> str:
+    def idempotency_key(self, number: int) -> str:
         """
-        Give the ``Idempotency-Key`` of a request that makes a run.
+        Return the ``Idempotency-Key`` of a request that creates a run.
 
-        :param number: how many runs were made under this mark before.
+        :param number: how many runs the task created before, since it was last cleared.
         """
-        digest = hashlib.sha256(f"{self.task} {self.clear} {number}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{self.task} {self.clear_generation} {number}".encode()).hexdigest()
         return f"airflow-{digest[:40]}"

@@ -1,108 +1,206 @@
-"""The start of a try: which run it is to follow, and what to do about a thread that is busy."""
+"""Find the run that a try must continue, or create one; never a second one where that can be avoided."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_openai_run.airflow_errors import fail_without_retry
+from airflow_provider_openai_run.api import calls, retries
 from airflow_provider_openai_run.api.registry import ref_of
-from airflow_provider_openai_run.cancellation import cancel
-from airflow_provider_openai_run.exceptions import RunRequestError, ThreadBusyError
-from airflow_provider_openai_run.owned_runs.making import RunMaker
+from airflow_provider_openai_run.cancellation import CancelReason, cancel
+from airflow_provider_openai_run.exceptions import RunNotFoundError, RunRequestError, ThreadBusyError
+from airflow_provider_openai_run.owned_runs.creation import delay_before
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from airflow_provider_openai_run.types.outcome import Outcome
-from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
-    from airflow_provider_openai_run.owned_runs.runner import OwnedRunRunner
+    from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
+    from airflow_provider_openai_run.owned_runs.identity import RunIdentity
+    from airflow_provider_openai_run.owned_runs.state import TaskRunState
     from airflow_provider_openai_run.types.run import Run
+    from airflow_provider_openai_run.types.run_ref import RunRef
 
-#: Refusals of a request that would meet it again.
-_NOT_FOUND = 404
-_REFUSALS = frozenset({400, _NOT_FOUND, 422})
+#: How often a run may be refused because of an active run that is not listed, before the task fails.
+_MAX_BUSY_REFUSALS = 8
 
 
 class RunResolver:
     """
-    Finds the run that a try is to follow.
+    Finds or creates the run of a task.
 
-    :param task: the task.
-    :param following: what comes afterwards.
-    :param started_at: when the try began, in epoch seconds.
+    A run that is active, waits for something or has completed is continued. One that ended otherwise is what
+    a retry is for: the retry creates another.
+
+    :param config: the task's options.
+    :param task: the running task.
+    :param adapter: the API.
+    :param identity: the task instance that owns the run.
+    :param state: what earlier tries have left.
     """
 
-    def __init__(self, task: OwnedRunOperator, following: OwnedRunRunner, started_at: float) -> None:
+    def __init__(
+        self,
+        config: OwnedRunConfig,
+        task: TaskInterface,
+        adapter: ApiAdapter,
+        identity: RunIdentity,
+        state: TaskRunState,
+    ) -> None:
+        self._config = config
         self._task = task
-        self._following = following
-        self._started_at = started_at
-        self._making = RunMaker(task.hook, following.runs, following.mark, following.memory)
+        self._hook = config.hook
+        self._adapter = adapter
+        self._identity = identity
+        self._state = state
 
-    def find_or_make(self) -> tuple[Run, bool]:
-        """Give the run, and whether the task has made it."""
-        making, log = self._making, self._task.log
+    def resolve(self, started_at: float) -> tuple[Run, bool]:
+        """
+        Return the run of this try, and whether the task owns it.
+
+        :param started_at: when the try began, in epoch seconds.
+        :raises ThreadBusyError: if a run of another owner is active on the thread and ``on_active_run`` is
+            ``"fail"``.
+        :raises RunRequestError: if the API refuses, or its response was lost and no run was created.
+        """
+        refusals = 0
         while True:
-            if run := making.own():
-                log.info("Going on with run %s, which an earlier try has made; it is %s", run.id, run.status)
+            if run := self.find_existing():
+                self._task.log.info("Continuing run %s of an earlier try; it is %s", run.id, run.status)
                 return run, True
-            if self._task.cancel_on_kill and (left_behind := making.left_behind()):
-                cancel(self._task.hook, ref_of(left_behind), "the task was cleared")
-            other = making.in_the_way()
-            if other is None:
-                return self._make(), True
-            if self._task.on_active_run == "attach" and not making.is_its_own(other):
-                log.info("Following run %s, which is active on the thread; it is not cancelled", other.id)
-                return other, False
-            self._wait_for_the_end_of(other)
+            if self._config.cancel_on_kill and (orphan := self.find_orphan_before_clear()):
+                cancel(lambda: self._hook, ref_of(orphan), CancelReason.TASK_CLEARED)
+            blocking = self.find_blocking_run()
+            if blocking is None:
+                self._config.kill_guard.raise_if_killed()
+                try:
+                    return self._adapter.create(), True
+                except RunRequestError as error:
+                    if run := self._find_created(error):
+                        return run, True
+                    refusals += 1
+                    blocking = self._find_after_refusal(error, refusals, started_at)
+            if blocking is not None:
+                if self._config.on_active_run == "attach" and not self._identity.is_same_task(blocking):
+                    self._task.log.info(
+                        "Attaching to run %s, which is never cancelled by this task", blocking.id
+                    )
+                    return blocking, False
+                self._wait_for_free_thread(blocking, started_at)
 
-    def cancel_own(self, why: str, followed: RunRef | None = None) -> None:
-        """
-        Cancel the run that the task has made, if it is still active.
+    def find_existing(self) -> Run | None:
+        """Return the run that an earlier try created and this one must continue; None if there is none."""
+        ref = self._state.record.ref
+        if ref is not None:
+            run = self._retrieve(ref)
+            if run is not None:
+                return run if self._is_continued(run) else None
+        own = (run for run in self._adapter.list_candidates() if self._identity.matches(run))
+        return next((run for run in own if self._is_continued(run)), None)
 
-        :param why: for the log.
-        :param followed: the run that the task is known to have made, for where nothing is remembered.
-        """
-        run = self._making.own()
-        if run is None and followed is not None:
-            cancel(self._task.hook, followed, why)
-        elif run is not None and not run.is_terminal:
-            cancel(self._task.hook, ref_of(run), why)
+    def _is_continued(self, run: Run) -> bool:
+        is_usable = not run.is_terminal or run.is_successful
+        return is_usable and run.id not in self._state.record.abandoned
 
-    def _make(self) -> Run:
-        self._task.refuse_if_killed()
-        try:
-            return self._making.make()
-        except RunRequestError as error:
-            if error.http_status not in _REFUSALS:
-                raise
-            error.message = f"No run was made. {error.message}"
-            if error.http_status == _NOT_FOUND:
-                error.message += " An assistant, a model or a previous response may be unknown there too."
-            raise fail_without_retry(error) from error
+    def find_orphan_before_clear(self) -> Run | None:
+        """Return the run that the task created before it was cleared, if it is still active."""
+        ref = self._state.before_clear.ref
+        if ref is not None:
+            run = self._retrieve(ref)
+            return None if run is None or run.is_terminal else run
+        return next(
+            (
+                run
+                for run in self._adapter.list_candidates()
+                if self._identity.is_same_task(run)
+                and not self._identity.matches(run)
+                and not run.is_terminal
+            ),
+            None,
+        )
 
-    def _wait_for_the_end_of(self, other: Run) -> None:
-        """Wait, deferred if the task may be; or refuse to."""
-        task, ref = self._task, ref_of(other)
-        if task.on_active_run != "wait" and not self._making.is_its_own(other):
+    def find_blocking_run(self) -> Run | None:
+        """Return the active run that keeps the thread busy; None if a run can be created."""
+        return next((run for run in self._adapter.list_candidates() if not run.is_terminal), None)
+
+    def _find_created(self, error: RunRequestError) -> Run | None:
+        """Return the run that a request created although its response was lost; None if there is none."""
+        if not retries.may_have_created(error):
+            return None
+        own = (run for run in self._adapter.list_candidates() if self._identity.matches(run))
+        run = next((run for run in own if not run.is_terminal), None)
+        if run is not None:
+            self._task.log.warning("The response was lost, but the run was created: %s", run.id)
+            self._state.record_created(ref_of(run))
+        return run
+
+    def _find_after_refusal(self, error: RunRequestError, refusals: int, started_at: float) -> Run | None:
+        """Return the active run because of which the API refused; None if it is not listed: try again."""
+        if not retries.is_thread_busy(error):
+            raise self._explain(error) from error
+        blocking = self.find_blocking_run()
+        if blocking is not None:
+            return blocking
+        delay = delay_before(refusals, error)
+        deadline = self._config.deadline(started_at)
+        is_too_late = deadline is not None and time.time() + delay > deadline
+        if self._config.on_active_run == "fail" or is_too_late or refusals >= _MAX_BUSY_REFUSALS:
+            message = f"The thread has an active run, which its list of runs does not show: {error.message}"
+            raise self._busy_error(message, error) from error
+        self._task.log.warning("%s. Checking the thread again in %.1f s", error.message.rstrip("."), delay)
+        time.sleep(delay)
+        return None
+
+    def _busy_error(self, message: str, error: RunRequestError) -> ThreadBusyError:
+        return ThreadBusyError(
+            message,
+            api=self._adapter.api,
+            parent_id=self._adapter.parent_id,
+            code=error.code,
+            request_id=error.request_id,
+            http_status=error.http_status,
+        )
+
+    def _explain(self, error: RunRequestError) -> Exception:
+        if not retries.is_final(error):
+            return error
+        message = f"No run was created. {error.message}"
+        if isinstance(error, RunNotFoundError):
+            message += " The assistant, the model or the previous response may be unknown to the API too."
+        error.message, error.args = message, (message,)
+        return fail_without_retry(error)
+
+    def _wait_for_free_thread(self, blocking: Run, started_at: float) -> None:
+        """Wait until the thread is free, deferred if the task is deferrable; or refuse to wait."""
+        ref = ref_of(blocking)
+        if self._config.on_active_run != "wait" and not self._identity.is_same_task(blocking):
             way_out = "Set on_active_run='wait' to run after it, or 'attach' to follow it."
             message = (
-                f"{ref} is active ({other.status}), and a thread has one active run at a time. {way_out}"
+                f"{ref} is active ({blocking.status}), and a thread has one active run at a time. {way_out}"
             )
-            raise ThreadBusyError(message, **ref.ids, status=other.status)
-        task.log.info("Waiting for the end of %s, which keeps the thread busy", ref)
-        options = task.poll_options_from(self._started_at)
-        wait = RunPoller(ref, replace(options, started_at=time.time(), on_requires_action="wait"))
-        decision = task.hook.poll_once(wait) if task.deferrable else task.hook.poll_until_done(wait)
+            raise ThreadBusyError(message, **ref.ids, status=blocking.status)
+        self._task.log.info("Waiting until %s, which is active on the thread, has ended", ref)
+        options = dataclasses.replace(self._config.poll_options_from(started_at), on_requires_action="wait")
+        poller = RunPoller(ref, options)
+        decision = (
+            self._hook.poll_once(poller) if self._config.deferrable else self._hook.poll_until_done(poller)
+        )
         if not isinstance(decision, Outcome):
-            task.defer(
-                # The page shows the task's own run, not this one.
-                trigger=OpenAIRunTrigger.for_wait(task.conn_id, wait, publish=False),
+            self._task.defer(
+                # Without progress: the run's page shows the task's own run, not this one.
+                OpenAIRunTrigger.for_wait(self._config.conn_id, poller, publish=False),
                 method_name="execute_on_free_thread",
-                kwargs={"started_at": self._started_at},
-                timeout=self._following.left(self._started_at),
+                kwargs={"started_at": started_at},
+                started_at=started_at,
             )
         if decision.error is not None:
             raise decision.error
+
+    def _retrieve(self, ref: RunRef) -> Run | None:
+        try:
+            return self._hook.execute_call(calls.get_run(ref, include_steps=False), ref)
+        except RunNotFoundError:
+            return None

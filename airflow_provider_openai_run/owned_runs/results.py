@@ -1,4 +1,4 @@
-"""What is told of a run that a task has made: XComs, metrics, the answer."""
+"""What a task reports about its run: XComs, metrics, the parsed answer."""
 
 from __future__ import annotations
 
@@ -9,49 +9,122 @@ from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.exceptions import AnswerFormatError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
     from pydantic import BaseModel
 
-    from airflow_provider_openai_run.owned_runs.continuation import Continuation
+    from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
+    from airflow_provider_openai_run.owned_runs.state import Continuation
+    from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run import Json, Run
 
 
+class RunResults:
+    """
+    Reports how the run of a task has ended.
+
+    :param config: the task's options.
+    :param task: the running task.
+    :param adapter: the API.
+    """
+
+    def __init__(self, config: OwnedRunConfig, task: TaskInterface, adapter: ApiAdapter) -> None:
+        self._config = config
+        self._task = task
+        self._adapter = adapter
+
+    def success(self, run: Run, continuation: Continuation) -> dict[str, Json]:
+        """
+        Return the attributes and the answer of a run that has ended as it should, and push ``token_usage``.
+
+        :param run: the run at its end, or one that is returned while it waits for something.
+        :param continuation: where the task stands.
+        :raises AnswerFormatError: if the answer does not match the pydantic model; everything is pushed then.
+        """
+        text = self._adapter.output_text(run) if run.is_successful else None
+        model = self._config.answer_model
+        try:
+            answer = text if model is None or not run.is_successful else parse_answer(text, model, run)
+        except AnswerFormatError:
+            self.push_all(run, continuation, text)
+            raise
+        self._task.push_xcoms({"token_usage": self._record_usage(run, continuation)})
+        return {**run.to_xcom(), "answer": answer}
+
+    def failure(self, run: Run, outcome: Outcome, continuation: Continuation) -> Exception:
+        """
+        Push everything about a run that ended without success, and return its error.
+
+        :param run: the run at its end.
+        :param outcome: how the wait ended.
+        :param continuation: where the task stands.
+        """
+        self.push_all(run, continuation, None)
+        step = run.failing_step
+        error = f": {step.last_error}" if step and step.last_error else ""
+        cause = f"Its failing step is {step.id} ({step.type}, {step.status}){error}. " if step else ""
+        return outcome.ended_error(f"{cause}A retry of the task creates another run.")
+
+    def push_all(self, run: Run, continuation: Continuation, answer: Json) -> None:
+        """
+        Push what Airflow would push if the task did not fail, and ``token_usage``.
+
+        :param run: the run as it is now.
+        :param continuation: where the task stands.
+        :param answer: what the run has answered.
+        """
+        attributes = {**run.to_xcom(), "answer": answer}
+        each = attributes if self._config.push_attributes else {}
+        usage = self._record_usage(run, continuation)
+        self._task.push_xcoms({**each, "return_value": attributes, "token_usage": usage})
+
+    def _record_usage(self, run: Run, continuation: Continuation) -> dict[str, Json]:
+        usage = token_usage(
+            run,
+            continuation,
+            try_number=self._task.context["ti"].try_number,
+            api=continuation.ref.api,
+            tokens_used=self._adapter.tokens_used(run),
+        )
+        send_metrics(usage, run)
+        return usage
+
+
 def token_usage(
-    context: Context, run: Run, progress: Continuation, api: str, spent: int | None
+    run: Run, continuation: Continuation, *, try_number: int, api: str, tokens_used: int | None
 ) -> dict[str, Json]:
     """
-    Give what this try has used, for the XCom ``token_usage``.
+    Return the value of the XCom ``token_usage``: what this try has used.
 
-    A run that has not ended has no ``usage`` yet; its steps may tell what all rounds have used all the same.
+    A run that has not ended has no ``usage`` yet, but its steps may show what all rounds have used.
 
-    :param context: of the running task.
-    :param run: the run as it is at the end.
-    :param progress: how far the task has come.
+    :param run: the run as it is now.
+    :param continuation: where the task stands.
+    :param try_number: the number of the try.
     :param api: the API's name.
-    :param spent: tokens the run has used so far, as far as the API tells.
+    :param tokens_used: by the run up to now; None if the API does not say.
     """
     usage = run.usage
-    is_known = spent is not None or progress.spent
+    is_known = tokens_used is not None or continuation.tokens_used
     return {
-        "try_number": context["ti"].try_number,
+        "try_number": try_number,
         "api": api,
         "model": run.model,
         "status": run.status,
         "prompt_tokens": usage.prompt_tokens if usage else None,
         "completion_tokens": usage.completion_tokens if usage else None,
         "total_tokens": usage.total_tokens if usage else None,
-        "total_tokens_of_all_rounds": (spent or 0) + progress.spent if is_known else None,
-        "rounds": progress.round,
-        "run_ids": list(progress.made),
+        "total_tokens_of_all_rounds": (tokens_used or 0) + continuation.tokens_used if is_known else None,
+        "rounds": continuation.rounds,
+        "run_ids": list(continuation.run_ids),
     }
 
 
-def count(usage: dict[str, Json], run: Run) -> None:
+def send_metrics(usage: dict[str, Json], run: Run) -> None:
     """
-    Send Airflow metrics: ``openai_run.ended``, ``openai_run.tokens`` and ``openai_run.duration``.
+    Send the metrics ``openai_run.ended``, ``openai_run.tokens`` and ``openai_run.duration`` to Airflow.
 
-    :param usage: what :func:`token_usage` gave.
-    :param run: the run as it is at the end.
+    :param usage: what :func:`token_usage` returned.
+    :param run: the run as it is now.
     """
     from airflow.providers.common.compat.sdk import Stats
 
@@ -66,34 +139,33 @@ def count(usage: dict[str, Json], run: Run) -> None:
         Stats.timing("openai_run.duration", seconds * 1000, tags=tags)
 
 
-def parsed(text: str | None, model: type[BaseModel], run: Run) -> Json:
+def parse_answer(text: str | None, model: type[BaseModel], run: Run) -> Json:
     """
-    Give the answer as the plain JSON of a pydantic model.
+    Return the answer as the plain JSON of a pydantic model.
 
-    :param text: what the run has answered.
-    :param model: what it was asked to keep to.
+    :param text: the output text of the run.
+    :param model: the model that the answer must match.
     :param run: the run.
-    :raises AnswerFormatError: if it does not.
+    :raises AnswerFormatError: if the text does not match the model.
     """
     from pydantic import ValidationError
 
-    facts: dict[str, Any] = {**ref_of(run).ids, "status": run.status}
+    fields: dict[str, Any] = {**ref_of(run).ids, "status": run.status}
     if text is None:
-        raise AnswerFormatError(f"Run {run.id} has no answer to read as {model.__name__}", **facts)
+        raise AnswerFormatError(f"Run {run.id} has no answer to read as {model.__name__}", **fields)
     try:
         return model.model_validate_json(text).model_dump(mode="json")
     except ValidationError as error:
-        found = "; ".join(
-            f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in error.errors()
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'answer'}: {item['msg']}" for item in error.errors()
         )
-        raise AnswerFormatError(
-            f"The answer of run {run.id} is no {model.__name__}: {found}", **facts
-        ) from None
+        message = f"The answer of run {run.id} does not match {model.__name__}: {problems}"
+        raise AnswerFormatError(message, **fields) from None
 
 
 def response_format(model: type[BaseModel]) -> dict[str, Json]:
     """
-    Give the strict JSON schema of a pydantic model, as the API wants it for structured output.
+    Return the strict JSON schema of a pydantic model, in the form the API takes for structured output.
 
     :param model: the model.
     """

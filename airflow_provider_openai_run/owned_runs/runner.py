@@ -1,16 +1,17 @@
-"""Following a run that a task has made: waiting, answering what it asks for, telling what came of it."""
+"""The one owner of a run that a task creates: from finding or creating it to its result."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
 from airflow_provider_openai_run.airflow_errors import fail_without_retry
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.registry import api_of, author_ids, ref_of
-from airflow_provider_openai_run.cancellation import cancel
+from airflow_provider_openai_run.cancellation import CANCEL_REASON_KEY, CancelReason, cancel
 from airflow_provider_openai_run.exceptions import (
     AnswerFormatError,
     OpenAIRunError,
@@ -20,267 +21,345 @@ from airflow_provider_openai_run.exceptions import (
     TokenBudgetSpentError,
     ToolCallError,
 )
-from airflow_provider_openai_run.links.openai_run import LINK_KEY
-from airflow_provider_openai_run.owned_runs import human_input, results
+from airflow_provider_openai_run.owned_runs import human_input
 from airflow_provider_openai_run.owned_runs.identity import RunIdentity
-from airflow_provider_openai_run.owned_runs.state import TaskRunState
+from airflow_provider_openai_run.owned_runs.resolver import RunResolver
+from airflow_provider_openai_run.owned_runs.results import RunResults
+from airflow_provider_openai_run.owned_runs.state import Continuation, TaskRunState
 from airflow_provider_openai_run.owned_runs.tools import ToolRunner, pending_calls
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
 from airflow_provider_openai_run.types.outcome import Outcome
+from airflow_provider_openai_run.types.run import Json, Run
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from collections.abc import Iterator
 
-    from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
-    from airflow_provider_openai_run.owned_runs.continuation import Continuation
-    from airflow_provider_openai_run.owned_runs.tools import PendingToolCall
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
+    from airflow_provider_openai_run.types.required_action import PendingCall
     from airflow_provider_openai_run.types.run_ref import RunRef
+
+#: The attributes of a run that has ended, or where to continue.
+Progress: TypeAlias = dict[str, Json] | Continuation
 
 
 class OwnedRunRunner:
     """
-    Follows the run of a task.
+    Takes the run of a task to its end.
 
     ::
 
-        make ─► remember, push ids ─► look ─► defer ─► look …
-                                       │ ended: push everything, succeed or fail
-                                       └ asks: a person (parked), then functions ─► submit ─► look …
+        resolve ─► record, push ids ─► poll ─► defer ─► poll … │ ended: push everything, return or raise └
+                                        requires an action: a person (parked), then functions ─► submit ─►
+                                        poll …
 
-    :param task: the task.
-    :param context: of its running.
+    :param config: the task's options.
+    :param task: the running task.
     """
 
-    def __init__(self, task: OwnedRunOperator, context: Context) -> None:
+    def __init__(self, config: OwnedRunConfig, task: TaskInterface) -> None:
+        self._config = config
         self._task = task
-        self._context = context
-        self._hook = task.hook
-        self.runs = task.runs()
-        self.mark = RunIdentity.of(context)
-        self.memory = TaskRunState(context, self.mark)
-        self.runs.recall(self.memory)
+        self._hook = config.hook
+        self._identity = RunIdentity.of(task.context)
+        self._state = TaskRunState(task.context, self._identity)
+        self._adapter = config.new_adapter(self._hook, self._identity, self._state)
+        self._adapter.restore()
+        self._resolver = RunResolver(config, task, self._adapter, self._identity, self._state)
+        self._results = RunResults(config, task, self._adapter)
+        self._current: Continuation | None = None
 
-    def begin(self, progress: Continuation) -> None:
-        """Leave the ids and the link in XCom, before anything is waited for."""
-        self._follow(progress)
-        self._push(author_ids(progress.ref))
-        if link := self._task.link:
-            self._push({"link": link, LINK_KEY: link})
+    def start(self, started_at: float) -> dict[str, Json]:
+        """
+        Find or create the run, and take it to its end if ``wait_for_completion`` is set.
 
-    def _follow(self, progress: Continuation) -> None:
-        self._task.followed = progress
-        if self._task.was_killed and progress.owned and self._task.cancel_on_kill:
-            cancel(self._hook, progress.ref, "its task was killed when it could not cancel")
-        self._task.link = self._hook.run_url(progress.ref) or ""
-
-    def until_the_end(self, progress: Continuation) -> dict[str, Json]:
-        """Wait for the run, answer what it asks for, and give its attributes and its answer at the end."""
-        while True:
-            self._follow(progress)
-            wait = self._wait(progress)
-            task, context = self._task, self._context
-            outcome = (
-                task.poll_once(wait, context) if task.deferrable else task.poll_until_done(wait, context)
+        :param started_at: when the try began, in epoch seconds.
+        :return: the attributes of the run, and ``answer``.
+        """
+        with self._cancelling_on_execution_timeout():
+            run, is_owned = self._resolver.resolve(started_at)
+            continuation = Continuation(
+                **ref_of(run).ids,
+                started_at=started_at,
+                is_owned=is_owned,
+                tokens_used=self._state.record.tokens_used,
+                rounds=self._state.record.rounds,
+                run_ids=(run.id,),
             )
-            if outcome is None:
-                self._defer(wait, progress)
-            came_to = self.after(outcome, progress)
-            if isinstance(came_to, dict):
-                return came_to
-            progress = came_to
+            self._announce(continuation)
+            if not self._config.wait_for_completion:
+                return {**run.to_xcom(), "answer": None}
+            progress: Progress = continuation
+            if run.is_terminal and not api_of(continuation.ref).capabilities.lists_steps:
+                # It is complete as it was created, and may not be stored, so it is not retrieved again.
+                progress = self._advance(run, Outcome.from_run(run, continuation.ref), continuation)
+            return self._run_to_completion(progress)
 
-    def from_the_start(self, run: Run, progress: Continuation) -> dict[str, Json]:
-        """Do the same with a run as it was made: what has ended by then may not be stored to be looked at."""
-        if run.is_terminal and not api_of(progress.ref).capabilities.lists_steps:
-            came_to = self._come_to(run, Outcome.from_run(run, progress.ref), progress)
-            if isinstance(came_to, dict):
-                return came_to
-            progress = came_to
-        return self.until_the_end(progress)
+    def resume(self, continuation: Continuation, outcome: Outcome | None) -> dict[str, Json]:
+        """
+        Continue after a deferral.
 
-    def after(self, outcome: Outcome, progress: Continuation) -> dict[str, Json] | Continuation:
-        """Give the attributes if the run has ended, or the progress with which to wait again."""
-        self._follow(progress)
+        :param continuation: where.
+        :param outcome: how the wait has ended; None continues to wait.
+        """
+        with self._cancelling_on_execution_timeout():
+            return self._run_to_completion(
+                continuation if outcome is None else self.on_event(outcome, continuation)
+            )
+
+    def on_event(self, outcome: Outcome, continuation: Continuation) -> Progress:
+        """
+        Return the attributes if the run has ended, else where to continue.
+
+        :param outcome: how the wait has ended.
+        :param continuation: where the task stands.
+        """
+        self._follow(continuation)
         if outcome.error is not None:
-            raise self._waited_in_vain(outcome.error, progress)
-        run = self._retrieve(progress.ref)
-        if run.status == outcome.status or (
-            run.is_terminal and not classify_status(outcome.status).is_terminal
-        ):
-            outcome = Outcome.from_run(run, progress.ref, outcome.request_id)
-        return self._come_to(run, outcome, progress)
+            reason = self._config.timeout_reason(continuation.started_at)
+            raise self._wait_failed(outcome.error, continuation, reason)
+        run = self._retrieve(continuation.ref)
+        has_ended_since = run.is_terminal and not classify_status(outcome.status).is_terminal
+        if run.status == outcome.status or has_ended_since:
+            outcome = Outcome.from_run(run, continuation.ref, outcome.request_id)
+        return self._advance(run, outcome, continuation)
 
-    def _come_to(self, run: Run, outcome: Outcome, progress: Continuation) -> dict[str, Json] | Continuation:
-        asks = self._asks(run, outcome)
-        if asks and self._task.on_requires_action in ("answer", "fail"):
-            return self._answer(run, progress)
-        if asks or classify_status(outcome.status).is_terminal:
-            return self._finish(run, outcome, progress)
+    def human_input_timed_out(self, continuation: Continuation) -> OpenAIRunError:
+        """
+        Return the error for a request that no person has responded to in time.
+
+        :param continuation: where the task stands.
+        """
+        message = f"No person responded in time to what {continuation.ref} waits for."
+        error = RunWaitTimeoutError(message, **continuation.ref.ids)
+        return self._wait_failed(error, continuation, CancelReason.NO_HUMAN_INPUT)
+
+    def deferral_timed_out(self) -> None:
+        """Cancel the run after Airflow itself has ended the deferral."""
+        self._cancel_own(self._config.timeout_reason(time.time()))
+
+    def _cancel_own(self, reason: CancelReason, known: RunRef | None = None) -> None:
+        """Cancel the run of the task if it is active, whichever try created it; else the known one."""
+        try:
+            run = self._resolver.find_existing()
+        except RunRequestError as error:
+            message = "Could not find out which run to cancel (%s): %s"
+            self._task.log.warning(message, reason.description, error.message)
+            return
+        if run is None and known is not None:
+            self._cancel(known, reason)
+        elif run is not None and not run.is_terminal:
+            self._cancel(ref_of(run), reason)
+
+    def _run_to_completion(self, progress: Progress) -> dict[str, Json]:
+        while isinstance(progress, Continuation):
+            self._follow(progress)
+            poller = RunPoller(progress.ref, self._config.poll_options_from(progress.started_at))
+            outcome = self._poll(poller)
+            if outcome is None:
+                self._defer(poller, progress)
+            progress = self.on_event(outcome, progress)
         return progress
 
-    def _asks(self, run: Run, outcome: Outcome) -> bool:
-        if run.state is RunState.NEEDS_ACTION:
-            return not classify_status(outcome.status).is_terminal
-        can_ask = api_of(ref_of(run)).capabilities.answers_in_successor
-        return can_ask and run.is_successful and bool(pending_calls(run))
+    def _poll(self, poller: RunPoller) -> Outcome | None:
+        """Poll the run, once if the task is deferrable; return None if the wait is not over."""
+        while True:
+            decision = self._hook.poll_once(poller)
+            self._task.push_progress(decision)
+            if isinstance(decision, Outcome):
+                return decision
+            if self._config.deferrable:
+                return None
+            time.sleep(max(0.0, decision.at - time.time()))
+
+    def _defer(self, poller: RunPoller, continuation: Continuation) -> NoReturn:
+        may_cancel = continuation.is_owned and self._config.cancel_on_kill
+        trigger_class = OpenAIOwnedRunTrigger if may_cancel else OpenAIRunTrigger
+        self._task.log.info("Deferring until %s has ended or requires an action", poller.ref)
+        self._task.defer(
+            trigger_class.for_wait(self._config.conn_id, poller, publish=self._config.push_progress),
+            method_name="execute_complete",
+            kwargs={"continuation": continuation.to_json()},
+            started_at=continuation.started_at,
+        )
+
+    def _announce(self, continuation: Continuation) -> None:
+        """Push the ids and the link of a run before it is waited for."""
+        self._follow(continuation, push_link=True)
+        self._task.push_xcoms(author_ids(continuation.ref))
+
+    def _follow(self, continuation: Continuation, *, push_link: bool = False) -> None:
+        """Make a run the one that is cancelled if the task is killed."""
+        self._current = continuation
+        guard, ref = self._config.kill_guard, continuation.ref
+        may_cancel = continuation.is_owned and self._config.cancel_on_kill
+        guard.watch(ref if may_cancel else None)
+        if guard.was_killed and may_cancel:
+            # The task was killed while it had no run to cancel.
+            self._cancel(ref, CancelReason.WORKER_KILLED)
+        self._task.show_link(self._hook.run_url(ref), push=push_link)
 
     def _retrieve(self, ref: RunRef) -> Run:
         return self._hook.execute_call(calls.get_run(ref), ref)
 
-    def _wait(self, progress: Continuation) -> RunPoller:
-        return RunPoller(progress.ref, self._task.poll_options_from(progress.started_at))
+    def _advance(self, run: Run, outcome: Outcome, continuation: Continuation) -> Progress:
+        state = classify_status(outcome.status)
+        requires_action = self._requires_action(run, state)
+        if requires_action and self._config.on_requires_action in ("answer", "fail"):
+            return self._answer(run, continuation)
+        if not requires_action and not state.is_terminal:
+            return continuation
+        if state.is_terminal and state is not RunState.SUCCEEDED:
+            raise self._results.failure(run, outcome, continuation)
+        try:
+            return self._results.success(run, continuation)
+        except AnswerFormatError:
+            self._state.abandon(run.id)
+            raise
 
-    def _defer(self, wait: RunPoller, progress: Continuation) -> NoReturn:
-        task = self._task
-        may_cancel = progress.owned and task.cancel_on_kill
-        kind = OpenAIOwnedRunTrigger if may_cancel else OpenAIRunTrigger
-        task.log.info("Deferring until %s has ended or asks for something", wait.ref)
-        task.defer(
-            trigger=kind.for_wait(task.conn_id, wait, publish=task.do_xcom_push),
-            method_name="execute_complete",
-            kwargs={"progress": progress.to_json()},
-            timeout=self.left(progress.started_at),
+    def _requires_action(self, run: Run, state: RunState) -> bool:
+        if run.state is RunState.NEEDS_ACTION:
+            return not state.is_terminal
+        has_successor = api_of(ref_of(run)).capabilities.answers_in_successor
+        return has_successor and run.is_successful and bool(pending_calls(run))
+
+    def _answer(self, run: Run, continuation: Continuation) -> Continuation:
+        """Answer the calls of one round, and return where to continue."""
+        pending = pending_calls(run)
+        self._check_answerable(run, pending, continuation)
+        for call in pending:
+            if self._is_for_person(call) and call.id not in continuation.answers:
+                self._task.wait_for_person(
+                    human_input.build_request(call, continuation.ref),
+                    kwargs={"continuation": continuation.to_json(), "call_id": call.id},
+                    deadline=self._config.deadline(continuation.started_at),
+                )
+        outputs = self._outputs(run, pending, continuation)
+        approvals = {
+            call.id: bool(continuation.answers[call.id]) for call in pending if call.kind == "approval"
+        }
+        self._config.kill_guard.raise_if_killed()
+        successor = self._adapter.submit(run, outputs, approvals)
+        is_same_run = successor.id == run.id
+        tokens_used = 0 if is_same_run else self._adapter.tokens_used(run) or 0
+        continuation = continuation.next_round(successor, tokens_used=tokens_used)
+        self._state.update(
+            **continuation.ref.ids, tokens_used=continuation.tokens_used, rounds=continuation.rounds
         )
-
-    def left(self, started_at: float) -> timedelta | None:
-        """Give how long Airflow may let the task be deferred: longer than the trigger will."""
-        return self._task.deferral_timeout(started_at)
-
-    def _answer(self, run: Run, progress: Continuation) -> Continuation:
-        calls = pending_calls(run)
-        self._check_answerable(run, calls, progress)
-        for call in calls:
-            if self._is_for_a_person(call) and call.id not in progress.answers:
-                deadline = self._task.deadline(progress.started_at)
-                human_input.ask(self._context, call, progress, deadline=deadline)
-        outputs = self._outputs(run, calls, progress)
-        approvals = {call.id: bool(progress.answers[call.id]) for call in calls if call.kind == "approval"}
-        self._task.refuse_if_killed()
-        following = self.runs.answer(run, outputs, approvals, self.mark, self.memory)
-        spent = 0 if following.id == run.id else self.runs.spent(run) or 0
-        came_to = progress.on(following, spent=spent)
-        self.memory.set(run_id=came_to.run_id, spent=came_to.spent, round=came_to.round)
-        if following.id != run.id:
-            self.begin(came_to)
-        return came_to
+        if not is_same_run:
+            self._announce(continuation)
+        return continuation
 
     def _outputs(
-        self, run: Run, calls: tuple[PendingToolCall, ...], progress: Continuation
+        self, run: Run, pending: tuple[PendingCall, ...], continuation: Continuation
     ) -> dict[str, str]:
-        task = self._task
-        box = ToolRunner(task.tool_handlers, task.tools, task.on_tool_error)
+        config, answers = self._config, continuation.answers
+        tools = ToolRunner(config.tool_handlers, config.tools, config.on_tool_error)
         try:
             return {
-                call.id: str(progress.answers[call.id]) if call.id in progress.answers else box.output(call)
-                for call in calls
+                call.id: str(answers[call.id]) if call.id in answers else tools.output(call)
+                for call in pending
                 if call.kind == "function"
             }
         except ToolCallError as error:
-            raise self._give_up(run, progress, error) from error
+            raise self._give_up(run, continuation, error, CancelReason.TOOL_FAILED) from error
         except AirflowException:
-            cancel(self._hook, progress.ref, "a tool's function ended the task")
+            self._cancel(continuation.ref, CancelReason.TOOL_ENDED_TASK)
             raise
 
-    def _check_answerable(self, run: Run, calls: tuple[PendingToolCall, ...], progress: Continuation) -> None:
-        task = self._task
-        left_over = [call for call in calls if not self._is_answered_here(call)]
-        spent = progress.spent + (self.runs.spent(run) or 0)
-        if task.on_requires_action == "fail" or left_over or not calls:
-            names = ", ".join(map(str, left_over or calls)) or "an action that it does not name"
-            message = f"{progress.ref} asks for {names}, which nobody here answers"
-            raise self._give_up(run, progress, RunRequiresActionError(message))
-        if progress.round >= task.max_tool_rounds:
-            message = f"{progress.ref} asks again after {progress.round} rounds, the max_tool_rounds"
-            raise self._give_up(run, progress, ToolCallError(message))
-        if task.token_budget is not None and spent >= task.token_budget:
-            message = f"{progress.ref} has used {spent} tokens of a token_budget of {task.token_budget}"
-            raise fail_without_retry(self._give_up(run, progress, TokenBudgetSpentError(message)))
+    def _check_answerable(
+        self, run: Run, pending: tuple[PendingCall, ...], continuation: Continuation
+    ) -> None:
+        config, ref = self._config, continuation.ref
+        unanswerable = [call for call in pending if not self._is_answerable(call)]
+        tokens_used = continuation.tokens_used + (self._adapter.tokens_used(run) or 0)
+        must_fail = config.on_requires_action == "fail"
+        if must_fail or unanswerable or not pending:
+            names = ", ".join(map(str, unanswerable or pending)) or "an action that it does not name"
+            reason = CancelReason.REQUIRES_ACTION if must_fail else CancelReason.UNANSWERABLE_REQUEST
+            message = f"{ref} waits for {names}, which this task does not answer"
+            raise self._give_up(run, continuation, RunRequiresActionError(message), reason)
+        if continuation.rounds >= config.max_tool_rounds:
+            message = (
+                f"{ref} waits for tool outputs again after {continuation.rounds} rounds (max_tool_rounds)"
+            )
+            raise self._give_up(run, continuation, ToolCallError(message), CancelReason.MAX_TOOL_ROUNDS)
+        if config.token_budget is not None and tokens_used >= config.token_budget:
+            message = f"{ref} has used {tokens_used} tokens of a token_budget of {config.token_budget}"
+            error = self._give_up(
+                run, continuation, TokenBudgetSpentError(message), CancelReason.TOKEN_BUDGET
+            )
+            raise fail_without_retry(error)
 
-    def _is_answered_here(self, call: PendingToolCall) -> bool:
-        if self._is_for_a_person(call):
-            return human_input.can_be_asked()
-        return call.kind == "function" and call.name in self._task.tool_handlers
+    def _is_answerable(self, call: PendingCall) -> bool:
+        if self._is_for_person(call):
+            return human_input.is_available()
+        return call.kind == "function" and call.name in self._config.tool_handlers
 
-    def _is_for_a_person(self, call: PendingToolCall) -> bool:
-        return call.kind == "approval" or (call.kind == "function" and call.name in self._task.human_tools)
+    def _is_for_person(self, call: PendingCall) -> bool:
+        return call.kind == "approval" or (call.kind == "function" and call.name in self._config.human_tools)
 
-    def _give_up(self, run: Run, progress: Continuation, error: OpenAIRunError) -> OpenAIRunError:
-        """Push what there is, cancel the run, and give the error with the run's facts."""
-        error.api, error.run_id, error.parent_id = (
-            progress.ref.api,
-            progress.ref.run_id,
-            progress.ref.parent_id,
+    def _give_up(
+        self, run: Run, continuation: Continuation, error: OpenAIRunError, reason: CancelReason
+    ) -> OpenAIRunError:
+        """Push everything, cancel the run, and return the error with the run's ids and status."""
+        ref = continuation.ref
+        error.api, error.run_id, error.parent_id, error.status = (
+            ref.api,
+            ref.run_id,
+            ref.parent_id,
+            run.status,
         )
-        error.status = run.status
-        self._push_facts(run, progress, None)
-        self.memory.give_up(run.id)
-        if progress.owned and not run.is_terminal:
-            cancel(self._hook, progress.ref, error.message)
+        self._results.push_all(run, continuation, None)
+        self._state.abandon(run.id)
+        error.run_left_running = not run.is_terminal
+        if continuation.is_owned and not run.is_terminal:
+            error.run_left_running = not self._cancel(ref, reason)
         return error
 
-    def _waited_in_vain(self, error: OpenAIRunError, progress: Continuation) -> OpenAIRunError:
+    def _wait_failed(
+        self, error: OpenAIRunError, continuation: Continuation, reason: CancelReason
+    ) -> OpenAIRunError:
+        """Return the error of a wait; after a timeout, cancel the run if allowed, and push everything."""
         if not isinstance(error, RunWaitTimeoutError):
             return error
-        if progress.owned and self._task.cancel_on_timeout:
-            cancel(self._hook, progress.ref, "cancel_on_timeout")
-            self.memory.give_up(progress.run_id)
-            said = error.message.partition("The run itself was left")[0]
-            error = RunWaitTimeoutError(
-                f"{said}The run was told to end.",
-                **progress.ref.ids,
-                status=error.status,
-                request_id=error.request_id,
-            )
-        try:
-            self._push_facts(self._retrieve(progress.ref), progress, None)
-        except RunRequestError as trouble:
-            self._task.log.warning("Could not retrieve %s at the end: %s", progress.ref, trouble.message)
-        return error
-
-    def timed_out_with_a_person(self, progress: Continuation) -> OpenAIRunError:
-        """Give the error for a call that no person has answered in time."""
-        message = f"Nobody answered what {progress.ref} asks for in time. The run itself was left"
-        error = RunWaitTimeoutError(f"{message} as it is.", **progress.ref.ids)
-        return self._waited_in_vain(error, progress)
-
-    def _finish(self, run: Run, outcome: Outcome, progress: Continuation) -> dict[str, Json]:
-        is_good = (
-            not classify_status(outcome.status).is_terminal
-            or classify_status(outcome.status) is RunState.SUCCEEDED
+        is_cancelled = False
+        if continuation.is_owned and self._config.cancel_on_timeout:
+            is_cancelled = self._cancel(continuation.ref, reason)
+            self._state.abandon(continuation.run_id)
+        message = f"{error.summary} Cancellation was requested (cancel_on_timeout=True)."
+        timeout_error = RunWaitTimeoutError(
+            message if is_cancelled else error.summary,
+            **continuation.ref.ids,
+            status=error.status,
+            code=error.code,
+            request_id=error.request_id,
+            http_status=error.http_status,
+            run_left_running=not is_cancelled,
         )
-        if not is_good:
-            self._push_facts(run, progress, None)
-            step = run.failing_step
-            why = f": {step.last_error}" if step and step.last_error else ""
-            more = f"Its failing step is {step.id} ({step.type}, {step.status}){why}. " if step else ""
-            raise outcome.ended_error(f"{more}A retry of the task makes another run.")
-        text = self.runs.text(run) if run.is_successful else None
-        model = self._task.answer_model
         try:
-            answer = text if model is None or not run.is_successful else results.parsed(text, model, run)
-        except AnswerFormatError:
-            self._push_facts(run, progress, text)
-            self.memory.give_up(run.id)
+            self._results.push_all(self._retrieve(continuation.ref), continuation, None)
+        except RunRequestError as request_error:
+            message = "Could not retrieve %s after the timeout: %s"
+            self._task.log.warning(message, continuation.ref, request_error.message)
+        return timeout_error
+
+    def _cancel(self, ref: RunRef, reason: CancelReason) -> bool:
+        """Cancel a run, and push why; return False if it may still be running."""
+        is_cancelled = cancel(lambda: self._hook, ref, reason)
+        if is_cancelled:
+            self._task.push_xcoms({CANCEL_REASON_KEY: reason.value})
+        return is_cancelled
+
+    @contextmanager
+    def _cancelling_on_execution_timeout(self) -> Iterator[None]:
+        """Cancel the run at Airflow's ``execution_timeout``, and keep ``on_kill`` from doing it as a kill."""
+        try:
+            yield
+        except AirflowTaskTimeout:
+            current, self._current = self._current, None
+            self._config.kill_guard.watch(None)
+            if self._config.cancel_on_timeout and (current is None or current.is_owned):
+                self._cancel_own(CancelReason.EXECUTION_TIMEOUT, current.ref if current else None)
             raise
-        self._push({"token_usage": self._count(run, progress)})
-        return {**run.to_xcom(), "answer": answer}
-
-    def _count(self, run: Run, progress: Continuation) -> dict[str, Json]:
-        spent = self.runs.spent(run)
-        usage = results.token_usage(self._context, run, progress, self.runs.name, spent)
-        results.count(usage, run)
-        return usage
-
-    def _push_facts(self, run: Run, progress: Continuation, answer: Json) -> None:
-        """Push all that Airflow would push if the task did not fail, and the tokens used."""
-        attributes = {**run.to_xcom(), "answer": answer}
-        each = attributes if self._task.multiple_outputs else {}
-        self._push({**each, "return_value": attributes, "token_usage": self._count(run, progress)})
-
-    def _push(self, values: dict[str, Json]) -> None:
-        if self._task.do_xcom_push:
-            for key, value in values.items():
-                self._context["ti"].xcom_push(key=key, value=value)

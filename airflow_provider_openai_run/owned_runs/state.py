@@ -1,80 +1,219 @@
-"""What a task remembers from one try to the next: the task state store, which Airflow has from 3.3 on."""
+"""The state of a task's run: between tries in Airflow's task state store, across a deferral in its kwargs."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_openai_run.api.registry import ref_from_json
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.run_ref import RunRef
 
 log = logging.getLogger(__name__)
 
-_KEY = "openai_run"
+_STORE_KEY = "openai_run"
+
+#: The keys that version 0.1.0 wrote, and their names now.
+_OLD_RECORD_KEYS = {
+    "clear": "clear_generation",
+    "thread_id": "parent_id",
+    "spent": "tokens_used",
+    "round": "rounds",
+    "made": "created_count",
+    "making": "is_creating",
+    "given_up": "abandoned",
+}
+_OLD_CONTINUATION_KEYS = {
+    "thread_id": "parent_id",
+    "owned": "is_owned",
+    "round": "rounds",
+    "spent": "tokens_used",
+    "made": "run_ids",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """
+    What one try leaves to the next.
+
+    :param clear_generation: see :class:`~airflow_provider_openai_run.owned_runs.identity.RunIdentity`.
+    :param run_id: the run that the task created last; None if there is none yet.
+    :param api: the name of its API; None in what version 0.1.0 wrote.
+    :param parent_id: what the run belongs to, such as its thread, which can be created before the run.
+    :param tokens_used: by the responses before this one, in a conversation with tools.
+    :param rounds: how many times outputs were submitted.
+    :param created_count: how many runs the task created since it was last cleared.
+    :param is_creating: whether a request that creates a run was sent and has no known result yet.
+    :param abandoned: the ids of runs that a later try must not continue.
+    """
+
+    clear_generation: int | None = None
+    run_id: str | None = None
+    api: str | None = None
+    parent_id: str | None = None
+    tokens_used: int = 0
+    rounds: int = 0
+    created_count: int = 0
+    is_creating: bool = False
+    abandoned: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> RunRef | None:
+        """The run; None if there is none yet."""
+        return None if self.run_id is None else _read_ref(self.run_id, self.api, self.parent_id)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Json]) -> Self:
+        """Read what this version or an older one stored; unknown keys are ignored."""
+        fields = _known_fields(cls, value, _OLD_RECORD_KEYS)
+        return cls(**{**fields, "abandoned": tuple(fields.get("abandoned") or ())})
 
 
 class TaskRunState:
     """
-    Facts about the runs of a task instance, kept over its tries; forgotten below Airflow 3.3.
+    The :class:`RunRecord` of a task instance over its tries; not kept below Airflow 3.3.
+
+    A store that fails is logged and never raised: a run may be active already.
 
     :param context: of the running task.
-    :param mark: whose the runs are. What is remembered of the time before a clearing is kept apart.
+    :param identity: the task instance. What was stored before it was cleared is kept apart.
     """
 
-    def __init__(self, context: Context, mark: RunIdentity) -> None:
+    def __init__(self, context: Context, identity: RunIdentity) -> None:
         self._store: Any = context.get("task_state_store")
-        self._mark = mark
-        kept = self._kept()
-        is_current = kept.get("clear") == mark.clear
-        self._facts: dict[str, Json] = kept if is_current else {"clear": mark.clear}
-        #: What was remembered before the task was cleared.
-        self.before_clear: dict[str, Json] = {} if is_current else kept
+        self._identity = identity
+        stored = self._load()
+        is_current = stored.clear_generation == identity.clear_generation
+        empty = RunRecord(clear_generation=identity.clear_generation)
+        self.record = stored if is_current else empty
+        #: What was stored before the task was cleared.
+        self.before_clear = empty if is_current else stored
 
     @property
-    def lasts(self) -> bool:
-        """Whether a later try will know."""
+    def is_durable(self) -> bool:
+        """Whether a later try can read what is stored."""
         return self._store is not None
 
-    def get(self, name: str, default: Json = None) -> Json:
-        """Give a fact."""
-        return self._facts.get(name, default)
-
-    def set(self, **facts: Json) -> None:
-        """Remember facts; with a warning in place of an error, since a run may be under way already."""
-        self._facts.update(facts)
+    def update(self, **fields: Json) -> None:
+        """Change fields of the record, and store it."""
+        self.record = dataclasses.replace(self.record, **fields)
         if self._store is None:
             return
         from airflow.sdk.exceptions import AirflowRuntimeError
 
         try:
-            self._store.set(_KEY, self._facts)
+            self._store.set(
+                _STORE_KEY, {**dataclasses.asdict(self.record), "abandoned": [*self.record.abandoned]}
+            )
         except AirflowRuntimeError as error:
             log.warning("A retry may not find the run again: the task state store failed: %s", error)
 
-    def next_key(self) -> str:
-        """Give the ``Idempotency-Key`` for the next run to be made; the same until :meth:`made` is called."""
-        return self._mark.key(self.get("made", 0)) if self.lasts else f"airflow-{uuid.uuid4().hex}"
+    def next_idempotency_key(self) -> str:
+        """Return the ``Idempotency-Key`` of the next run; the same until :meth:`record_created`."""
+        if not self.is_durable:
+            return f"airflow-{uuid.uuid4().hex}"
+        return self._identity.idempotency_key(self.record.created_count)
 
-    def made(self, **facts: Json) -> None:
-        """Remember a run that was made; what the one before had used does not count for it."""
-        self.set(made=self.get("made", 0) + 1, making=False, **{"spent": 0, "round": 0, **facts})
+    def record_created(self, ref: RunRef) -> None:
+        """Record a run that was created; tokens and rounds of the one before do not count for it."""
+        count = self.record.created_count + 1
+        self.update(**ref.ids, created_count=count, is_creating=False, tokens_used=0, rounds=0)
 
-    def give_up(self, run_id: str) -> None:
-        """Remember that a later try is not to come back to a run."""
-        self.set(given_up=[*self.get("given_up", []), run_id])
+    def abandon(self, run_id: str) -> None:
+        """Record that a later try must not continue a run."""
+        self.update(abandoned=(*self.record.abandoned, run_id))
 
-    def _kept(self) -> dict[str, Json]:
+    def _load(self) -> RunRecord:
         if self._store is None:
-            return {}
+            return RunRecord()
         from airflow.sdk.exceptions import AirflowRuntimeError
 
         try:
-            kept = self._store.get(_KEY)
+            stored = self._store.get(_STORE_KEY)
         except AirflowRuntimeError as error:
             log.warning("An earlier try's run may not be found: the task state store failed: %s", error)
-            return {}
-        return kept if isinstance(kept, dict) else {}
+            return RunRecord()
+        return RunRecord.from_json(stored) if isinstance(stored, dict) else RunRecord()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """
+    Where a try continues after a deferral: small, and plain JSON.
+
+    :param run_id: the run that is waited for. In a conversation with tools over responses it is one response
+        after the other.
+    :param api: the name of its API.
+    :param parent_id: what it belongs to, such as its thread; None for a response.
+    :param started_at: when this try began, in epoch seconds: what the timeouts count from.
+    :param is_owned: whether this task created the run, and so may cancel it.
+    :param rounds: how many times outputs were submitted to the run, over all tries.
+    :param tokens_used: by the responses before this one.
+    :param run_ids: the runs of this try, oldest first.
+    :param answers: what people have answered in this round, by call id.
+    """
+
+    run_id: str
+    api: str | None = None
+    parent_id: str | None = None
+    started_at: float = field(default_factory=time.time)
+    is_owned: bool = True
+    rounds: int = 0
+    tokens_used: int = 0
+    run_ids: tuple[str, ...] = ()
+    answers: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> RunRef:
+        """The run that is waited for."""
+        return _read_ref(self.run_id, self.api, self.parent_id)
+
+    def next_round(self, run: Run, *, tokens_used: int = 0) -> Self:
+        """
+        Return the continuation after outputs were submitted.
+
+        :param run: the run to wait for now.
+        :param tokens_used: by the response before it.
+        """
+        run_ids = self.run_ids if run.id in self.run_ids else (*self.run_ids, run.id)
+        tokens_used += self.tokens_used
+        return dataclasses.replace(
+            self, run_id=run.id, rounds=self.rounds + 1, tokens_used=tokens_used, run_ids=run_ids, answers={}
+        )
+
+    def with_answer(self, call_id: str, answer: Json) -> Self:
+        """Return the continuation after a person has answered a call."""
+        return dataclasses.replace(self, answers={**self.answers, call_id: answer})
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as plain JSON."""
+        return {**dataclasses.asdict(self), "run_ids": list(self.run_ids)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Json]) -> Self:
+        """Read what :meth:`to_json` of this version or an older one returned; unknown keys are ignored."""
+        fields = _known_fields(cls, value, _OLD_CONTINUATION_KEYS)
+        return cls(**{**fields, "run_ids": tuple(fields.get("run_ids") or ())})
+
+
+def _known_fields(
+    cls: type[RunRecord | Continuation], value: dict[str, Json], old_keys: dict[str, str]
+) -> dict[str, Json]:
+    known = {item.name for item in dataclasses.fields(cls)}
+    renamed = {old_keys.get(key, key): item for key, item in value.items()}
+    return {name: item for name, item in renamed.items() if name in known}
+
+
+def _read_ref(run_id: str, api: str | None, parent_id: str | None) -> RunRef:
+    # Without an API it is what version 0.1.0 wrote, whose parents were threads.
+    return ref_from_json({"run_id": run_id, "api": api, "parent_id": parent_id, "thread_id": parent_id})

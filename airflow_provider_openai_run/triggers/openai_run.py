@@ -145,4 +145,5 @@ class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
     async def on_kill(self) -> None:
         """Cancel the run; a failure is logged with the run's id."""
         cancellation = await import_off_loop("airflow_provider_openai_run.cancellation")
-        await cancellation.cancel_on_kill_async(self.conn_id, self.ref, self.log)
+        reason = cancellation.CancelReason.USER_ENDED_TASK
+        await cancellation.cancel_async(self.conn_id, self.ref, reason, self.log)

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 @dataclass
 class StateStore:
-    """What the task state store of Airflow 3.3 does."""
+    """Stands in for the task state store of Airflow 3.3."""
 
     kept: dict[str, Any] = field(default_factory=dict)
 
@@ -32,7 +32,7 @@ class StateStore:
 
 @dataclass
 class TaskInstance:
-    """The part of a task instance that operators look at."""
+    """The part of a task instance that operators use."""
 
     task: OwnedRunOperator
     dag_id: str = "dag"
@@ -83,7 +83,7 @@ class TaskAttempts:
         """Run the next try until it defers or ends."""
         self.tries += 1
         self.pushed.clear()
-        self.task.followed = None
+        self.task.kill_guard.watch(None)
         return self._until_deferred(self.task.execute, {})
 
     def resume(self, deferred: Any, event: Mapping[str, Any]) -> Any:
@@ -99,7 +99,7 @@ class TaskAttempts:
 
 
 def watched(deferred: TaskDeferred) -> OpenAIRunTrigger:
-    """The trigger a task has deferred to, built anew as a triggerer does."""
+    """The trigger a task has deferred to, rebuilt as a triggerer does."""
     trigger = deferred.trigger
     assert isinstance(trigger, OpenAIRunTrigger)
     _, kwargs = trigger.serialize()
@@ -107,7 +107,7 @@ def watched(deferred: TaskDeferred) -> OpenAIRunTrigger:
 
 
 def bodies(sandbox: Sandbox, path: str) -> list[Json]:
-    """What was sent to paths that end so, oldest first."""
+    """Return the bodies of the requests to paths with an ending, oldest first."""
     posts = (request for request in sandbox.requests if request.method == "POST")
     return [request.body for request in posts if request.path.endswith(path)]
 

@@ -45,7 +45,7 @@ def statuses(sandbox: Sandbox) -> set[str]:
 
 
 @pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "cancelled"), (False, "queued")])
-def test_killing_the_worker_cancels_the_run_if_it_may(
+def test_killing_the_worker_cancels_the_run_if_allowed(
     endless: Sandbox, cancel_on_kill: bool, status: str
 ) -> None:
     task = response_task(cancel_on_kill=cancel_on_kill)
@@ -61,14 +61,14 @@ def test_ending_the_task_while_deferred_cancels_the_run(endless: Sandbox) -> Non
     assert statuses(endless) == {"cancelled"}
 
 
-def test_a_run_that_may_not_be_cancelled_is_left_to_a_trigger_that_never_does(endless: Sandbox) -> None:
+def test_without_cancel_on_kill_the_trigger_never_cancels(endless: Sandbox) -> None:
     trigger = watched(TaskAttempts(response_task(cancel_on_kill=False)).begin())
     assert type(trigger) is OpenAIRunTrigger
     assert "on_kill" not in vars(OpenAIRunTrigger)
     assert statuses(endless) == {"queued"}
 
 
-def test_a_run_that_is_being_made_when_the_task_is_killed_is_cancelled_too(
+def test_a_run_being_created_when_the_task_is_killed_is_cancelled(
     endless: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = response_task()
@@ -89,24 +89,24 @@ def test_a_task_that_is_killed_as_it_resumes_cancels_its_run(
     endless: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = response_task()
-    tries = TaskAttempts(task)
-    deferred = tries.begin()
-    task.followed = None
+    attempts = TaskAttempts(task)
+    deferred = attempts.begin()
+    task.kill_guard.watch(None)
 
     def killed_while_importing(*_: object) -> None:
         task.on_kill()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(task, "_following", killed_while_importing)
+    monkeypatch.setattr(task, "_new_runner", killed_while_importing)
     with pytest.raises(KeyboardInterrupt):
-        tries.resume(deferred, {"run_id": watched(deferred).ref.run_id, "status": "completed"})
+        attempts.resume(deferred, {"run_id": watched(deferred).ref.run_id, "status": "completed"})
     assert statuses(endless) == {"cancelled"}
 
 
-def test_a_task_that_was_killed_makes_no_run(endless: Sandbox) -> None:
+def test_a_killed_task_creates_no_run(endless: Sandbox) -> None:
     task = response_task()
     task.on_kill()
-    with pytest.raises(OpenAIRunError, match="was ended"):
+    with pytest.raises(OpenAIRunError, match="was killed"):
         TaskAttempts(task).begin()
     assert endless.count("POST") == 0
 
@@ -117,7 +117,7 @@ def test_nothing_is_cancelled_when_there_is_no_run(endless: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("fault", ["server_error", "wrong_key", "cut", "malformed"])
-def test_a_cancel_that_fails_is_logged_with_the_id_and_raises_nothing(
+def test_a_failed_cancel_is_logged_with_the_run_id_and_not_raised(
     endless: Sandbox, task_log: TaskLog, fault: str
 ) -> None:
     task = response_task()
@@ -152,67 +152,67 @@ def timed_out(deferred: TaskDeferred) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("cancel_on_timeout", "status", "said"),
-    [(True, "cancelled", "told to end"), (False, "queued", "left as it is")],
+    ("cancel_on_timeout", "status", "message"),
+    [(True, "cancelled", "Cancellation was requested"), (False, "queued", "left as it is")],
 )
-def test_a_time_out_cancels_the_run_if_it_may(
-    endless: Sandbox, cancel_on_timeout: bool, status: str, said: str
+def test_a_timeout_cancels_the_run_if_allowed(
+    endless: Sandbox, cancel_on_timeout: bool, status: str, message: str
 ) -> None:
-    tries = TaskAttempts(response_task(timeout=5, cancel_on_timeout=cancel_on_timeout))
-    deferred = tries.begin()
-    with pytest.raises(RunWaitTimeoutError, match=said):
-        tries.resume(deferred, timed_out(deferred))
+    attempts = TaskAttempts(response_task(timeout=5, cancel_on_timeout=cancel_on_timeout))
+    deferred = attempts.begin()
+    with pytest.raises(RunWaitTimeoutError, match=message):
+        attempts.resume(deferred, timed_out(deferred))
     assert statuses(endless) == {status}
-    assert tries.pushed["token_usage"]["try_number"] == 1
+    assert attempts.pushed["token_usage"]["try_number"] == 1
 
 
-def test_after_a_time_out_that_cancelled_a_retry_makes_another(endless: Sandbox) -> None:
-    tries = TaskAttempts(response_task(timeout=5))
-    deferred = tries.begin()
+def test_after_a_timeout_that_cancelled_a_retry_creates_another_run(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=5))
+    deferred = attempts.begin()
     with pytest.raises(RunWaitTimeoutError):
-        tries.resume(deferred, timed_out(deferred))
-    assert watched(tries.begin()).ref != watched(deferred).ref
+        attempts.resume(deferred, timed_out(deferred))
+    assert watched(attempts.begin()).ref != watched(deferred).ref
 
 
-def test_after_a_time_out_that_did_not_a_retry_goes_on_with_the_run(endless: Sandbox) -> None:
-    tries = TaskAttempts(response_task(timeout=5, cancel_on_timeout=False))
-    deferred = tries.begin()
+def test_after_a_timeout_that_did_not_a_retry_continues_the_run(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=5, cancel_on_timeout=False))
+    deferred = attempts.begin()
     with pytest.raises(RunWaitTimeoutError):
-        tries.resume(deferred, timed_out(deferred))
-    assert watched(tries.begin()).ref == watched(deferred).ref
+        attempts.resume(deferred, timed_out(deferred))
+    assert watched(attempts.begin()).ref == watched(deferred).ref
 
 
-def test_a_failed_cancel_does_not_hide_the_time_out(endless: Sandbox) -> None:
-    tries = TaskAttempts(response_task(timeout=5))
-    deferred = tries.begin()
+def test_a_failed_cancel_does_not_hide_the_timeout(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=5))
+    deferred = attempts.begin()
     endless.faults.add("server_error", path="/cancel")
     with pytest.raises(RunWaitTimeoutError):
-        tries.resume(deferred, timed_out(deferred))
+        attempts.resume(deferred, timed_out(deferred))
 
 
-def test_a_time_out_that_only_airflow_saw_cancels_too(endless: Sandbox) -> None:
-    tries = TaskAttempts(response_task(timeout=5))
-    tries.begin()
+def test_a_deferral_that_airflow_times_out_cancels_the_run(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=5))
+    attempts.begin()
     with pytest.raises(Exception, match="TRIGGER_TIMEOUT"):
-        tries.task.resume_execution(
-            TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT}, tries.context()
+        attempts.task.resume_execution(
+            TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT}, attempts.context()
         )
     assert statuses(endless) == {"cancelled"}
 
 
-def test_a_trigger_that_broke_cancels_nothing(endless: Sandbox) -> None:
-    tries = TaskAttempts(response_task(timeout=5))
-    tries.begin()
+def test_a_failed_trigger_cancels_nothing(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=5))
+    attempts.begin()
     with pytest.raises(Exception, match="TRIGGER_FAILURE"):
-        tries.task.resume_execution(
-            TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_FAILURE}, tries.context()
+        attempts.task.resume_execution(
+            TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_FAILURE}, attempts.context()
         )
     assert statuses(endless) == {"queued"}
 
 
 @pytest.mark.parametrize("remembers", [True, False])
 @pytest.mark.parametrize(("cancel_on_timeout", "status"), [(True, "cancelled"), (False, "queued")])
-def test_the_execution_timeout_on_a_worker_is_a_time_out_and_no_kill(
+def test_the_execution_timeout_on_a_worker_is_not_a_kill(
     endless: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     remembers: bool,
@@ -223,16 +223,16 @@ def test_the_execution_timeout_on_a_worker_is_a_time_out_and_no_kill(
         raise AirflowTaskTimeout
 
     task = response_task(deferrable=False, cancel_on_timeout=cancel_on_timeout)
-    monkeypatch.setattr(task.hook, "poll", over)
+    monkeypatch.setattr(task.hook, "poll_once", over)
     with pytest.raises(AirflowTaskTimeout):
         TaskAttempts(task, store=StateStore() if remembers else None).begin()
     task.on_kill()
     assert statuses(endless) == {status}
 
 
-def test_the_deadline_is_the_nearer_of_both_limits_and_is_kept_over_deferrals(endless: Sandbox) -> None:
-    tries = TaskAttempts(response_task(timeout=50, execution_timeout=timedelta(seconds=20)))
-    first = watched(tries.begin())
+def test_the_deadline_is_the_smaller_of_both_timeouts(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=50, execution_timeout=timedelta(seconds=20)))
+    first = watched(attempts.begin())
     assert first.options.deadline == pytest.approx(first.options.started_at + 20)
 
 
@@ -253,25 +253,30 @@ def cancel_task(**arguments: Any) -> Any:
     return OpenAICancelRunOperator(task_id="cancel", **arguments).execute({})
 
 
-def test_the_cancel_operator_cancels(endless: Sandbox) -> None:
+def test_it_cancels_the_run(endless: Sandbox) -> None:
     run = endless.create_run()
     result = cancel_task(run_id=run["id"], thread_id=run["thread_id"])
-    assert result == {"run_id": run["id"], "thread_id": run["thread_id"], "status": "cancelling"}
+    assert result == {
+        "api": "assistants",
+        "run_id": run["id"],
+        "thread_id": run["thread_id"],
+        "status": "cancelling",
+    }
 
 
-def test_the_cancel_operator_bears_that_the_run_had_ended(sandbox: Sandbox) -> None:
+def test_cancelling_a_run_that_has_ended_returns_its_status(sandbox: Sandbox) -> None:
     done = sandbox.create_response()
     assert cancel_task(run_id=done["id"])["status"] == "completed"
 
 
-def test_the_cancel_operator_fails_if_the_run_cannot_be_cancelled(endless: Sandbox) -> None:
+def test_it_fails_if_the_run_cannot_be_cancelled(endless: Sandbox) -> None:
     waiting = endless.create_response()
     endless.faults.add("reply", path="/cancel", status=400)
     with pytest.raises(RunRequestError):
         cancel_task(run_id=waiting["id"])
 
 
-def test_the_cancel_operator_can_wait_for_the_end(endless: Sandbox) -> None:
+def test_it_can_wait_until_the_run_has_ended(endless: Sandbox) -> None:
     run = endless.create_run()
     task = OpenAICancelRunOperator(
         task_id="cancel",
@@ -298,21 +303,21 @@ def outputs_for(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"tool_call_id": call["id"], "output": {"weather": "rain"}} for call in calls]
 
 
-def test_outputs_are_submitted_by_hand_and_only_once(sandbox: Sandbox) -> None:
+def test_outputs_are_submitted_only_once(sandbox: Sandbox) -> None:
     run = sandbox.create_run(script="requires_action")
     sandbox.clock.advance(1.5)
     ref = {"run_id": run["id"], "thread_id": run["thread_id"]}
     calls = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook.get_run(
         run["id"], thread_id=run["thread_id"]
     )
-    asked = (calls.required_action or {})["submit_tool_outputs"]["tool_calls"]
-    tries = TaskAttempts(submit_task(**ref, tool_outputs=outputs_for(asked)))
-    assert tries.begin()["status"] == "queued"
-    tries.begin()
+    required = (calls.required_action or {})["submit_tool_outputs"]["tool_calls"]
+    attempts = TaskAttempts(submit_task(**ref, tool_outputs=outputs_for(required)))
+    assert attempts.begin()["status"] == "queued"
+    attempts.begin()
     assert len(bodies(sandbox, "/submit_tool_outputs")) == 1
 
 
-def test_outputs_that_are_not_asked_for_are_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+def test_outputs_the_run_does_not_wait_for_are_refused_unsent(sandbox: Sandbox) -> None:
     run = sandbox.create_run(script="requires_action")
     sandbox.clock.advance(1.5)
     outputs = [{"tool_call_id": "call_x", "output": ""}]
@@ -321,17 +326,17 @@ def test_outputs_that_are_not_asked_for_are_refused_before_anything_is_sent(sand
     assert sandbox.count("POST") == 0
 
 
-def test_outputs_for_a_response_make_the_one_that_follows(sandbox: Sandbox) -> None:
+def test_outputs_for_a_response_create_the_one_that_follows(sandbox: Sandbox) -> None:
     response = sandbox.create_response(script="requires_action")
     sandbox.clock.advance(1.5)
     hook = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook
-    asked = (hook.get_run(response["id"]).required_action or {})["submit_tool_outputs"]["tool_calls"]
-    result = TaskAttempts(submit_task(run_id=response["id"], tool_outputs=outputs_for(asked))).begin()
+    required = (hook.get_run(response["id"]).required_action or {})["submit_tool_outputs"]["tool_calls"]
+    result = TaskAttempts(submit_task(run_id=response["id"], tool_outputs=outputs_for(required))).begin()
     assert result["previous_response_id"] == response["id"]
     assert result["model"] == "gpt-4o-mini"
 
 
-def test_an_approval_is_submitted_by_hand(sandbox: Sandbox) -> None:
+def test_an_approval_is_submitted(sandbox: Sandbox) -> None:
     run = sandbox.create_run(script="requires_approval")
     sandbox.clock.advance(1.5)
     approvals = [{"tool_call_id": "call_roll", "approve": True}]

@@ -17,18 +17,18 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
 from tests.owned_runs.task_attempts import TaskAttempts, bodies, watched
 
-ReceivedRequest = list[dict[str, Any]]
+Requests = list[dict[str, Any]]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> ReceivedRequest:
-    """What people were asked; nobody answers by himself."""
+def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
+    """What people were requests; nobody answers by himself."""
     hitl = pytest.importorskip("airflow.sdk.execution_time.hitl")
-    if not human_input.can_be_asked():
+    if not human_input.is_available():
         pytest.skip("this Airflow cannot park a task")
-    questions: ReceivedRequest = []
-    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **question: questions.append(question))
-    return questions
+    requests: Requests = []
+    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **request: requests.append(request))
+    return requests
 
 
 def run_task(sandbox: Sandbox, **arguments: Any) -> OwnedRunOperator:
@@ -38,15 +38,15 @@ def run_task(sandbox: Sandbox, **arguments: Any) -> OwnedRunOperator:
     )
 
 
-def until_asked(tries: TaskAttempts, sandbox: Sandbox) -> Any:
+def run_until_parked(attempts: TaskAttempts, sandbox: Sandbox) -> Any:
     """Run until the task is parked, and give what it was parked with."""
     from airflow.sdk.exceptions import TaskAwaitingInput
 
-    deferred = tries.begin()
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
     ref = watched(deferred).ref
     with pytest.raises(TaskAwaitingInput) as parked:
-        tries.resume(deferred, {**ref.ids, "status": "requires_action"})
+        attempts.resume(deferred, {**ref.ids, "status": "requires_action"})
     return parked.value
 
 
@@ -54,76 +54,70 @@ def chosen(option: str, **fields: str) -> dict[str, Any]:
     return {"chosen_options": [option], "params_input": fields}
 
 
-def test_an_approval_is_asked_of_a_person_with_what_it_is_about(
-    sandbox: Sandbox, asked: ReceivedRequest
-) -> None:
+def test_a_person_sees_the_call_that_needs_approval(sandbox: Sandbox, requests: Requests) -> None:
     sandbox.set_default_script("requires_approval")
-    parked = until_asked(TaskAttempts(run_task(sandbox, timeout=60)), sandbox)
-    assert asked[0]["options"] == ["Approve", "Reject"]
-    assert asked[0]["subject"] == "May the model use roll of dice?"
-    assert '{"dice": "2d6"}' in asked[0]["body"]
+    parked = run_until_parked(TaskAttempts(run_task(sandbox, timeout=60)), sandbox)
+    assert requests[0]["options"] == ["Approve", "Reject"]
+    assert requests[0]["subject"] == "May the model use roll of dice?"
+    assert '{"dice": "2d6"}' in requests[0]["body"]
     assert parked.method_name == "execute_answered"
     assert 0 < parked.timeout.total_seconds() <= 60
 
 
 @pytest.mark.parametrize(("option", "approve"), [("Approve", True), ("Reject", False)])
-def test_the_answer_goes_to_the_run(
-    sandbox: Sandbox, asked: ReceivedRequest, option: str, approve: bool
+def test_the_approval_is_submitted_to_the_run(
+    sandbox: Sandbox, requests: Requests, option: str, approve: bool
 ) -> None:
     sandbox.set_default_script("requires_approval")
-    tries = TaskAttempts(run_task(sandbox))
-    parked = until_asked(tries, sandbox)
-    tries.resume(parked, chosen(option))
+    attempts = TaskAttempts(run_task(sandbox))
+    parked = run_until_parked(attempts, sandbox)
+    attempts.resume(parked, chosen(option))
     sent = bodies(sandbox, "/submit_tool_outputs")
     assert sent == [{"tool_approvals": [{"tool_call_id": "call_roll", "approve": approve}]}]
 
 
-def test_an_approval_of_a_response_goes_into_the_one_that_follows(
-    sandbox: Sandbox, asked: ReceivedRequest
-) -> None:
+def test_an_approval_of_a_response_creates_the_one_that_follows(sandbox: Sandbox, requests: Requests) -> None:
     sandbox.set_default_script("requires_approval")
     task = OpenAICreateResponseOperator(task_id="task", model="gpt-5.2", input="Hi", deferrable=True)
-    tries = TaskAttempts(task)
-    parked = until_asked(tries, sandbox)
-    tries.resume(parked, chosen("Approve"))
+    attempts = TaskAttempts(task)
+    parked = run_until_parked(attempts, sandbox)
+    attempts.resume(parked, chosen("Approve"))
     item = bodies(sandbox, "/responses")[1]["input"][0]
     assert (item["type"], item["approve"]) == ("mcp_approval_response", True)
 
 
-def test_several_calls_are_asked_one_after_the_other_and_submitted_together(
-    sandbox: Sandbox, asked: ReceivedRequest
-) -> None:
+def test_calls_are_answered_in_turn_and_submitted_together(sandbox: Sandbox, requests: Requests) -> None:
     from airflow.sdk.exceptions import TaskAwaitingInput
 
     sandbox.set_default_script("requires_action")
-    tries = TaskAttempts(run_task(sandbox, human_tools=("get_weather",)))
-    first = until_asked(tries, sandbox)
+    attempts = TaskAttempts(run_task(sandbox, human_tools=("get_weather",)))
+    first = run_until_parked(attempts, sandbox)
     with pytest.raises(TaskAwaitingInput) as second:
-        tries.resume(first, chosen("Submit", output="rain"))
+        attempts.resume(first, chosen("Submit", output="rain"))
     assert sandbox.count("POST", "submit") == 0
-    tries.resume(second.value, chosen("Submit", output="sun"))
+    attempts.resume(second.value, chosen("Submit", output="sun"))
     outputs = bodies(sandbox, "/submit_tool_outputs")[0]["tool_outputs"]
     assert [one["output"] for one in outputs] == ["rain", "sun"]
-    assert [question["options"] for question in asked] == [["Submit"], ["Submit"]]
+    assert [request["options"] for request in requests] == [["Submit"], ["Submit"]]
 
 
-def test_nobody_answering_in_time_ends_the_run(sandbox: Sandbox, asked: ReceivedRequest) -> None:
+def test_a_request_without_response_in_time_cancels_the_run(sandbox: Sandbox, requests: Requests) -> None:
     sandbox.set_default_script({"base": "requires_action", "cancel_seconds": 0})
-    tries = TaskAttempts(run_task(sandbox, human_tools=("get_weather",), timeout=30))
-    parked = until_asked(tries, sandbox)
-    with pytest.raises(RunWaitTimeoutError, match="Nobody answered"):
-        tries.resume(parked, {"error": "The response timeout has passed.", "error_type": "timeout"})
+    attempts = TaskAttempts(run_task(sandbox, human_tools=("get_weather",), timeout=30))
+    parked = run_until_parked(attempts, sandbox)
+    with pytest.raises(RunWaitTimeoutError, match="No person responded"):
+        attempts.resume(parked, {"error": "The response timeout has passed.", "error_type": "timeout"})
     assert set(sandbox.state()["runs"].values()) == {"cancelled"}
 
 
-def test_an_airflow_that_cannot_park_a_task_fails_it_by_name(
+def test_an_airflow_without_human_input_fails_and_names_the_call(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(human_input, "can_be_asked", lambda: False)
+    monkeypatch.setattr(human_input, "is_available", lambda: False)
     sandbox.set_default_script("requires_approval")
-    tries = TaskAttempts(run_task(sandbox))
-    deferred = tries.begin()
+    attempts = TaskAttempts(run_task(sandbox))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
     ref = watched(deferred).ref
     with pytest.raises(RunRequiresActionError, match="roll"):
-        tries.resume(deferred, {**ref.ids, "status": "requires_action"})
+        attempts.resume(deferred, {**ref.ids, "status": "requires_action"})

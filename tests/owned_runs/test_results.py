@@ -1,4 +1,4 @@
-"""What is told of a run: metrics, the parsed answer."""
+"""Metrics and the parsed answer of a run."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ class Colour(BaseModel):
 
 
 @pytest.mark.parametrize("text", [None, "", "no JSON", "{}"])
-def test_an_answer_that_is_no_such_object_is_an_error_that_names_the_run(text: str | None) -> None:
+def test_an_answer_that_does_not_match_is_an_error_with_the_run_id(text: str | None) -> None:
     with pytest.raises(AnswerFormatError, match="run_1"):
-        results.parsed(text, Colour, Run(id="run_1"))
+        results.parse_answer(text, Colour, Run(id="run_1"))
 
 
-def test_metrics_are_sent_by_api_model_and_status(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_tagged_with_api_model_and_status(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: dict[str, Any] = {}
     monkeypatch.setattr(Stats, "incr", lambda name, count=1, tags=None: sent.update({name: (count, tags)}))
     monkeypatch.setattr(Stats, "timing", lambda name, ms, tags=None: sent.update({name: (ms, tags)}))
     TaskAttempts(OpenAICreateResponseOperator(task_id="task", model="gpt-5.2", input="Hi")).begin()
-    tags = {"api": "Responses", "model": "gpt-5.2", "status": "completed"}
+    tags = {"api": "responses", "model": "gpt-5.2", "status": "completed"}
     assert sent["openai_run.ended"] == (1, tags)
     assert sent["openai_run.tokens"] == (150, tags)
     assert sent["openai_run.duration"] == (0, tags)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_a_run_is_timed_to_its_end_not_to_when_it_was_seen(
-    monkeypatch: pytest.MonkeyPatch, status: str
-) -> None:
+def test_the_duration_ends_at_the_end_of_the_run(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     timed: list[float] = []
     monkeypatch.setattr(Stats, "timing", lambda name, ms, tags=None: timed.append(ms))
     ended: dict[str, Any] = {f"{status}_at": 103}
     run = Run(id="run_1", status=status, created_at=100, **ended)
-    results.count({"api": "Assistants", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, run)
+    results.send_metrics({"api": "assistants", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, run)
     assert timed == [3000]
 
 
-def test_no_run_is_timed_to_have_taken_less_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_duration_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[float] = []
     monkeypatch.setattr(Stats, "timing", lambda name, ms, tags=None: timed.append(ms))
     ahead = Run(id="resp_1", status="failed", created_at=9_999_999_999)
-    results.count({"api": "Responses", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, ahead)
+    results.send_metrics({"api": "responses", "model": "gpt-5.2", "total_tokens_of_all_rounds": None}, ahead)
     assert timed == [0]

@@ -1,4 +1,4 @@
-"""Runs that ask for tools, over several rounds."""
+"""Runs that wait for tool outputs, over several rounds."""
 
 from __future__ import annotations
 
@@ -57,122 +57,122 @@ def of_a_response(sandbox: Sandbox, **arguments: Any) -> OwnedRunOperator:
 BOTH = pytest.mark.parametrize("new_task", [of_a_run, of_a_response])
 
 
-def asked(deferred: TaskDeferred, status: str = "requires_action") -> dict[str, Any]:
+def event_for(deferred: TaskDeferred, status: str = "requires_action") -> dict[str, Any]:
     ref = watched(deferred).ref
     return {**ref.ids, "status": status}
 
 
 @BOTH
-def test_two_rounds_go_through_on_one_try_deferred_in_between(sandbox: Sandbox, new_task: Any) -> None:
+def test_two_rounds_complete_in_one_try_deferred_in_between(sandbox: Sandbox, new_task: Any) -> None:
     sandbox.set_default_script("requires_action_twice")
-    tries = TaskAttempts(new_task(sandbox))
-    deferred = tries.begin()
+    attempts = TaskAttempts(new_task(sandbox))
+    deferred = attempts.begin()
     for _ in range(2):
         sandbox.clock.advance(1.5)
-        deferred = tries.resume(deferred, asked(deferred))
+        deferred = attempts.resume(deferred, event_for(deferred))
         assert isinstance(deferred, TaskDeferred)
     sandbox.clock.advance(3)
-    result = tries.resume(deferred, asked(deferred, "completed"))
+    result = attempts.resume(deferred, event_for(deferred, "completed"))
     assert result["status"] == "completed"
-    assert tries.pushed["token_usage"]["rounds"] == 2
-    assert tries.tries == 1
+    assert attempts.pushed["token_usage"]["rounds"] == 2
+    assert attempts.tries == 1
 
 
-def test_the_outputs_reach_the_run_that_asked(sandbox: Sandbox) -> None:
+def test_the_outputs_are_submitted_to_the_run(sandbox: Sandbox) -> None:
     sandbox.set_default_script("requires_action")
-    tries = TaskAttempts(of_a_run(sandbox))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_run(sandbox))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    tries.resume(deferred, asked(deferred))
+    attempts.resume(deferred, event_for(deferred))
     outputs = [one["output"] for one in bodies(sandbox, "/submit_tool_outputs")[0]["tool_outputs"]]
     assert outputs == ['{"weather": "rain in Oslo"}', '{"weather": "rain in Lima"}']
 
 
-def test_a_response_is_followed_by_one_that_goes_on_from_it(sandbox: Sandbox) -> None:
+def test_a_response_is_followed_by_one_that_continues_it(sandbox: Sandbox) -> None:
     sandbox.set_default_script({"base": "requires_action", "steps": [thought(120), time_call()]})
-    tries = TaskAttempts(of_a_response(sandbox))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_response(sandbox))
+    deferred = attempts.begin()
     first = watched(deferred).ref.run_id
     sandbox.clock.advance(1.5)
-    following = tries.resume(deferred, asked(deferred, "completed"))
+    following = attempts.resume(deferred, event_for(deferred, "completed"))
     assert watched(following).ref.run_id != first
     sent = bodies(sandbox, "/responses")[1]
     assert sent["previous_response_id"] == first
     assert "tool_choice" not in sent
     assert {item["type"] for item in sent["input"]} == {"function_call_output"}
-    assert tries.pushed["run_id"] == watched(following).ref.run_id
+    assert attempts.pushed["run_id"] == watched(following).ref.run_id
     sandbox.clock.advance(3)
-    tries.resume(following, asked(following, "completed"))
-    usage = tries.pushed["token_usage"]
+    attempts.resume(following, event_for(following, "completed"))
+    usage = attempts.pushed["token_usage"]
     assert usage["run_ids"] == [first, watched(following).ref.run_id]
     assert usage["total_tokens_of_all_rounds"] > usage["total_tokens"]
 
 
-def test_a_conversation_goes_on_by_its_own_id(sandbox: Sandbox) -> None:
+def test_a_conversation_continues_by_its_own_id(sandbox: Sandbox) -> None:
     sandbox.set_default_script("requires_action")
-    tries = TaskAttempts(of_a_response(sandbox, conversation="conv_1"))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_response(sandbox, conversation="conv_1"))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    tries.resume(deferred, asked(deferred, "completed"))
+    attempts.resume(deferred, event_for(deferred, "completed"))
     sent = bodies(sandbox, "/responses")[1]
     assert sent["conversation"] == "conv_1"
     assert "previous_response_id" not in sent
 
 
 @BOTH
-def test_a_retry_in_the_middle_goes_on_with_the_conversation(sandbox: Sandbox, new_task: Any) -> None:
+def test_a_retry_between_rounds_continues_the_conversation(sandbox: Sandbox, new_task: Any) -> None:
     sandbox.set_default_script("requires_action")
-    tries = TaskAttempts(new_task(sandbox))
-    deferred = tries.begin()
+    attempts = TaskAttempts(new_task(sandbox))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    following = tries.resume(deferred, asked(deferred))
-    again = tries.begin()
+    following = attempts.resume(deferred, event_for(deferred))
+    again = attempts.begin()
     assert watched(again).ref == watched(following).ref
     sandbox.clock.advance(3)
-    assert tries.resume(again, asked(again, "completed"))["status"] == "completed"
+    assert attempts.resume(again, event_for(again, "completed"))["status"] == "completed"
 
 
-def test_a_retry_that_makes_another_run_counts_its_rounds_and_tokens_anew(sandbox: Sandbox) -> None:
+def test_a_retry_with_another_run_counts_rounds_and_tokens_from_zero(sandbox: Sandbox) -> None:
     script = {
         "base": "requires_action",
         "steps": [thought(120), time_call()],
         "after_outputs": "failed_at_once",
     }
     sandbox.set_default_script(script)
-    tries = TaskAttempts(of_a_response(sandbox, token_budget=150))
+    attempts = TaskAttempts(of_a_response(sandbox, token_budget=150))
     for _ in range(2):
-        deferred = tries.begin()
+        deferred = attempts.begin()
         sandbox.clock.advance(1.5)
         with pytest.raises(RunFailedError):
-            tries.resume(deferred, asked(deferred, "completed"))
+            attempts.resume(deferred, event_for(deferred, "completed"))
 
 
-def test_the_model_is_told_what_went_wrong(sandbox: Sandbox) -> None:
+def test_the_error_of_a_function_is_submitted_to_the_model(sandbox: Sandbox) -> None:
     def breaks(city: str) -> str:
         raise LookupError(f"no such city: {city}")
 
-    told = outputs_of(sandbox, breaks)
-    assert told[0] == {"error": "LookupError: no such city: Oslo"}
+    outputs = outputs_of(sandbox, breaks)
+    assert outputs[0] == {"error": "LookupError: no such city: Oslo"}
 
 
-def test_arguments_that_do_not_fit_the_schema_are_told_to_the_model(sandbox: Sandbox) -> None:
+def test_arguments_that_do_not_match_the_schema_are_reported(sandbox: Sandbox) -> None:
     strict = {"type": "object", "properties": {"city": {"enum": ["Rome"]}}, "required": ["city"]}
     tools = [{"type": "function", "function": {"name": "get_weather", "parameters": strict}}]
     assert "'Oslo' is not one of ['Rome']" in outputs_of(sandbox, get_weather, tools=tools)[0]["error"]
 
 
-def test_arguments_the_function_does_not_take_are_told_to_the_model(sandbox: Sandbox) -> None:
-    told = outputs_of(sandbox, lambda town: town, tools=None)
-    assert "missing a required argument: 'town'" in told[0]["error"]
+def test_arguments_the_function_does_not_accept_are_reported(sandbox: Sandbox) -> None:
+    outputs = outputs_of(sandbox, lambda town: town, tools=None)
+    assert "missing a required argument: 'town'" in outputs[0]["error"]
 
 
 def outputs_of(sandbox: Sandbox, handler: Any, **arguments: Any) -> list[Any]:
     sandbox.set_default_script("requires_action")
     handlers = {"tool_handlers": {**HANDLERS, "get_weather": handler}}
-    tries = TaskAttempts(of_a_run(sandbox, **handlers, **arguments))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_run(sandbox, **handlers, **arguments))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    tries.resume(deferred, asked(deferred))
+    attempts.resume(deferred, event_for(deferred))
     return [json.loads(one["output"]) for one in bodies(sandbox, "/submit_tool_outputs")[0]["tool_outputs"]]
 
 
@@ -180,7 +180,7 @@ def fails(city: str) -> str:
     raise LookupError(city)
 
 
-def says_nothing_json_can_hold(city: str) -> object:
+def returns_a_set(city: str) -> object:
     return {city}
 
 
@@ -192,36 +192,36 @@ def skips(city: str) -> str:
     ("arguments", "error"),
     [
         ({"on_tool_error": "fail", "tool_handlers": {**HANDLERS, "get_weather": fails}}, ToolCallError),
-        ({"tool_handlers": {**HANDLERS, "get_weather": says_nothing_json_can_hold}}, ToolCallError),
+        ({"tool_handlers": {**HANDLERS, "get_weather": returns_a_set}}, ToolCallError),
         ({"tool_handlers": {**HANDLERS, "get_weather": skips}}, AirflowSkipException),
         ({"tool_handlers": {"get_time": get_time}, "tools": None}, RunRequiresActionError),
         ({"tool_handlers": None, "on_requires_action": "fail"}, RunRequiresActionError),
     ],
 )
-def test_what_ends_a_conversation_cancels_the_run(
+def test_an_error_that_ends_the_conversation_cancels_the_run(
     sandbox: Sandbox, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
     sandbox.set_default_script("requires_action")
-    tries = TaskAttempts(of_a_run(sandbox, **arguments))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_run(sandbox, **arguments))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
     with pytest.raises(error):
-        tries.resume(deferred, asked(deferred))
+        attempts.resume(deferred, event_for(deferred))
     sandbox.clock.advance(2)
     assert set(sandbox.state()["runs"].values()) == {"cancelled"}
 
 
 @BOTH
-def test_a_spent_budget_ends_the_conversation_without_retries(sandbox: Sandbox, new_task: Any) -> None:
+def test_a_used_up_budget_ends_the_conversation_without_retry(sandbox: Sandbox, new_task: Any) -> None:
     sandbox.set_default_script({"base": "requires_action", "steps": [thought(120), time_call()]})
-    tries = TaskAttempts(new_task(sandbox, token_budget=100))
-    deferred = tries.begin()
+    attempts = TaskAttempts(new_task(sandbox, token_budget=100))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
     with pytest.raises(TokenBudgetSpentError, match="token_budget of 100") as caught:
-        tries.resume(deferred, asked(deferred))
+        attempts.resume(deferred, event_for(deferred))
     assert isinstance(caught.value, AirflowFailException)
-    assert tries.pushed["token_usage"]["try_number"] == 1
-    assert tries.pushed["token_usage"]["total_tokens_of_all_rounds"] == 120
+    assert attempts.pushed["token_usage"]["try_number"] == 1
+    assert attempts.pushed["token_usage"]["total_tokens_of_all_rounds"] == 120
 
 
 def thought(tokens: int) -> dict[str, Any]:
@@ -234,38 +234,36 @@ def time_call() -> dict[str, Any]:
     return {"type": "tool_calls", "at": 0.5, "details": {"tool_calls": [call]}}
 
 
-def test_a_conversation_without_end_is_ended(sandbox: Sandbox) -> None:
+def test_max_tool_rounds_ends_the_conversation(sandbox: Sandbox) -> None:
     sandbox.set_default_script("requires_action_twice")
-    tries = TaskAttempts(of_a_run(sandbox, max_tool_rounds=1))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_run(sandbox, max_tool_rounds=1))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    deferred = tries.resume(deferred, asked(deferred))
+    deferred = attempts.resume(deferred, event_for(deferred))
     sandbox.clock.advance(1.5)
     with pytest.raises(ToolCallError, match="max_tool_rounds"):
-        tries.resume(deferred, asked(deferred))
+        attempts.resume(deferred, event_for(deferred))
 
 
-def test_a_run_can_be_returned_as_it_asks(sandbox: Sandbox) -> None:
+def test_a_run_that_requires_action_can_be_returned(sandbox: Sandbox) -> None:
     sandbox.set_default_script("requires_action")
-    tries = TaskAttempts(of_a_run(sandbox, tool_handlers=None, on_requires_action="return"))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_run(sandbox, tool_handlers=None, on_requires_action="return"))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    result = tries.resume(deferred, asked(deferred))
+    result = attempts.resume(deferred, event_for(deferred))
     assert result["status"] == "requires_action"
     assert len(result["required_action"]["submit_tool_outputs"]["tool_calls"]) == 2
 
 
-def test_a_call_that_only_the_steps_tell_of_is_answered(sandbox: Sandbox) -> None:
+def test_a_call_that_is_only_in_the_steps_is_answered(sandbox: Sandbox) -> None:
     sandbox.set_default_script("requires_action_without_details")
-    tries = TaskAttempts(of_a_run(sandbox))
-    deferred = tries.begin()
+    attempts = TaskAttempts(of_a_run(sandbox))
+    deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    assert isinstance(tries.resume(deferred, asked(deferred)), TaskDeferred)
+    assert isinstance(attempts.resume(deferred, event_for(deferred)), TaskDeferred)
 
 
 @pytest.mark.parametrize("handler", [lambda: "", lambda city, country: ""])
-def test_a_handler_that_does_not_take_what_its_tool_promises_is_refused(
-    sandbox: Sandbox, handler: Any
-) -> None:
-    with pytest.raises(ValueError, match="does not take what its tool promises"):
+def test_a_handler_that_does_not_fit_its_tool_is_refused(sandbox: Sandbox, handler: Any) -> None:
+    with pytest.raises(ValueError, match="does not accept the parameters of its tool"):
         of_a_run(sandbox, tool_handlers={**HANDLERS, "get_weather": handler})

@@ -1,0 +1,117 @@
+"""Options of a task that creates a run, and the access to Airflow that its runner needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeAlias
+
+from airflow_provider_openai_run.cancellation import CancelReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
+    from pydantic import BaseModel
+
+    from airflow_provider_openai_run.cancellation import KillGuard
+    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+    from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
+    from airflow_provider_openai_run.owned_runs.human_input import HumanInputRequest
+    from airflow_provider_openai_run.owned_runs.identity import RunIdentity
+    from airflow_provider_openai_run.owned_runs.state import TaskRunState
+    from airflow_provider_openai_run.owned_runs.tools import ToolErrorPolicy
+    from airflow_provider_openai_run.polling.options import PollOptions, RequiresActionPolicy
+    from airflow_provider_openai_run.polling.policy import Decision
+    from airflow_provider_openai_run.types.run import Json
+
+#: What to do about a run of another owner that is active on the thread.
+ActiveRunPolicy: TypeAlias = Literal["fail", "wait", "attach"]
+
+NewAdapter: TypeAlias = "Callable[[OpenAIRunHook, RunIdentity, TaskRunState], ApiAdapter]"
+
+
+class TaskInterface(Protocol):
+    """What the runner needs of the running task, and of Airflow."""
+
+    @property
+    def context(self) -> Context:
+        """The context of the running task."""
+
+    @property
+    def log(self) -> Any:
+        """The task's log."""
+
+    def push_xcoms(self, values: dict[str, Json]) -> None:
+        """Push XComs by their keys, unless the task pushes none."""
+
+    def push_progress(self, decision: Decision) -> None:
+        """Push what the run's page shows while the task waits."""
+
+    def show_link(self, url: str | None, *, push: bool) -> None:
+        """Set the URL of the run's page in the vendor's console, and push it if there is one."""
+
+    def defer(
+        self, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Json], started_at: float
+    ) -> NoReturn:
+        """Raise ``TaskDeferred``, of a try that began at ``started_at`` in epoch seconds."""
+
+    def wait_for_person(
+        self, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
+    ) -> NoReturn:
+        """Park the task until a person has responded, or until ``deadline`` in epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedRunConfig:
+    """
+    Options of a task that creates a run and waits for it.
+
+    The parameters of :class:`~airflow_provider_openai_run.operators._owned_run.OwnedRunOperator` mean the
+    same.
+
+    :param new_adapter: makes the adapter of the API, which holds the request that creates the run.
+    :param kill_guard: cancels the run if the task is killed on this worker.
+    :param poll_options_from: returns the options of a wait that began at a time, in epoch seconds.
+    :param answer_model: the pydantic model that the answer is read as; None leaves it as text.
+    :param push_attributes: whether each attribute has an XCom of its own.
+    :param push_progress: whether XComs are pushed while the task waits.
+    """
+
+    conn_id: str
+    hook: OpenAIRunHook
+    new_adapter: NewAdapter
+    kill_guard: KillGuard
+    poll_options_from: Callable[[float], PollOptions]
+    wait_for_completion: bool = True
+    cancel_on_kill: bool = True
+    cancel_on_timeout: bool = True
+    on_active_run: ActiveRunPolicy = "fail"
+    on_requires_action: RequiresActionPolicy = "answer"
+    tools: Json = None
+    tool_handlers: Mapping[str, Callable[..., Json]] = field(default_factory=dict)
+    on_tool_error: ToolErrorPolicy = "submit"
+    human_tools: Collection[str] = ()
+    max_tool_rounds: int = 50
+    token_budget: int | None = None
+    answer_model: type[BaseModel] | None = None
+    deferrable: bool = False
+    push_attributes: bool = True
+    push_progress: bool = True
+
+    def deadline(self, started_at: float) -> float | None:
+        """
+        Return when to give up, in epoch seconds; None waits as long as it takes.
+
+        :param started_at: when the try began.
+        """
+        return self.poll_options_from(started_at).deadline
+
+    def timeout_reason(self, started_at: float) -> CancelReason:
+        """
+        Return which of the two timeouts passes first.
+
+        :param started_at: when the try began, in epoch seconds.
+        """
+        is_airflows = self.poll_options_from(started_at).limit == "execution_timeout"
+        return CancelReason.EXECUTION_TIMEOUT if is_airflows else CancelReason.TIMEOUT
