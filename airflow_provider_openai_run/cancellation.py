@@ -120,8 +120,12 @@ def _logging(ref: RunRef, reason: CancelReason, logger: logging.Logger) -> Itera
     except RunRequestError as error:
         result.is_cancelled = may_have_ended(error)
         if result.is_cancelled:
-            message = "%s was not cancelled (%s): it has ended, or is being cancelled already: %s"
-            logger.info(message, ref, reason.description, error.message)
+            logger.info(
+                "%s was not cancelled (%s): it has ended, or is being cancelled already: %s",
+                ref,
+                reason.description,
+                error.message,
+            )
         else:
             message = "Could not cancel %s (%s), which may still go on and use tokens: %s"
             logger.warning(message, ref, reason.description, error.message)

@@ -37,7 +37,7 @@ _INHERITED = ("model", "tools", "instructions")
 
 class ApiAdapter(ABC):
     """
-    What a task does with the runs of one API.
+    The runs of one API, as a task creates, continues and reads them.
 
     :param hook: the connection.
     :param identity: the task instance that owns the runs.

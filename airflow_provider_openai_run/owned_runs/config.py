@@ -32,7 +32,7 @@ NewAdapter: TypeAlias = "Callable[[OpenAIRunHook, RunIdentity, TaskRunState], Ap
 
 
 class TaskInterface(Protocol):
-    """What the runner needs of the running task, and of Airflow."""
+    """The running task, and Airflow, as the runner needs them."""
 
     @property
     def context(self) -> Context:

@@ -1,4 +1,4 @@
-"""What a task reports about its run: XComs, metrics, the parsed answer."""
+"""Report how the run of a task has ended: XComs, metrics, the parsed answer."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _OLD_CONTINUATION_KEYS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """
-    What one try leaves to the next.
+    The record that one try leaves to the next.
 
     :param clear_generation: see :class:`~airflow_provider_openai_run.owned_runs.identity.RunIdentity`.
     :param run_id: the run that the task created last; None if there is none yet.

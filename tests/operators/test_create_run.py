@@ -68,7 +68,7 @@ def test_ids_are_pushed_before_it_defers_to_a_trigger_that_may_cancel(sandbox: S
     assert isinstance(watched(deferred), OpenAIOwnedRunTrigger)
     run_id = next(iter(sandbox.state()["runs"]))
     assert attempts.pushed["run_id"] == run_id
-    assert set(attempts.pushed) == {"run_id", "thread_id", PROGRESS_KEY}
+    assert set(attempts.pushed) == {"run_id", "thread_id", "api", PROGRESS_KEY}
 
 
 def test_what_is_deferred_holds_ids_and_numbers_only(sandbox: Sandbox) -> None:

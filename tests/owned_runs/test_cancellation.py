@@ -1,4 +1,4 @@
-"""Which ends of a task end its run."""
+"""Which ends of a task cancel its run."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Requests = list[dict[str, Any]]
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
-    """What people were requests; nobody answers by himself."""
+    """Record the requests to people; none is answered."""
     hitl = pytest.importorskip("airflow.sdk.execution_time.hitl")
     if not human_input.is_available():
         pytest.skip("this Airflow cannot park a task")

@@ -1,4 +1,4 @@
-"""The identity by which a task knows its runs, and what it remembers of them."""
+"""The identity by which a task finds its runs, and the state that it keeps of them."""
 
 from __future__ import annotations
 

@@ -174,9 +174,9 @@ def test_clearing_cancels_the_run_and_creates_another(airflow: LocalAirflow, san
 @pytest.mark.parametrize(
     ("dag_id", "status", "message"),
     [
-        ("ended_timed_out", "cancelled", "told to end"),
+        ("ended_timed_out", "cancelled", "Cancellation was requested"),
         ("ended_timed_out_kept", "in_progress", "left as it is"),
-        ("ended_execution_timed_out", "cancelled", "told to end"),
+        ("ended_execution_timed_out", "cancelled", "Cancellation was requested"),
         ("ended_execution_timed_out_on_worker", "cancelled", "execution_timeout"),
     ],
 )
