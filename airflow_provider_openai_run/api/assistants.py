@@ -2,7 +2,7 @@
 
 https://platform.openai.com/docs/api-reference/runs and
 https://platform.openai.com/docs/api-reference/run-steps. OpenAI ended it at api.openai.com on 2026-08-26;
-Azure AI Foundry and self-hosted servers speak it.
+Azure AI Foundry and self-hosted servers still serve it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
 from airflow_provider_openai_run.api.parsing import (
     dict_or_none,
-    error_of,
-    json_text,
+    dump_json,
     list_or_none,
-    seconds,
-    strings_of,
+    parse_error,
+    parse_usage,
+    string_items,
     text_or_none,
-    usage_of,
+    unix_seconds,
 )
 from airflow_provider_openai_run.types.run import Json, Run, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef, check_id
@@ -42,11 +42,11 @@ class AssistantsApi(RunApi):
     )
 
     def retrieve(self, ref: RunRef) -> Request:
-        """Ask for the run."""
+        """Return the request for the run."""
         return self._request("GET", _path(ref))
 
     def list_steps(self, ref: RunRef, after: str | None) -> Request:
-        """Ask for the hundred steps after the one with the id ``after``, oldest first."""
+        """Return the request for up to 100 steps after the one with the id ``after``, oldest first."""
         return self._page(f"{_path(ref)}/steps", after, order="asc")
 
     def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:
@@ -55,15 +55,19 @@ class AssistantsApi(RunApi):
         return self._request("POST", path, body=params)
 
     def create_thread(self, params: dict[str, Json]) -> Request:
-        """Ask for a new thread, which costs nothing."""
+        """Return the request that creates a thread, which costs nothing."""
         return self._request("POST", "/threads", body=params)
 
     def list_runs(self, parent_id: str, after: str | None) -> Request:
-        """Return the request for the hundred runs of a thread before ``after``, newest first."""
+        """Return the request for up to 100 runs of a thread before the run ``after``, newest first."""
         return self._page(f"{_thread_path(parent_id)}/runs", after, order="desc")
 
     def list_messages(self, ref: RunRef, after: str | None) -> Request:
-        """Ask for a hundred messages of the run's thread, oldest first; servers may not heed ``run_id``."""
+        """
+        Return the request for up to 100 messages of the run's thread after ``after``, oldest first.
+
+        Some servers ignore ``run_id`` and return the messages of other runs too.
+        """
         request = self._page(f"{_thread_path(ref.parent_id)}/messages", after, order="asc")
         request.query["run_id"] = ref.run_id
         return request
@@ -78,7 +82,14 @@ class AssistantsApi(RunApi):
         return Request(method, path, headers=_BETA, ended_at_openai=self.ended_at_openai, **more)
 
     def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
-        """Hand over ``[{"tool_call_id": …, "output": …}]``, and ``tool_approvals`` of ``params``."""
+        """
+        Return the request that submits outputs to the run, which then resumes.
+
+        :param ref: the run.
+        :param outputs: ``[{"tool_call_id": …, "output": …}]``.
+        :param params: further keys of the body, such as ``tool_approvals``, with which ``outputs`` may be
+            empty.
+        """
         body = (
             dict(params)
             if params.get("tool_approvals") and not outputs
@@ -87,11 +98,11 @@ class AssistantsApi(RunApi):
         return self._request("POST", f"{_path(ref)}/submit_tool_outputs", body=body)
 
     def cancel(self, ref: RunRef) -> Request:
-        """Ask for the run's end; the run is ``cancelling`` at first."""
+        """Return the request that cancels the run, which is ``cancelling`` at first."""
         return self._request("POST", f"{_path(ref)}/cancel")
 
     def read_run(self, body: dict[str, Json]) -> Run:
-        """Read a run object; its steps are a list of their own."""
+        """Return the run that a run object describes; its steps are a list of their own."""
         return Run(
             id=str(text_or_none(body["id"])),
             api=self.name,
@@ -103,42 +114,42 @@ class AssistantsApi(RunApi):
             file_ids=_file_ids(body),
             metadata=dict_or_none(body.get("metadata")),
             status=text_or_none(body.get("status")),
-            created_at=seconds(body.get("created_at")),
-            started_at=seconds(body.get("started_at")),
-            completed_at=seconds(body.get("completed_at")),
+            created_at=unix_seconds(body.get("created_at")),
+            started_at=unix_seconds(body.get("started_at")),
+            completed_at=unix_seconds(body.get("completed_at")),
             object=text_or_none(body.get("object")),
-            usage=usage_of(body.get("usage"), {}),
-            last_error=error_of(body.get("last_error")),
+            usage=parse_usage(body.get("usage"), {}),
+            last_error=parse_error(body.get("last_error")),
             required_action=dict_or_none(body.get("required_action")),
             incomplete_details=dict_or_none(body.get("incomplete_details")),
-            failed_at=seconds(body.get("failed_at")),
-            cancelled_at=seconds(body.get("cancelled_at")),
-            expires_at=seconds(body.get("expires_at")),
+            failed_at=unix_seconds(body.get("failed_at")),
+            cancelled_at=unix_seconds(body.get("cancelled_at")),
+            expires_at=unix_seconds(body.get("expires_at")),
         )
 
     def read_step(self, body: dict[str, Json]) -> RunStep:
-        """Read a run step object."""
+        """Return the step that a run step object describes."""
         return RunStep(
             id=text_or_none(body.get("id")),
             object=text_or_none(body.get("object")),
-            created_at=seconds(body.get("created_at")),
+            created_at=unix_seconds(body.get("created_at")),
             type=text_or_none(body.get("type")),
             status=text_or_none(body.get("status")),
-            details=json_text(body["step_details"]) if "step_details" in body else None,
-            completed_at=seconds(body.get("completed_at")),
-            failed_at=seconds(body.get("failed_at")),
-            cancelled_at=seconds(body.get("cancelled_at")),
-            expires_at=seconds(body.get("expires_at")),
-            usage=usage_of(body.get("usage"), {}),
-            last_error=error_of(body.get("last_error")),
+            details=dump_json(body["step_details"]) if "step_details" in body else None,
+            completed_at=unix_seconds(body.get("completed_at")),
+            failed_at=unix_seconds(body.get("failed_at")),
+            cancelled_at=unix_seconds(body.get("cancelled_at")),
+            expires_at=unix_seconds(body.get("expires_at")),
+            usage=parse_usage(body.get("usage"), {}),
+            last_error=parse_error(body.get("last_error")),
         )
 
     def required_action_of(self, steps: list[dict[str, Json]]) -> dict[str, Json] | None:
         """
-        Give the required action that stands only in the steps: some servers leave it out of the run.
+        Return the required action that is only in the steps: some servers leave it out of the run.
 
-        :param steps: the raw steps of a run whose status is ``requires_action``.
-        :return: the function calls without an output, in the shape of the API's ``required_action``; None if
+        :param steps: the steps of a run whose status is ``requires_action``, as the API sent them.
+        :return: the function calls without an output, in the form of the API's ``required_action``; None if
             there are none.
         """
         calls = []
@@ -175,11 +186,11 @@ def _thread_path(thread_id: str | None) -> str:
 
 
 def _file_ids(body: dict[str, Json]) -> list[str]:
-    """Give ``file_ids`` (v1beta has it), else the files that the run's ``tool_resources`` (v2) name."""
+    """Return ``file_ids`` (v1 of the API), or else the files in the run's ``tool_resources`` (v2)."""
     if isinstance(body.get("file_ids"), list):
         return list(body["file_ids"])
-    found: dict[str, None] = {}
+    file_ids: dict[str, None] = {}
     for resource in (dict_or_none(body.get("tool_resources")) or {}).values():
         if isinstance(resource, dict):
-            found.update(dict.fromkeys(strings_of(resource.get("file_ids"))))
-    return list(found)
+            file_ids.update(dict.fromkeys(string_items(resource.get("file_ids"))))
+    return list(file_ids)

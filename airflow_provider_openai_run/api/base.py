@@ -1,4 +1,4 @@
-"""What every API has: the requests it takes, how its answers are read, and what it is capable of."""
+"""The interface of an API: its requests, how to read its responses, and its capabilities."""
 
 from __future__ import annotations
 
@@ -38,13 +38,12 @@ class Request:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """
-    What an API can do; code outside this package asks for these and never for an API by its name.
+    What an API can do. Code outside this package branches on these, and never on the name of an API.
 
     :param lists_steps: whether steps are a list of their own, read page by page; else they come with the run.
-    :param lists_runs: whether the runs of a parent can be listed, so that a run can be found again and its
-        end be noticed without knowing its id.
-    :param answers_in_successor: whether tool outputs go into a new run that follows the one that asked, which
-        has then completed; else the same run resumes.
+    :param lists_runs: whether the runs of a parent can be listed, and so be found without their ids.
+    :param answers_in_successor: whether tool outputs go into a new run, after the run that needed them has
+        completed; else they are submitted to the run, which resumes.
     """
 
     lists_steps: bool = False
@@ -54,7 +53,7 @@ class Capabilities:
 
 class RunApi(ABC):
     """
-    One API that has runs: what to send to it, and how to read what it answers. No I/O.
+    One API that has runs: what to send to it, and how to read its responses. No I/O.
 
     Adding an API takes a module with a subclass, and a line in
     :mod:`airflow_provider_openai_run.api.registry`.
@@ -62,10 +61,10 @@ class RunApi(ABC):
 
     #: The name that triggers, events and XComs carry.
     name: ClassVar[str]
-    #: What people call the API.
+    #: The API's name in messages and on pages.
     title: ClassVar[str]
-    #: The argument by which DAG authors name what a run belongs to, such as ``thread_id``; None if runs
-    #: stand alone.
+    #: The argument by which DAG authors name what a run belongs to, such as ``thread_id``; it is a field of
+    #: :class:`~airflow_provider_openai_run.types.run.Run` too. None if runs stand alone.
     parent_argument: ClassVar[str | None] = None
     capabilities: ClassVar[Capabilities] = Capabilities()
     #: If OpenAI has ended the API: a sentence that says so and what to do instead.
@@ -104,7 +103,7 @@ class RunApi(ABC):
         raise NotImplementedError(f"the {self.title} cancels no runs")
 
     def required_action_of(self, steps: list[dict[str, Json]]) -> dict[str, Json] | None:  # noqa: ARG002
-        """Return the required action that stands only in the steps; None if there is none."""
+        """Return the required action that is only in the steps; None if there is none."""
         return None
 
     def console_url(self, ref: RunRef) -> str | None:  # noqa: ARG002 - for subclasses
@@ -113,9 +112,9 @@ class RunApi(ABC):
 
     def with_ref(self, run: Run, ref: RunRef) -> Run:
         """
-        Return the run under the ids it was asked for by.
+        Return the run with the ids of the reference that it was retrieved by.
 
-        Some servers leave out the parent's id, and some gateways give a run another id each time.
+        Some servers leave out the parent's id, and some gateways return another run id each time.
         """
         ids = {"id": ref.run_id}
         if self.parent_argument is not None and ref.parent_id is not None:

@@ -1,7 +1,7 @@
-"""Which requests one operation on a run takes, in which order.
+"""The calls: which requests an operation on a run takes, in which order.
 
-Each call is a generator that yields :class:`~airflow_provider_openai_run.api.base.Request`, is sent the JSON
-object of the response (or has the error thrown in), and returns its result. :func:`execute_call` drives it, so
+Each call is a generator. It yields a :class:`~airflow_provider_openai_run.api.base.Request`, is sent the JSON
+object of the response or has the error thrown in, and returns its result. :func:`execute_call` drives it, so
 the sync and the async hook share everything but the await.
 """
 
@@ -15,7 +15,7 @@ from typing import TypeAlias, TypeVar
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.base import Request
-from airflow_provider_openai_run.api.parsing import list_or_none, moment
+from airflow_provider_openai_run.api.parsing import list_or_none, unix_time
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.api.responses import ResponsesApi
 from airflow_provider_openai_run.exceptions import RunRequestError
@@ -28,16 +28,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 ApiCall: TypeAlias = Generator[Request, dict[str, Json], T]
 
-#: Where the reading of steps ends at the latest, in pages of a hundred.
+#: How many pages of a list are read at most; a page has up to 100 items.
 MAX_PAGES = 1000
 
-#: The run that a task has created is among the latest of its thread.
+#: A run that a task has created is among the latest of its thread.
 _MAX_PAGES_OF_RUNS = 5
 
 
 async def execute_call_async(call: ApiCall[T], send: Callable[[Request], Awaitable[dict[str, Json]]]) -> T:
     """
-    Carry out a call, and return its result.
+    Carry out a call with an async ``send``, and return its result.
 
     :param call: the call.
     :param send: sends one request and returns the JSON object of the response.
@@ -117,8 +117,8 @@ def list_raw_steps(ref: RunRef) -> ApiCall[list[dict[str, Json]]]:
     """
     Read the steps of a run as the API sends them: all pages, oldest first, each step once.
 
-    Reading ends, with a warning, at a cursor that does not move and at a page that adds nothing although it
-    says there is more, so that no server can keep it going for ever.
+    Reading stops with a warning if the cursor does not advance, or if a page adds nothing but says that there
+    is more, so that no server can keep it from ending.
 
     :param ref: the run.
     """
@@ -134,9 +134,9 @@ def _list_raw(
     """
     Read all pages of a list, each of its items once.
 
-    :param what: what it lists, for the warnings.
+    :param what: what the list has, for the warnings.
     :param request_page: returns the request for the page after an id.
-    :param max_pages: where to stop.
+    :param max_pages: after how many pages to stop.
     """
     items: dict[str, dict[str, Json]] = {}
     after: str | None = None
@@ -159,8 +159,8 @@ def _list_raw(
 
 
 def _oldest_first(steps: list[dict[str, Json]]) -> list[dict[str, Json]]:
-    """Return the list in order where a server ignored ``order=asc``."""
-    times = [time for step in steps if (time := moment(step.get("created_at"))) is not None]
+    """Return the steps in order, where a server ignored ``order=asc``."""
+    times = [time for step in steps if (time := unix_time(step.get("created_at"))) is not None]
     return steps[::-1] if times and times[0] > times[-1] else steps
 
 
@@ -172,7 +172,7 @@ def create_run(
 
     :param thread_id: the thread; None creates one from ``params["thread"]``.
     :param params: the parameters of https://platform.openai.com/docs/api-reference/runs/createRun.
-    :param idempotency_key: sent as ``Idempotency-Key``: a server that honours it creates no second run for it.
+    :param idempotency_key: sent as ``Idempotency-Key``; a server that honours it creates one run for a key.
     """
     api = AssistantsApi()
     body = yield _with_key(api.create(thread_id, params), idempotency_key)
@@ -194,7 +194,7 @@ def list_runs(api: str, parent_id: str) -> ApiCall[list[Run]]:
     List the latest runs of a parent, newest first, without their steps.
 
     :param api: the name of an API that lists runs.
-    :param parent_id: what they belong to, such as a thread.
+    :param parent_id: the id of what the runs belong to, such as a thread.
     """
     chosen = api_of(RunRef(api, "-", parent_id))
     request_page = functools.partial(chosen.list_runs, parent_id)
@@ -205,7 +205,7 @@ def list_runs(api: str, parent_id: str) -> ApiCall[list[Run]]:
 
 def list_messages(ref: RunRef) -> ApiCall[list[dict[str, Json]]]:
     """
-    List the messages that a run of the Assistants API has written, as the API sends them, oldest first.
+    List the messages that a run of the Assistants API wrote, as the API sends them, oldest first.
 
     :param ref: the run.
     """

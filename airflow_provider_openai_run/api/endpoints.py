@@ -1,30 +1,30 @@
-"""Whose an endpoint is, told by its host."""
+"""Which provider serves a URL."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
 _OPENAI_HOST = "api.openai.com"
-#: Of Azure's clouds: the public one, and those of the US government and of China.
+#: The domains of Azure's clouds: public, US government, China.
 _AZURE_CLOUDS = ("azure.com", "azure.us", "azure.cn")
-#: Where the API is in each; a person's own server may be elsewhere in them.
+#: The subdomains with the API; under others there may be customers' own servers.
 _AZURE_SERVICES = ("openai", "cognitiveservices", "services.ai")
 
 
 def is_openai(url: str) -> bool:
     """
-    Tell OpenAI's own hosts: api.openai.com and those of its regions.
+    Return whether OpenAI serves a URL: at api.openai.com, or at a host of one of its regions.
 
-    :param url: where the API is.
+    :param url: the base URL of the API.
     """
     return _is_within(url, _OPENAI_HOST)
 
 
 def azure_cloud(url: str) -> str | None:
     """
-    Give the domain of the Azure cloud whose API an endpoint is; None for every other endpoint.
+    Return the domain of the Azure cloud that serves a URL; None if Azure does not serve it.
 
-    :param url: where the API is.
+    :param url: the base URL of the API.
     """
     clouds = (
         cloud

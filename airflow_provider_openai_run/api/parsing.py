@@ -1,4 +1,4 @@
-"""Reading single values of the APIs' JSON, which keeps to no type."""
+"""Parsers for single values of the APIs' JSON, whose types differ between servers."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from datetime import UTC, datetime
 from airflow_provider_openai_run.types.run import Json, RunError, Usage
 
 
-def seconds(value: Json) -> int | None:
+def unix_seconds(value: Json) -> int | None:
     """
-    Read a time.
+    Return a time as whole Unix seconds; None for null, and for a value that is not a time.
 
-    :param value: Unix seconds as int, float or digits, an ISO 8601 string (UTC where it names no zone), null.
-    :return: whole Unix seconds; None for null and for what is no time.
+    :param value: Unix seconds as an integer, a float or a string, or an ISO 8601 string, in UTC if it has no
+        time zone.
     """
-    time = moment(value)
+    time = unix_time(value)
     return None if time is None else math.floor(time)
 
 
-def moment(value: Json) -> float | None:
-    """Read a time as :func:`seconds` does, with its fraction."""
+def unix_time(value: Json) -> float | None:
+    """Return a time as Unix seconds with their fraction; otherwise like :func:`unix_seconds`."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
-        return _of_text(value.strip())
+        return _parse_time(value.strip())
     if isinstance(value, int):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -33,23 +33,24 @@ def moment(value: Json) -> float | None:
     return None
 
 
-def _of_text(text: str) -> float | None:
+def _parse_time(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
         try:
-            when = datetime.fromisoformat(text)
+            date = datetime.fromisoformat(text)
         except ValueError:
             return None
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     return number if math.isfinite(number) else None
 
 
-def json_text(value: Json) -> str:
+def dump_json(value: Json) -> str:
     """
-    Give a value as a JSON string that parses back to exactly it.
+    Return a value as a JSON string that parses back to an equal value.
 
-    Text is left readable, except where it holds lone surrogates, which no database would take.
+    Non-ASCII text is not escaped, so that it stays readable; unless the value has lone surrogates, which
+    no database could store.
     """
     text = json.dumps(value, ensure_ascii=False)
     try:
@@ -60,41 +61,45 @@ def json_text(value: Json) -> str:
 
 
 def text_or_none(value: Json) -> str | None:
-    """Give a string as it is, null as None, and anything else as its JSON."""
-    return value if isinstance(value, str) or value is None else json_text(value)
+    """Return a string unchanged, None for null, and the JSON string of any other value."""
+    return value if isinstance(value, str) or value is None else dump_json(value)
 
 
 def list_or_none(value: Json) -> list[Json] | None:
-    """Give a list as it is, and None for anything else."""
+    """Return a list unchanged, and None for any other value."""
     return value if isinstance(value, list) else None
 
 
-def strings_of(value: Json) -> list[str]:
-    """Give the strings of a list; nothing for anything else."""
+def string_items(value: Json) -> list[str]:
+    """Return the strings of a list; an empty list for any other value."""
     return [item for item in list_or_none(value) or () if isinstance(item, str)]
 
 
 def dict_or_none(value: Json) -> dict[str, Json] | None:
-    """Give an object as it is, and None for anything else."""
+    """Return a JSON object unchanged, and None for any other value."""
     return value if isinstance(value, dict) else None
 
 
-def usage_of(value: Json, names: dict[str, str]) -> Usage | None:
+def parse_usage(value: Json, names: dict[str, str]) -> Usage | None:
     """
-    Read token usage.
+    Return the token usage; None for a value that is not an object.
 
-    :param value: the API's usage object, or null.
-    :param names: the API's keys that have another name here; all other keys are kept as they are.
+    :param value: the API's usage object.
+    :param names: the keys to rename, with their new names; all other keys are kept.
     """
     if not isinstance(value, dict):
         return None
-    renamed = {names[key]: held for key, held in value.items() if key in names}
-    kept = {key: held for key, held in value.items() if key not in names and key not in renamed}
+    renamed = {names[key]: count for key, count in value.items() if key in names}
+    kept = {key: item for key, item in value.items() if key not in names and key not in renamed}
     return Usage.from_xcom(renamed | kept)
 
 
-def error_of(value: Json) -> RunError | None:
-    """Read the error of a run or a step: an object with code and message, a bare string, or null."""
+def parse_error(value: Json) -> RunError | None:
+    """
+    Return the error of a run or a step; None for null.
+
+    :param value: an object with ``code`` and ``message``, or a bare message.
+    """
     if value is None:
         return None
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The APIs that have runs, by name, and the way from a DAG author's words to a run of one of them."""
+"""All APIs by name, and how a reference to a run is made from arguments or from stored JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import RunApi
     from airflow_provider_openai_run.types.run import Json, Run
 
-#: The API of a run that is named by its ``run_id`` alone.
+#: The API of a run that is named by ``run_id`` alone.
 _DEFAULT = ResponsesApi()
 
 #: All APIs, by name. To add one, add it here.
@@ -27,7 +27,7 @@ def get_api(name: str) -> RunApi:
     Return an API by its name.
 
     :param name: a key of :data:`APIS`.
-    :raises InvalidRunReferenceError: for any other name, listing those there are.
+    :raises InvalidRunReferenceError: for any other name, listing the known ones.
     """
     try:
         return APIS[name]
@@ -45,16 +45,16 @@ def run_ref(
     run_id: str, *, api: str | None = None, parent_id: str | None = None, **parents: str | None
 ) -> RunRef:
     """
-    Return the reference to a run, from the words that DAG authors and stored values use.
+    Return the reference to a run, from the arguments of DAG authors.
 
     :param run_id: the run's id.
-    :param api: the API's name; None chooses it by the parent that is named: ``thread_id`` means a run of a
-        thread, ``run_id`` alone a response. Ids themselves say nothing.
+    :param api: the API's name. None infers it from the parent's argument: ``thread_id`` means a run of a
+        thread, ``run_id`` alone a response. The ids themselves say nothing.
     :param parent_id: the id of what the run belongs to, where ``api`` is given.
     :param parents: the same id by an API's own argument, such as ``thread_id="thread_1"``; None counts as not
         given.
-    :raises InvalidRunReferenceError: for an id no request can be made of, an unknown API, or a parent that
-        is missing or does not belong to the API.
+    :raises InvalidRunReferenceError: for an id that cannot be used in a request, an unknown API, or a
+        parent that is missing or does not belong to the API.
     """
     given = {name: value for name, value in parents.items() if value is not None}
     chosen = _choose_api(given) if api is None else get_api(api)
@@ -63,7 +63,7 @@ def run_ref(
     if given or (parent is not None and argument is None):
         name = next(iter(given), "parent_id")
         raise InvalidRunReferenceError(
-            f"{name} is set, but runs of the {chosen.title} (api={chosen.name!r}) have no {name}; leave it out"
+            f"{name} is set, but runs of the {chosen.title} (api={chosen.name!r}) have no {name}; omit it"
         )
     if argument is not None and parent is None:
         raise InvalidRunReferenceError(
@@ -77,7 +77,7 @@ def run_ref(
 
 def ref_from_json(value: Mapping[str, Json]) -> RunRef:
     """
-    Return the reference that stored JSON names: what ``RunRef.ids`` returned, or the older form without ``api``.
+    Return the reference in stored JSON, as ``RunRef.ids`` returned it, or of version 0.1.0, without ``api``.
 
     :param value: an event, an XCom or trigger arguments; further keys are ignored.
     """
@@ -97,7 +97,7 @@ def ref_of(run: Run) -> RunRef:
 
 def author_ids(ref: RunRef) -> dict[str, str | None]:
     """
-    Return a reference in the words of DAG authors, as the XComs of tasks hold it.
+    Return a reference under the argument names of DAG authors, as in the XComs of tasks.
 
     ``run_id``, ``thread_id`` and ``api`` are always there; ``thread_id`` is None where the API has none.
     """

@@ -11,13 +11,13 @@ from urllib.parse import quote
 from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
 from airflow_provider_openai_run.api.parsing import (
     dict_or_none,
-    error_of,
-    json_text,
+    dump_json,
     list_or_none,
-    seconds,
-    strings_of,
+    parse_error,
+    parse_usage,
+    string_items,
     text_or_none,
-    usage_of,
+    unix_seconds,
 )
 from airflow_provider_openai_run.types.run import Json, Run, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef
@@ -39,20 +39,31 @@ class ResponsesApi(RunApi):
     capabilities = Capabilities(answers_in_successor=True)
 
     def retrieve(self, ref: RunRef) -> Request:
-        """Ask for the response."""
+        """Return the request for the response."""
         return Request("GET", f"/responses/{ref.run_id}")
 
-    def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:  # noqa: ARG002 - it has none
-        """Ask for a response, in the background and stored unless ``params`` says otherwise."""
+    def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:  # noqa: ARG002 - see there
+        """
+        Return the request that creates a response.
+
+        :param parent_id: not used; responses stand alone.
+        :param params: the body; ``background`` and ``store`` are true unless it says otherwise.
+        """
         return Request("POST", "/responses", body={"background": True, "store": True, **params})
 
     def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
-        """Ask for the response that follows ``ref``, with the outputs as its input items."""
+        """
+        Return the request that creates the successor of a response, with the outputs as its input.
+
+        :param ref: the response.
+        :param outputs: ``[{"tool_call_id": …, "output": …}]``, or input items as the API has them.
+        :param params: further keys of the body, such as ``model`` and ``tools``.
+        """
         items = [_input_item(output) for output in outputs]
         return self.create(None, {"previous_response_id": ref.run_id, **params, "input": items})
 
     def cancel(self, ref: RunRef) -> Request:
-        """Ask for the response's end; only background responses can be cancelled."""
+        """Return the request that cancels the response, which must run in the background."""
         return Request("POST", f"/responses/{ref.run_id}/cancel")
 
     def console_url(self, ref: RunRef) -> str:
@@ -60,7 +71,7 @@ class ResponsesApi(RunApi):
         return f"https://platform.openai.com/logs/{quote(ref.run_id, safe='')}"
 
     def read_run(self, body: dict[str, Json]) -> Run:
-        """Read a response object, its output items as the steps."""
+        """Return the run that a response object describes, its output items as the steps."""
         items = [item for item in list_or_none(body.get("output")) or () if isinstance(item, dict)]
         status = text_or_none(body.get("status"))
         tools = list_or_none(body.get("tools"))
@@ -73,42 +84,42 @@ class ResponsesApi(RunApi):
             file_ids=_file_ids(tools or []),
             metadata=dict_or_none(body.get("metadata")),
             status=status,
-            created_at=seconds(body.get("created_at")),
-            completed_at=seconds(body.get("completed_at")),
+            created_at=unix_seconds(body.get("created_at")),
+            completed_at=unix_seconds(body.get("completed_at")),
             object=text_or_none(body.get("object")),
-            usage=usage_of(body.get("usage"), _USAGE_NAMES),
+            usage=parse_usage(body.get("usage"), _USAGE_NAMES),
             steps=tuple(self.read_step(item) for item in items),
-            last_error=error_of(body.get("error")),
-            required_action=_required_action(items) if _can_be_answered(status) else None,
+            last_error=parse_error(body.get("error")),
+            required_action=_required_action(items) if _may_need_action(status) else None,
             incomplete_details=dict_or_none(body.get("incomplete_details")),
             conversation_id=_conversation_id(body.get("conversation")),
             previous_response_id=text_or_none(body.get("previous_response_id")),
         )
 
     def read_step(self, body: dict[str, Json]) -> RunStep:
-        """Read an output item, which is its own details."""
+        """Return the step that an output item describes; the whole item is the step's details."""
         return RunStep(
             id=text_or_none(body.get("id")),
             object=text_or_none(body.get("object")),
-            created_at=seconds(body.get("created_at")),
+            created_at=unix_seconds(body.get("created_at")),
             type=text_or_none(body.get("type")),
             status=text_or_none(body.get("status")),
-            details=json_text(body),
-            completed_at=seconds(body.get("completed_at")),
-            last_error=error_of(body.get("error")),
+            details=dump_json(body),
+            completed_at=unix_seconds(body.get("completed_at")),
+            last_error=parse_error(body.get("error")),
         )
 
 
-def _can_be_answered(status: str | None) -> bool:
+def _may_need_action(status: str | None) -> bool:
     return classify_status(status) in (RunState.SUCCEEDED, RunState.NEEDS_ACTION)
 
 
 def _required_action(items: list[dict[str, Json]]) -> dict[str, Json] | None:
     """
-    Give the calls and approvals left without an answer, in the shape the Assistants API has for them.
+    Return the unanswered calls and approvals, in the form that the Assistants API has for them.
 
-    A call that the caller has to run carries a ``call_id`` and is answered by an item with the same one; what
-    the API runs itself has none. So kinds of calls that are new tomorrow are seen too.
+    A call that the caller must run has a ``call_id``, and is answered by an item with the same ``call_id``;
+    a call that the API runs itself has none. So new kinds of calls are recognized too.
     """
     outputs = [item for item in items if str(item.get("type")).endswith("_output")]
     answered = {text_or_none(item.get("call_id")) for item in outputs}
@@ -136,8 +147,8 @@ def _tool_call(item: dict[str, Json]) -> dict[str, Json]:
 
 
 def _approval(item: dict[str, Json]) -> dict[str, Json]:
-    facts = {key: item.get(key) for key in ("server_label", "name", "arguments")}
-    return {"id": item.get("id"), "type": "mcp", **facts}
+    fields = {key: item.get(key) for key in ("server_label", "name", "arguments")}
+    return {"id": item.get("id"), "type": "mcp", **fields}
 
 
 def _input_item(output: Json) -> Json:
@@ -155,10 +166,10 @@ def _conversation_id(value: Json) -> str | None:
 
 
 def _file_ids(tools: list[Json]) -> list[str]:
-    """Give the files that the tools' containers were made with, the response's own kind of tool resources."""
-    found: dict[str, None] = {}
+    """Return the files in the containers of the tools."""
+    file_ids: dict[str, None] = {}
     for tool in tools:
         container = tool.get("container") if isinstance(tool, dict) else None
         if isinstance(container, dict):
-            found.update(dict.fromkeys(strings_of(container.get("file_ids"))))
-    return list(found)
+            file_ids.update(dict.fromkeys(string_items(container.get("file_ids"))))
+    return list(file_ids)

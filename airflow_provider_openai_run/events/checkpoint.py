@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
-from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none, strings_of, text_or_none
+from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none, string_items, text_or_none
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError, RunNotFoundError
 from airflow_provider_openai_run.types.outcome import LogMessage
 from airflow_provider_openai_run.types.redaction import redact
@@ -74,7 +74,7 @@ class ThreadCheckpoint:
         times = [horizon, *(settled or {}).values()]
         if settled is None or not all(time is None or isinstance(time, int) for time in times):
             return None
-        return cls(horizon, settled, tuple(strings_of(value.get("open"))))
+        return cls(horizon, settled, tuple(string_items(value.get("open"))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 import math
 from datetime import UTC, datetime
 
-from airflow_provider_openai_run.api.parsing import moment
+from airflow_provider_openai_run.api.parsing import unix_time
 from airflow_provider_openai_run.types.run import Json
 
 _MAX_TIMESTAMP = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
@@ -66,7 +66,7 @@ def format_iso(at: float) -> str:
 def read_time(value: Json) -> float | None:
     """Return a time in epoch seconds; None for a value that is not a time between 1970 and 9999."""
     try:
-        at = moment(value)
+        at = unix_time(value)
     except ValueError:
         return None
     return float(at) if at is not None and 0 < at <= _MAX_TIMESTAMP else None

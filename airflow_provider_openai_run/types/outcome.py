@@ -1,4 +1,4 @@
-"""How a wait ended, and how that crosses from the triggerer to the worker."""
+"""The outcome of a wait, and the event in which the triggerer sends it to the worker."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Outcome:
     How a wait ended.
 
     :param ref: the run.
-    :param status: the last status seen; the one that counts.
-    :param reason: why the run ended without success, in the API's words.
-    :param code: the API's code for that.
-    :param request_id: the request id of the response that said so.
-    :param error: why the wait ended although the run did not; None if the run ended, or was to be returned
-        as it is.
-    :param run: the run as it was last seen, where that is known; it does not cross to the worker.
+    :param status: the last known status of the run, which decides whether it was successful.
+    :param reason: why the run ended unsuccessfully, in the API's words.
+    :param code: the API's error code.
+    :param request_id: the request id of the last response.
+    :param error: why the wait ended although the run did not; None if the run ended, or is returned as it is.
+    :param log_messages: lines for the task's log; they are not part of the event.
+    :param run: the run as it was last retrieved, if it was; it is not part of the event.
     """
 
     ref: RunRef
@@ -75,10 +75,10 @@ class Outcome:
     @classmethod
     def from_run(cls, run: Run, ref: RunRef, request_id: str | None = None) -> Self:
         """
-        Return the outcome of a wait that ended with the run as it is.
+        Return the outcome of a wait that ended because of the run's status.
 
-        :param run: the run as it was retrieved.
-        :param ref: how it was asked for.
+        :param run: the retrieved run.
+        :param ref: the reference that it was retrieved by.
         :param request_id: the request id of the response.
         """
         return cls(
@@ -92,10 +92,10 @@ class Outcome:
 
     def raise_unless_accepted(self, accepted_statuses: Collection[str]) -> None:
         """
-        Raise the error of this outcome, unless it is what was waited for.
+        Raise the error of this outcome, unless it counts as success.
 
-        :param accepted_statuses: terminal statuses that count as success.
-        :raises OpenAIRunError: the error of the wait, or the one for the status the run ended in.
+        :param accepted_statuses: the terminal statuses that count as success.
+        :raises OpenAIRunError: the error of the wait, or the one for the run's final status.
         """
         if self.error is not None:
             raise self.error
@@ -103,21 +103,23 @@ class Outcome:
         if not is_returned_unfinished and self.status not in accepted_statuses:
             raise self.ended_error()
 
-    def ended_error(self, more: str = "") -> RunEndedError:
+    def ended_error(self, advice: str = "") -> RunEndedError:
         """
         Return the error for a run that ended in a status that is not accepted.
 
-        :param more: a further sentence for its message.
+        :param advice: the last sentence of the message, in place of "Its status is final."
         """
-        why = self.reason.rstrip(".") if self.reason else "the API gave no reason"
+        reason = self.reason.rstrip(".") if self.reason else "the API gave no reason"
         request_id = f" (request id {self.request_id})" if self.request_id else ""
-        message = f"{self.ref} ended as {self.status}: {why}{request_id}. {more or 'Its status is final.'}"
+        message = (
+            f"{self.ref} ended as {self.status}: {reason}{request_id}. {advice or 'Its status is final.'}"
+        )
         return ended_error_for(self.status)(
             message, **self.ref.ids, status=self.status, code=self.code, request_id=self.request_id
         )
 
     def to_event(self) -> dict[str, Any]:
-        """Return the outcome as the small JSON object a trigger sends: ids, status, and what went wrong."""
+        """Return the event of a trigger: a small JSON object with ids, status, reason and error."""
         event: dict[str, Any] = {**self.ref.ids, "status": self.status}
         for name in ("reason", "code", "request_id"):
             if getattr(self, name) is not None:
@@ -129,8 +131,8 @@ class Outcome:
         """
         Return the outcome that :meth:`to_event` described.
 
-        :param event: its JSON.
-        :param ref: the run that the event names, see
+        :param event: the JSON object.
+        :param ref: the run that it names, see
             :func:`airflow_provider_openai_run.api.registry.ref_from_json`.
         """
         error = event.get("error")

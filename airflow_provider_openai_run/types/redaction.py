@@ -1,4 +1,4 @@
-"""Text that may leave the process: credentials masked, and no longer than a log line should be."""
+"""Text that is safe to log: credentials are masked, and it is cut to the length of a log line."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """
     Return a text with credentials masked, cut to 500 characters.
 
-    :param text: what a server or a library wrote.
-    :param secrets: credentials to mask whatever they look like; what looks like a key is masked anyway.
+    :param text: the text of a server or a library.
+    :param secrets: known credentials to mask; what looks like an API key is masked in any case.
     """
     for secret in secrets:
         text = text.replace(secret, "***")

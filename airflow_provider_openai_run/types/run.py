@@ -1,7 +1,7 @@
 """A run as plain frozen values, under the names the Terraform data source ``openai_run`` gave its attributes.
 
-They are built from the API's own JSON (see :mod:`airflow_provider_openai_run.api`), hold nothing but JSON
-types, and read back equal from what :meth:`Run.to_xcom` gives.
+They are read from the API's JSON by :mod:`airflow_provider_openai_run.api`, have only JSON types, and
+:meth:`Run.from_xcom` returns a run that equals the one of :meth:`Run.to_xcom`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_provider_openai_run.types.status import RunState, classify_status
 #: Any value that JSON can hold.
 Json: TypeAlias = Any
 
-#: The seventeen documented attributes, in the order they are shown to people.
+#: The seventeen documented attributes, in the order of the documentation.
 DOCUMENTED_ATTRIBUTES = (
     "id",
     "thread_id",
@@ -55,12 +55,12 @@ class Usage:
     details: dict[str, Json] = field(default_factory=dict)
 
     def to_xcom(self) -> dict[str, Json]:
-        """Give the usage as one flat JSON object, the details beside the three counts."""
+        """Return the usage as one flat JSON object, with the details beside the three counts."""
         return _flat(self)
 
     @classmethod
     def from_xcom(cls, value: dict[str, Json]) -> Self:
-        """Read what :meth:`to_xcom` gave."""
+        """Return the object that :meth:`to_xcom` described."""
         return cls(**_unflat(cls, value))
 
 
@@ -69,8 +69,8 @@ class RunError:
     """
     Why a run or a step failed.
 
-    :param code: the API's code; it goes outside the documented list.
-    :param message: the API's sentence.
+    :param code: the API's code, which may be an undocumented one.
+    :param message: the API's message.
     :param details: further keys of the API's error object.
     """
 
@@ -79,12 +79,12 @@ class RunError:
     details: dict[str, Json] = field(default_factory=dict)
 
     def to_xcom(self) -> dict[str, Json]:
-        """Give the error as one flat JSON object."""
+        """Return the error as one flat JSON object."""
         return _flat(self)
 
     @classmethod
     def from_xcom(cls, value: dict[str, Json]) -> Self:
-        """Read what :meth:`to_xcom` gave."""
+        """Return the object that :meth:`to_xcom` described."""
         return cls(**_unflat(cls, value))
 
     def __str__(self) -> str:
@@ -115,12 +115,12 @@ class RunStep:
     last_error: RunError | None = None
 
     def to_xcom(self) -> dict[str, Json]:
-        """Give the step as plain JSON."""
+        """Return the step as plain JSON."""
         return _plain(self)
 
     @classmethod
     def from_xcom(cls, value: dict[str, Json]) -> Self:
-        """Read what :meth:`to_xcom` gave."""
+        """Return the object that :meth:`to_xcom` described."""
         return cls(**_values(cls, {"id": None, **value}))
 
 
@@ -129,16 +129,16 @@ class Run:
     """
     A run: of the Assistants API, or a response of the Responses API.
 
-    Every attribute is always there, None where the API has none. The README's table says where each comes
-    from. See https://platform.openai.com/docs/api-reference/runs/object and
+    Every attribute is always there; it is None where the API has none. The documentation has a table of
+    where each comes from. See https://platform.openai.com/docs/api-reference/runs/object and
     https://platform.openai.com/docs/api-reference/responses/object.
 
     :param api: the name of the API it belongs to; None in what older versions wrote.
-    :param steps: the run's steps, oldest first; None if they were not asked for.
-    :param file_ids: what the API gives, else the files of the run's tool resources, else an empty list.
+    :param steps: the run's steps, oldest first; None if they were not retrieved.
+    :param file_ids: the API's ``file_ids``, or else the files of the run's tool resources.
     :param created_at: Unix seconds, like all the times here.
     :param conversation_id: the conversation a response belongs to; None for Assistants.
-    :param raw: the API's JSON as it came, if that was asked for.
+    :param raw: the API's unchanged JSON; None unless ``include_raw`` is set.
     """
 
     id: str
@@ -169,7 +169,7 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        """What the run's status means."""
+        """The state that the run's status means."""
         return classify_status(self.status)
 
     @property
@@ -179,12 +179,12 @@ class Run:
 
     @property
     def is_successful(self) -> bool:
-        """Whether the run has ended as it should."""
+        """Whether the run has completed."""
         return self.state is RunState.SUCCEEDED
 
     @property
     def reason(self) -> str | None:
-        """Why the run ended without success, in the API's words; None if the API gave none."""
+        """Why the run ended unsuccessfully, in the API's words; None if the API gave no reason."""
         if self.last_error is not None and str(self.last_error):
             return str(self.last_error)
         cause = (self.incomplete_details or {}).get("reason")
@@ -192,18 +192,18 @@ class Run:
 
     @property
     def failing_step(self) -> RunStep | None:
-        """The last step that has an error or ended without success."""
+        """The last step that has an error or ended unsuccessfully."""
         for step in reversed(self.steps or ()):
-            ended_badly = (
+            ended_unsuccessfully = (
                 classify_status(step.status).is_terminal
                 and classify_status(step.status) is not RunState.SUCCEEDED
             )
-            if step.last_error is not None or ended_badly:
+            if step.last_error is not None or ended_unsuccessfully:
                 return step
         return None
 
     def to_xcom(self) -> dict[str, Json]:
-        """Give the run as plain JSON; ``raw`` is there only if it was asked for."""
+        """Return the run as plain JSON, with ``raw`` only if it is not None."""
         value = _plain(self)
         if self.raw is None:
             del value["raw"]
@@ -212,10 +212,10 @@ class Run:
     @classmethod
     def from_xcom(cls, value: dict[str, Json]) -> Self:
         """
-        Read what :meth:`to_xcom` gave.
+        Return the run that :meth:`to_xcom` described.
 
-        :param value: its JSON. Attributes that are missing come out as None and unknown keys are left out, so
-            an XCom of another version can be read.
+        :param value: its JSON. Missing attributes become None and unknown keys are ignored, so an XCom of
+            another version can be read.
         """
         return cls(**_values(cls, {"id": None, **value}))
 
@@ -223,12 +223,12 @@ class Run:
 def _plain(instance: Run | RunStep) -> dict[str, Json]:
     value = {}
     for item in dataclasses.fields(instance):
-        held = getattr(instance, item.name)
-        if isinstance(held, Usage | RunError):
-            held = held.to_xcom()
-        elif item.name == "steps" and held is not None:
-            held = [step.to_xcom() for step in held]
-        value[item.name] = held
+        attribute = getattr(instance, item.name)
+        if isinstance(attribute, Usage | RunError):
+            attribute = attribute.to_xcom()
+        elif item.name == "steps" and attribute is not None:
+            attribute = [step.to_xcom() for step in attribute]
+        value[item.name] = attribute
     return value
 
 
@@ -251,5 +251,5 @@ def _flat(instance: Usage | RunError) -> dict[str, Json]:
 
 def _unflat(cls: type[Usage | RunError], value: dict[str, Json]) -> dict[str, Json]:
     named = [item.name for item in dataclasses.fields(cls) if item.name != "details"]
-    details = {key: held for key, held in value.items() if key not in named}
+    details = {key: item for key, item in value.items() if key not in named}
     return {**{name: value.get(name) for name in named}, "details": details}

@@ -1,4 +1,4 @@
-"""Which run is meant."""
+"""A reference to a run."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class RunRef:
     r"""
     A reference to one run of one API.
 
-    DAG authors write the API's own words (``run_id``, ``thread_id``);
-    :func:`airflow_provider_openai_run.api.registry.run_ref` turns those into a reference.
+    DAG authors use the API's own names (``run_id``, ``thread_id``), from which
+    :func:`airflow_provider_openai_run.api.registry.run_ref` makes a reference.
 
     :param api: the name of an API in :data:`airflow_provider_openai_run.api.registry.APIS`.
     :param run_id: the run's id. Ids are opaque: no prefix is required.
     :param parent_id: the id of what the run belongs to, such as its thread; None for an API whose runs
         stand alone.
     :raises InvalidRunReferenceError: for an id that is not a string, is empty, or contains white space,
-        control characters, ``/``, ``\``, ``..``, ``?``, ``#`` or ``%``: it would change the request's path.
+        control characters, ``/``, ``\``, ``..``, ``?``, ``#`` or ``%``, which would change the path.
     """
 
     api: str
@@ -41,17 +41,17 @@ class RunRef:
 
     @property
     def ids(self) -> dict[str, Any]:
-        """The reference as plain JSON, as triggers, events and errors carry it."""
+        """The reference as plain JSON, as it is in triggers, events and errors."""
         return {"api": self.api, "run_id": self.run_id, "parent_id": self.parent_id}
 
 
 def check_id(name: str, value: object) -> None:
     """
-    Refuse an id that no request can be made of.
+    Check that an id can be used in a request.
 
-    :param name: the argument that holds it.
+    :param name: the argument's name.
     :param value: the id.
-    :raises InvalidRunReferenceError: naming the argument, the value and the way out.
+    :raises InvalidRunReferenceError: if it cannot, naming the argument and the value.
     """
     if not isinstance(value, str):
         problem = f"must be a string, not {type(value).__name__}"

@@ -1,7 +1,7 @@
-"""What each status of a run means: the one table that everything else asks.
+"""What each status of a run means: one table for all APIs.
 
-The words are those of `Assistants runs <https://platform.openai.com/docs/api-reference/runs/object>`__ and of
-`Responses <https://platform.openai.com/docs/api-reference/responses/object>`__, which share them.
+The statuses are those of `Assistants runs <https://platform.openai.com/docs/api-reference/runs/object>`__ and
+of `Responses <https://platform.openai.com/docs/api-reference/responses/object>`__, which share them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RunState(Enum):
-    """What a status says about its run."""
+    """The state of a run, as its status says."""
 
     ACTIVE = "active"
     NEEDS_ACTION = "needs action"
@@ -28,7 +28,7 @@ class RunState(Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a run with such a status has ended; an unknown status is not taken for an end."""
+        """Whether the run has ended; a run with an unknown status has not."""
         return self not in _OPEN
 
 
@@ -55,24 +55,24 @@ TERMINAL_STATUSES = frozenset(name for name, state in STATUSES.items() if state.
 
 def classify_status(status: str | None) -> RunState:
     """
-    Give the meaning of a status.
+    Return the state that a status means.
 
-    :param status: the word the API sent; a word nobody knows, or None, is ``Meaning.UNKNOWN``.
+    :param status: the API's word; one that is not documented, or None, means ``RunState.UNKNOWN``.
     """
     return STATUSES.get(status, RunState.UNKNOWN) if status is not None else RunState.UNKNOWN
 
 
 def check_accepted_statuses(statuses: Collection[str], name: str = "accepted_statuses") -> tuple[str, ...]:
     """
-    Give the statuses as a tuple.
+    Return the statuses as a tuple.
 
-    :param statuses: terminal statuses that count as success.
-    :param name: what the user calls them.
-    :raises ValueError: for a bare string, an empty collection, or a status in which no run ends.
+    :param statuses: the terminal statuses that count as success.
+    :param name: the argument's name, for the error.
+    :raises ValueError: for a bare string, an empty collection, or a status that is not terminal.
     """
     if isinstance(statuses, str):
         msg = f"{name} must be a collection of statuses, such as ({statuses!r},), not a string"
-        raise ValueError(msg)  # noqa: TRY004 - a wrong value like the others, named in one way
+        raise ValueError(msg)  # noqa: TRY004 - wrong values of all kinds are a ValueError
     unknown = sorted(set(map(str, statuses)) - TERMINAL_STATUSES)
     if unknown or not statuses:
         msg = f"{name} must be some of {sorted(TERMINAL_STATUSES)}, not {list(statuses)!r}"

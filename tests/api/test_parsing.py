@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_openai_run.api.parsing import (
     dict_or_none,
-    error_of,
-    json_text,
+    dump_json,
     list_or_none,
-    seconds,
+    parse_error,
+    parse_usage,
     text_or_none,
-    usage_of,
+    unix_seconds,
 )
 from airflow_provider_openai_run.types.run import RunError, Usage
 from tests.json_strategies import exactly, json_objects, json_values, quick
@@ -30,7 +30,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(
-    ("sent", "read"),
+    ("value", "expected"),
     [
         (1763805600, 1763805600),
         (0, 0),
@@ -60,69 +60,69 @@ NAMES = {
         ({"seconds": 1763805600}, None),
     ],
 )
-def test_a_time_is_read_in_every_form_that_servers_send(sent: Any, read: int | None) -> None:
-    assert seconds(sent) == read
+def test_a_time_is_read_in_every_form_that_servers_send(value: Any, expected: int | None) -> None:
+    assert unix_seconds(value) == expected
 
 
 @quick
 @given(json_values | st.text())
-def test_whatever_is_sent_as_a_time_becomes_whole_seconds_or_none(sent: Any) -> None:
-    read = seconds(sent)
-    assert type(read) in (int, type(None))
+def test_whatever_is_sent_as_a_time_becomes_whole_seconds_or_none(value: Any) -> None:
+    expected = unix_seconds(value)
+    assert type(expected) in (int, type(None))
 
 
 @quick
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - bounds are naive
-def test_a_moment_is_the_same_as_number_and_as_text(moment: datetime) -> None:
-    whole = moment.replace(microsecond=0)
-    assert seconds(moment.isoformat()) == seconds(moment.isoformat().replace("+00:00", "Z"))
-    assert seconds(whole.isoformat()) == seconds(int(whole.timestamp())) == int(whole.timestamp())
+def test_a_moment_is_the_same_as_number_and_as_text(time: datetime) -> None:
+    whole = time.replace(microsecond=0)
+    assert unix_seconds(time.isoformat()) == unix_seconds(time.isoformat().replace("+00:00", "Z"))
+    assert unix_seconds(whole.isoformat()) == unix_seconds(int(whole.timestamp())) == int(whole.timestamp())
 
 
 @quick
 @given(json_values)
-def test_a_json_string_parses_back_to_exactly_what_was_sent(sent: Any) -> None:
-    text = json_text(sent)
-    assert exactly(json.loads(text)) == exactly(sent)
+def test_a_json_string_parses_back_to_exactly_what_was_sent(value: Any) -> None:
+    text = dump_json(value)
+    assert exactly(json.loads(text)) == exactly(value)
     text.encode()
 
 
 def test_a_json_string_leaves_text_readable() -> None:
-    assert json_text({"city": "Zürich 雨"}) == '{"city": "Zürich 雨"}'
+    assert dump_json({"city": "Zürich 雨"}) == '{"city": "Zürich 雨"}'
 
 
 @quick
 @given(json_values)
-def test_text_and_null_come_as_they_are_and_all_else_as_json(sent: Any) -> None:
-    read = text_or_none(sent)
-    if isinstance(sent, str) or sent is None:
-        assert read is sent
+def test_text_and_null_come_as_they_are_and_all_else_as_json(value: Any) -> None:
+    expected = text_or_none(value)
+    if isinstance(value, str) or value is None:
+        assert expected is value
     else:
-        assert exactly(json.loads(str(read))) == exactly(sent)
+        assert exactly(json.loads(str(expected))) == exactly(value)
 
 
 def test_the_empty_string_is_not_null() -> None:
     assert text_or_none("") == ""
-    assert error_of("") == RunError(message="")
-    assert error_of(None) is None
+    assert parse_error("") == RunError(message="")
+    assert parse_error(None) is None
 
 
 @quick
 @given(json_values)
-def test_lists_and_objects_come_as_they_are_and_all_else_as_none(sent: Any) -> None:
-    assert list_or_none(sent) is (sent if isinstance(sent, list) else None)
-    assert dict_or_none(sent) is (sent if isinstance(sent, dict) else None)
+def test_lists_and_objects_come_as_they_are_and_all_else_as_none(value: Any) -> None:
+    assert list_or_none(value) is (value if isinstance(value, list) else None)
+    assert dict_or_none(value) is (value if isinstance(value, dict) else None)
 
 
 def test_usage_comes_under_the_documented_names_with_the_rest_beside_it() -> None:
-    sent = {
+    value = {
         "input_tokens": 3,
         "output_tokens": 4,
         "total_tokens": 7,
         "input_tokens_details": {"cached_tokens": 1},
         "x": None,
     }
-    assert usage_of(sent, NAMES) == Usage(
+    assert parse_usage(value, NAMES) == Usage(
         prompt_tokens=3,
         completion_tokens=4,
         total_tokens=7,
@@ -130,36 +130,36 @@ def test_usage_comes_under_the_documented_names_with_the_rest_beside_it() -> Non
     )
 
 
-@pytest.mark.parametrize("sent", [None, [], "", 5, True])
-def test_what_is_no_object_is_no_usage(sent: Any) -> None:
-    assert usage_of(sent, NAMES) is None
+@pytest.mark.parametrize("value", [None, [], "", 5, True])
+def test_what_is_no_object_is_no_usage(value: Any) -> None:
+    assert parse_usage(value, NAMES) is None
 
 
 def test_no_counts_at_all_are_still_a_usage() -> None:
-    assert usage_of({}, NAMES) == Usage()
+    assert parse_usage({}, NAMES) == Usage()
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "value",
     [{"input_tokens": 3, "prompt_tokens": None}, {"prompt_tokens": None, "input_tokens": 3}],
 )
-def test_a_count_is_not_lost_to_a_null_under_its_other_name(sent: dict[str, Any]) -> None:
-    usage = usage_of(sent, NAMES)
+def test_a_count_is_not_lost_to_a_null_under_its_other_name(value: dict[str, Any]) -> None:
+    usage = parse_usage(value, NAMES)
     assert usage is not None
     assert usage.prompt_tokens == 3
 
 
 @quick
 @given(json_objects)
-def test_no_key_of_usage_is_lost(sent: dict[str, Any]) -> None:
-    usage = usage_of(sent, {})
+def test_no_key_of_usage_is_lost(value: dict[str, Any]) -> None:
+    usage = parse_usage(value, {})
     assert usage is not None
     nulls = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"))
-    assert exactly(usage.to_xcom()) == exactly({**nulls, **sent})
+    assert exactly(usage.to_xcom()) == exactly({**nulls, **value})
 
 
 @pytest.mark.parametrize(
-    ("sent", "read"),
+    ("value", "expected"),
     [
         ({"code": "c", "message": "m"}, RunError(code="c", message="m")),
         ({"code": None, "message": "m"}, RunError(message="m")),
@@ -173,13 +173,13 @@ def test_no_key_of_usage_is_lost(sent: dict[str, Any]) -> None:
         (["it", "broke"], RunError(message='["it", "broke"]')),
     ],
 )
-def test_an_error_is_read_in_every_form(sent: Any, read: RunError) -> None:
-    assert error_of(sent) == read
+def test_an_error_is_read_in_every_form(value: Any, expected: RunError) -> None:
+    assert parse_error(value) == expected
 
 
 @quick
 @given(json_values)
-def test_whatever_is_sent_as_an_error_can_be_said(sent: Any) -> None:
-    error = error_of(sent)
-    assert (error is None) is (sent is None)
+def test_whatever_is_sent_as_an_error_can_be_said(value: Any) -> None:
+    error = parse_error(value)
+    assert (error is None) is (value is None)
     assert re.fullmatch(r"(?s).*", str(error))
