@@ -1,4 +1,4 @@
-"""Builds the sdist and from it the wheel, and asks Airflow about that wheel in an environment of its own."""
+"""Build the sdist and a wheel from it, and check what Airflow finds in the wheel in its own environment."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
 UV = str(Path(sysconfig.get_path("scripts")) / "uv")
 
 
-def check(holds: object, complaint: str) -> None:
-    if not holds:
-        sys.exit(complaint)
+def check(condition: object, message: str) -> None:
+    if not condition:
+        sys.exit(message)
 
 
 def build() -> tuple[Path, Path]:
-    """The sdist and the wheel made from it, so that the sdist is known to be enough."""
+    """Return the sdist and the wheel built from it, which proves that the sdist is complete."""
     output = BUILD / "dist"
     shutil.rmtree(output, ignore_errors=True)
     subprocess.run(
@@ -60,7 +60,7 @@ def check_contents(sdist: Path, wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}
-    check(packed == source, f"The wheel is not the package: {sorted(packed ^ source)}")
+    check(packed == source, f"The wheel differs from the package: {sorted(packed ^ source)}")
     check("licenses/LICENSE" in metadata, f"The wheel has no licence: {sorted(metadata)}")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -69,7 +69,7 @@ def check_contents(sdist: Path, wheel: Path) -> None:
 
 
 def install(wheel: Path) -> Path:
-    """An environment of the wheel and what it requires, as the lock has it; gives its folder of programs."""
+    """Install the wheel and its dependencies in the lock's versions; return the folder of the programs."""
     environment = BUILD / "wheel"
     subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, environment], check=True)
     python = environment / "bin" / "python"
@@ -79,7 +79,7 @@ def install(wheel: Path) -> Path:
 
 
 class Environment:
-    """The programs of an environment, Airflow's before all, in a home and a working directory of its own."""
+    """The programs of an environment, with their own home and working directory."""
 
     def __init__(self, programs: Path, home: str) -> None:
         self._programs = programs
@@ -92,12 +92,12 @@ class Environment:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 
-    def ask(self, *arguments: str) -> Any:
-        """What ``airflow ARGUMENTS --output json`` answers."""
+    def airflow(self, *arguments: str) -> Any:
+        """Return the output of ``airflow ARGUMENTS --output json``."""
         return json.loads(self._run("airflow", *arguments, "--output", "json"))
 
     def import_all(self) -> None:
-        """Import each module of the package, beside nothing but what the package requires."""
+        """Import each module of the package, with only the package's dependencies installed."""
         self._run("python", "-c", IMPORT_ALL)
 
     def _run(self, program: str, *arguments: str) -> str:
@@ -110,20 +110,20 @@ class Environment:
 
 
 def check_airflow(environment: Environment, version: str) -> None:
-    listed = {row["package_name"]: row["version"] for row in environment.ask("providers", "list")}
-    check(listed.get(DISTRIBUTION) == version, f"airflow providers list gives {listed}")
-    got = environment.ask("providers", "get", DISTRIBUTION)
-    check(any(row.get("Version") == version for row in got), f"airflow providers get gives {got}")
-    hooks = {row["connection_type"]: row for row in environment.ask("providers", "hooks")}
+    listed = {row["package_name"]: row["version"] for row in environment.airflow("providers", "list")}
+    check(listed.get(DISTRIBUTION) == version, f"airflow providers list returns {listed}")
+    details = environment.airflow("providers", "get", DISTRIBUTION)
+    check(any(row.get("Version") == version for row in details), f"airflow providers get returns {details}")
+    hooks = {row["connection_type"]: row for row in environment.airflow("providers", "hooks")}
     official = (hooks["openai"]["class"], hooks["openai"]["package_name"])
-    check(official == (OFFICIAL_HOOK, OFFICIAL_DISTRIBUTION), f"airflow providers hooks gives {official}")
-    triggers = environment.ask("providers", "triggers")
+    check(official == (OFFICIAL_HOOK, OFFICIAL_DISTRIBUTION), f"airflow providers hooks returns {official}")
+    triggers = environment.airflow("providers", "triggers")
     ours = {row["class"] for row in triggers if row["package_name"] == DISTRIBUTION}
-    check(ours == TRIGGERS, f"airflow providers triggers gives {triggers}")
-    links = environment.ask("providers", "links")
-    check({"extra_link_class_name": LINK} in links, f"airflow providers links gives {links}")
-    plugins = [plugin["name"] for plugin in environment.ask("plugins")]
-    check(PLUGIN in plugins, f"airflow plugins gives {plugins}")
+    check(ours == TRIGGERS, f"airflow providers triggers returns {triggers}")
+    links = environment.airflow("providers", "links")
+    check({"extra_link_class_name": LINK} in links, f"airflow providers links returns {links}")
+    plugins = [plugin["name"] for plugin in environment.airflow("plugins")]
+    check(PLUGIN in plugins, f"airflow plugins returns {plugins}")
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def main() -> None:
         environment = Environment(install(wheel), home)
         environment.import_all()
         check_airflow(environment, version=wheel.name.split("-")[1])
-    print("airflow providers list, get, hooks, triggers, links and airflow plugins show what they should")
+    print("airflow providers list, get, hooks, triggers, links and airflow plugins show the provider")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What holds for every test: an Airflow home of its own, and no way out of loopback."""
+"""Every test run has its own Airflow home, and no test can connect to another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment variables of the test process: what it was started with, and what its tests see."""
+"""The environment variables of the test process: at its start, and during its tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-#: As the tests were started; installers of further servers need its proxies and mirrors.
+#: The variables at the start; installers of other servers need its proxies and mirrors.
 OUTSIDE = dict(os.environ)
 
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
@@ -14,9 +14,9 @@ AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 
 def enter() -> None:
     """
-    Give Airflow a fresh home, and take away what would send a client elsewhere.
+    Set a new Airflow home, and remove the variables that would send a client to another machine.
 
-    Airflow reads its settings when it is first imported, so this comes before any test module is.
+    Airflow reads its settings when it is first imported, so this must run before any test module is imported.
     """
     for name in OUTSIDE:
         if name.startswith(("AIRFLOW_", "OPENAI_", "AZURE_OPENAI_")) or name.lower().endswith("_proxy"):

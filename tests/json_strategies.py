@@ -1,4 +1,4 @@
-"""Any JSON at all, for the tests of readers that have to bear whatever a server sends."""
+"""Strategies for any JSON, to test parsers that must accept whatever a server sends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-#: Examples of a property cost less than a millisecond; a busy machine shall not fail them for being slow.
+#: An example takes less than a millisecond; no deadline, because a busy machine may be slow.
 quick = settings(max_examples=100, deadline=None)
 
-#: What trips readers of JSON: a number no float holds, half a character, times, words of the API.
+#: Values that break parsers: a number beyond floats, half a character, times, words of the API.
 NASTY: tuple[Any, ...] = (
     10**400,
     -1,
@@ -52,17 +52,17 @@ def objects_with(
     *keys: str, values: st.SearchStrategy[Any] = json_values
 ) -> st.SearchStrategy[dict[str, Any]]:
     """
-    Objects that hold any of the keys, with anything under each.
+    Return a strategy for objects with any of the keys.
 
     :param keys: the keys; each may be missing.
-    :param values: what may stand under them.
+    :param values: strategy for their values.
     """
     return st.fixed_dictionaries({}, optional=dict.fromkeys(keys, values))
 
 
 def exactly(value: Any) -> str:
     """
-    A text that two values share only if they are the same JSON, so 1, 1.0 and true differ.
+    Return a text that is equal only for the same JSON: 1, 1.0 and true differ.
 
     :param value: any JSON.
     """

@@ -1,4 +1,4 @@
-"""Keeps the test process on loopback, whatever library it speaks through."""
+"""Keeps the test process on loopback, whichever library it uses."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _CONNECTING = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 
 class LeftLoopbackError(BaseException):
     """
-    A test was about to leave this machine.
+    A test tried to connect to another machine.
 
-    Not an ``Exception``: clients would take it for a passing network fault, and try again.
+    It is not an ``Exception``, because clients would handle it as a network error and retry.
     """
 
 
 def is_loopback(host: str | bytes | None) -> bool:
     """
-    Whether a host, as it is given to a socket or a resolver, is this machine.
+    Return whether a host, as passed to a socket or a resolver, is this machine.
 
-    :param host: name or address; none and the empty one mean every address of this machine.
+    :param host: name or address; None and the empty one mean every address of this machine.
     """
     name = host.decode() if isinstance(host, bytes) else host
     if not name or name == "localhost":
@@ -41,43 +41,43 @@ def is_loopback(host: str | bytes | None) -> bool:
 
 class NetworkGuard:
     """
-    Refuses any connection, datagram or look-up of a name that would leave loopback.
+    Rejects every connection, datagram and name resolution that would leave loopback.
 
-    It listens to the interpreter's audit events, which every user of Python's sockets raises: ``requests``,
-    ``httpx``, ``httpx2``, ``aiohttp`` and what the future brings. A hook stays for as long as its process.
+    It listens to the interpreter's audit events, which every use of Python's sockets raises, in any
+    library. An audit hook cannot be removed.
     """
 
     def __init__(self) -> None:
-        self.refused: list[str] = []
+        self.rejected: list[str] = []
 
     def install(self) -> None:
-        """Guard this process from here on."""
-        sys.addaudithook(self._hear)
+        """Add the audit hook to this process."""
+        sys.addaudithook(self._on_event)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Raises at its end for what was refused within, also where something swallowed the refusal."""
-        self.refused.clear()
+        """Raise on exit if anything was rejected inside, even if the code under test caught the error."""
+        self.rejected.clear()
         yield
-        if self.refused:
-            raise LeftLoopbackError(f"The test tried to leave loopback: {'; '.join(self.refused)}")
+        if self.rejected:
+            raise LeftLoopbackError(f"The test tried to leave loopback: {'; '.join(self.rejected)}")
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in _CONNECTING:
             address = arguments[1]
-            # Otherwise it is the path of a Unix socket, or None for a socket that is connected already.
+            # Other addresses are paths of Unix sockets, or None if the socket is already connected.
             if isinstance(address, tuple) and not is_loopback(address[0]):
-                self._refuse(f"{event} to {address[0]} port {address[1]}")
+                self._reject(f"{event} to {address[0]} port {address[1]}")
         elif event == "socket.getaddrinfo" and not is_loopback(arguments[0]):
-            self._refuse(f"look-up of {arguments[0]}")
+            self._reject(f"resolution of {arguments[0]}")
 
-    def _refuse(self, what: str) -> None:
-        self.refused.append(what)
-        raise LeftLoopbackError(f"Tests stay on loopback: {what} was refused.")
+    def _reject(self, action: str) -> None:
+        self.rejected.append(action)
+        raise LeftLoopbackError(f"Tests stay on loopback: {action} was rejected.")
 
 
 def requests_on_loopback() -> requests_mock.Mocker:
-    """A mocker under which ``requests`` reaches loopback and nothing else."""
+    """Return a mocker with which ``requests`` can only reach loopback."""
     mocker = requests_mock.Mocker()
     mocker.register_uri(requests_mock.ANY, LOOPBACK_URL, real_http=True)
     return mocker

@@ -1,4 +1,4 @@
-"""Runs of every shape, and ids that are to be taken as they are."""
+"""Strategies for runs of every shape, and for valid ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import STATUSES
 from tests.json_strategies import json_objects, json_values
 
-#: What no id may hold, as it would change the path it stands in.
+#: Characters that no id may contain, because they would change the path of a URL.
 REFUSED_CHARACTERS = "/\\?#% \t\n\r\x00\x1f\x7f\x85\x9f\xa0\u2028\u3000"
 
 good_ids = st.text(
@@ -29,14 +29,14 @@ usages = st.none() | st.builds(
     completion_tokens=counts,
     total_tokens=counts,
     details=json_objects.filter(
-        lambda held: not held.keys() & {"prompt_tokens", "completion_tokens", "total_tokens"}
+        lambda details: not details.keys() & {"prompt_tokens", "completion_tokens", "total_tokens"}
     ),
 )
 errors = st.none() | st.builds(
     RunError,
     code=st.none() | st.text(),
     message=st.none() | st.text(),
-    details=json_objects.filter(lambda held: not held.keys() & {"code", "message"}),
+    details=json_objects.filter(lambda details: not details.keys() & {"code", "message"}),
 )
 words = st.none() | st.text()
 times = st.none() | st.integers()

@@ -69,18 +69,18 @@ def providers_manager() -> ProvidersManager:
 
 
 @pytest.mark.parametrize("key", ["package-name", "name", "description", "versions"])
-def test_airflow_is_told_who_this_is(key: str) -> None:
+def test_the_provider_has_a_name_and_a_description(key: str) -> None:
     assert get_provider_info()[key]
 
 
-def test_what_airflow_is_told_matches_the_schema_airflow_ships() -> None:
+def test_the_information_fits_airflows_schema() -> None:
     schema = json.loads((Path(airflow.__path__[0]) / "provider_info.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(get_provider_info(), schema)
     known = schema["properties"].keys() | {"versions"}
     assert get_provider_info().keys() <= known
 
 
-def test_the_version_told_is_the_version_installed() -> None:
+def test_the_version_is_the_installed_one() -> None:
     version = airflow_provider_openai_run.__version__
     assert get_provider_info()["versions"] == [version]
     assert importlib.metadata.version("airflow-provider-openai-run") == version
@@ -101,18 +101,18 @@ def test_every_decorator_module_is_registered_under_its_own_name() -> None:
 
 
 @pytest.mark.parametrize(("kind", "base"), KINDS.items())
-def test_every_module_named_holds_what_it_is_named_for(kind: str, base: type) -> None:
+def test_every_listed_module_has_a_class_of_its_kind(kind: str, base: type) -> None:
     for module in named_modules(kind):
         assert public_classes(module, base)
 
 
 @pytest.mark.parametrize(("kind", "base"), KINDS.items())
-def test_every_public_class_stands_in_a_module_that_is_named(kind: str, base: type) -> None:
+def test_every_module_with_a_public_class_is_listed(kind: str, base: type) -> None:
     public = {module for module in modules_in(kind) if public_classes(module, base)}
     assert public == set(named_modules(kind))
 
 
-def test_the_entry_point_leads_to_it() -> None:
+def test_the_entry_point_is_the_function() -> None:
     (entry_point,) = importlib.metadata.distribution("airflow-provider-openai-run").entry_points.select(
         group="apache_airflow_provider"
     )
@@ -126,21 +126,21 @@ def test_airflow_lists_the_provider(providers_manager: ProvidersManager) -> None
 
 
 def test_airflow_lists_the_triggers(providers_manager: ProvidersManager) -> None:
-    ours = {
+    found = {
         trigger.trigger_class_name
         for trigger in providers_manager.trigger
         if trigger.package_name == "airflow-provider-openai-run"
     }
-    assert ours == set(named_modules("triggers"))
+    assert found == set(named_modules("triggers"))
 
 
 def test_airflow_lists_the_link_which_can_be_imported(providers_manager: ProvidersManager) -> None:
-    ours = {
+    found = {
         name
         for name in providers_manager.extra_links_class_names
         if name.startswith(airflow_provider_openai_run.__name__)
     }
-    assert ours == {f"{OpenAIRunLink.__module__}.{OpenAIRunLink.__name__}"}
+    assert found == {f"{OpenAIRunLink.__module__}.{OpenAIRunLink.__name__}"}
 
 
 def test_the_official_hook_stays_behind_the_openai_connection() -> None:
@@ -148,7 +148,7 @@ def test_the_official_hook_stays_behind_the_openai_connection() -> None:
     assert type(connection.get_hook()) is OpenAIHook
 
 
-def test_telling_it_imports_nothing_but_the_package_itself() -> None:
+def test_the_function_imports_nothing_but_the_package() -> None:
     program = """
 import sys
 before = set(sys.modules)

@@ -15,16 +15,16 @@ import requests_mock
 
 from tests.network_guard import LeftLoopbackError, NetworkGuard, is_loopback
 
-# Reserved for documentation: nobody answers there, should the guard ever be open.
+# Reserved for documentation: no machine has it, should the guard ever fail.
 ELSEWHERE = "http://192.0.2.1:9/"
 ELSEWHERE_BY_NAME = "http://elsewhere.invalid/"
 
 
 @pytest.fixture
-def refusals(network_guard: NetworkGuard) -> Iterator[list[str]]:
-    """What was refused so far; these tests mean to be refused, so it does not count against them."""
-    yield network_guard.refused
-    network_guard.refused.clear()
+def rejected(network_guard: NetworkGuard) -> Iterator[list[str]]:
+    """Return the rejected actions, and forget them at the end: these tests provoke them."""
+    yield network_guard.rejected
+    network_guard.rejected.clear()
 
 
 @pytest.fixture
@@ -60,16 +60,16 @@ def test_requests_reaches_loopback(loopback_url: str) -> None:
 
 @pytest.mark.parametrize("library", http_libraries())
 @pytest.mark.parametrize("url", [ELSEWHERE, ELSEWHERE_BY_NAME])
-def test_httpx_of_any_make_cannot_leave(library: str, url: str, refusals: list[str]) -> None:
+def test_httpx_cannot_leave(library: str, url: str, rejected: list[str]) -> None:
     module = importlib.import_module(library)
     with pytest.raises(LeftLoopbackError):
         module.get(url)
-    assert refusals
+    assert rejected
 
 
 @pytest.mark.parametrize("library", http_libraries())
 @pytest.mark.parametrize("url", [ELSEWHERE, ELSEWHERE_BY_NAME])
-def test_async_httpx_of_any_make_cannot_leave(library: str, url: str, refusals: list[str]) -> None:
+def test_async_httpx_cannot_leave(library: str, url: str, rejected: list[str]) -> None:
     module = importlib.import_module(library)
 
     async def get() -> None:
@@ -78,50 +78,50 @@ def test_async_httpx_of_any_make_cannot_leave(library: str, url: str, refusals: 
 
     with pytest.raises((LeftLoopbackError, BaseExceptionGroup)):
         asyncio.run(get())
-    assert refusals
+    assert rejected
 
 
 @pytest.mark.parametrize("library", http_libraries())
-def test_httpx_of_any_make_reaches_loopback(library: str, loopback_url: str) -> None:
+def test_httpx_reaches_loopback(library: str, loopback_url: str) -> None:
     assert importlib.import_module(library).get(loopback_url).status_code == 204
 
 
 @pytest.mark.parametrize("url", [ELSEWHERE, ELSEWHERE_BY_NAME])
-def test_aiohttp_cannot_leave(url: str, refusals: list[str]) -> None:
+def test_aiohttp_cannot_leave(url: str, rejected: list[str]) -> None:
     async def get() -> None:
         async with aiohttp.ClientSession() as session, session.get(url):
             pass
 
     with pytest.raises(LeftLoopbackError):
         asyncio.run(get())
-    assert refusals
+    assert rejected
 
 
 def test_aiohttp_reaches_loopback(loopback_url: str) -> None:
     async def get() -> int:
-        async with aiohttp.ClientSession() as session, session.get(loopback_url) as answer:
-            return answer.status
+        async with aiohttp.ClientSession() as session, session.get(loopback_url) as response:
+            return response.status
 
     assert asyncio.run(get()) == 204
 
 
 @pytest.mark.parametrize("connect", [socket.socket.connect, socket.socket.connect_ex])
-def test_a_raw_socket_cannot_leave(connect: Callable[..., object], refusals: list[str]) -> None:
+def test_a_raw_socket_cannot_leave(connect: Callable[..., object], rejected: list[str]) -> None:
     with socket.socket() as raw, pytest.raises(LeftLoopbackError):
         connect(raw, ("192.0.2.1", 9))
-    assert refusals == ["socket.connect to 192.0.2.1 port 9"]
+    assert rejected == ["socket.connect to 192.0.2.1 port 9"]
 
 
-def test_a_datagram_cannot_leave(refusals: list[str]) -> None:
+def test_a_datagram_cannot_leave(rejected: list[str]) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as raw, pytest.raises(LeftLoopbackError):
         raw.sendto(b"", ("192.0.2.1", 9))
-    assert refusals == ["socket.sendto to 192.0.2.1 port 9"]
+    assert rejected == ["socket.sendto to 192.0.2.1 port 9"]
 
 
-def test_a_name_is_not_even_looked_up(refusals: list[str]) -> None:
-    with pytest.raises(LeftLoopbackError, match=r"look-up of elsewhere\.invalid was refused"):
+def test_a_name_is_not_even_resolved(rejected: list[str]) -> None:
+    with pytest.raises(LeftLoopbackError, match=r"resolution of elsewhere\.invalid was rejected"):
         socket.create_connection(("elsewhere.invalid", 80), timeout=1)
-    assert refusals == ["look-up of elsewhere.invalid"]
+    assert rejected == ["resolution of elsewhere.invalid"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", b"localhost", "", None])
@@ -134,8 +134,8 @@ def test_any_other_machine_is_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
-@pytest.mark.usefixtures("refusals")
-def test_a_test_that_hides_its_refusal_fails_all_the_same(network_guard: NetworkGuard) -> None:
+@pytest.mark.usefixtures("rejected")
+def test_a_test_that_catches_the_rejection_fails_nevertheless(network_guard: NetworkGuard) -> None:
     with (
         pytest.raises(LeftLoopbackError, match=r"192\.0\.2\.1 port 9"),
         network_guard.watching(),

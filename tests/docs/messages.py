@@ -1,4 +1,4 @@
-"""What the package can say to a person, read from its source."""
+"""The messages of the package, read from its source."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import airflow_provider_openai_run
 
 PACKAGE = Path(airflow_provider_openai_run.__path__[0])
 
-#: Those who use the sandbox have it before them; what the page shows is no error.
-_ELSEWHERE = ("sandbox", "run_page")
-_LOUD = frozenset({"warning", "error", "exception"})
-_FEWEST_WORDS = 4
+#: Packages whose messages are not on the page: the sandbox is a test server, and a web page is not an error.
+_EXCLUDED = ("sandbox", "run_page")
+_LOG_METHODS = frozenset({"warning", "error", "exception"})
+_MIN_WORDS = 4
 
 
 @cache
 def literals() -> tuple[str, ...]:
-    """All texts that stand in the source, but for docstrings, between the places where values go."""
+    """Return all strings in the source except docstrings, split where values are inserted."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -38,30 +38,80 @@ def literals() -> tuple[str, ...]:
     return tuple(found)
 
 
-def complaints() -> Iterator[tuple[str, str]]:
-    """The longest text of each error that is raised, and of each warning that is logged, with its module."""
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield the module and the longest text of each message of an error or a warning."""
     for path in sorted(PACKAGE.rglob("*.py")):
         module = path.relative_to(PACKAGE).as_posix()
-        if module.startswith(_ELSEWHERE):
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            said = _said_by(node)
-            texts = [
-                part.strip(" .:;,'")
-                for inner in (ast.walk(said) if said else ())
-                if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
-                for part in inner.value.replace("%d", "%s").replace("%.1f", "%s").split("%s")
-            ]
-            longest = max(texts, key=len, default="")
-            if len(longest.split()) >= _FEWEST_WORDS:
-                yield module, longest
+        if not module.startswith(_EXCLUDED):
+            for text in messages_in(path.read_text(encoding="utf-8")):
+                yield module, text
 
 
-def _said_by(node: ast.AST) -> ast.expr | None:
-    if isinstance(node, ast.Raise):
-        return node.exc
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return node.value if node.targets[0].id in {"msg", "message", "told"} else None
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _LOUD:
-        return node.args[0] if node.args else None
-    return None
+def messages_in(source: str) -> Iterator[str]:
+    """
+    Yield the longest text of each message in a source.
+
+    A message is what is raised or logged, or the first argument of an error's constructor. If it has no text
+    of its own, each value that the same function assigns to its variables is a message.
+    """
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            expressions = [one for node in _walk(function) for one in _message_expressions(node)]
+            for expression in [*expressions, *_assigned(function, expressions)]:
+                if text := _longest_text(expression):
+                    yield text
+
+
+def _walk(function: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a function without those of the functions in it."""
+    for node in ast.iter_child_nodes(function):
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _walk(node)
+
+
+def _message_expressions(node: ast.AST) -> Iterator[ast.expr]:
+    match node:
+        case ast.Raise(exc=ast.expr() as raised):
+            yield raised
+            if isinstance(raised, ast.Call) and raised.args:
+                yield raised.args[0]
+        case ast.Call(func=ast.Attribute(attr=method), args=[message, *_]) if method in _LOG_METHODS:
+            yield message
+        case ast.Call(func=constructor, args=[message, *_]) if _makes_errors(constructor):
+            yield message
+
+
+def _makes_errors(function: ast.expr) -> bool:
+    """Return whether a function is an error's class, or an expression such as ``type(error)``."""
+    return isinstance(function, ast.Call) or ast.unparse(function).endswith("Error")
+
+
+def _assigned(function: ast.AST, expressions: list[ast.expr]) -> Iterator[ast.expr]:
+    """Yield the values that a function assigns to the variables of strings."""
+    names = {
+        node.id
+        for expression in expressions
+        if isinstance(expression, ast.Name | ast.JoinedStr) and not _longest_text(expression)
+        for node in ast.walk(expression)
+        if isinstance(node, ast.Name)
+    }
+    for node in _walk(function):
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.NamedExpr(target=ast.Name(id=name), value=value)
+            ) if name in names:
+                yield value
+
+
+def _longest_text(expression: ast.expr) -> str:
+    """Return the longest text between the values in a string; an empty one if it has too few words."""
+    texts = [
+        part.strip(" .:;,'")
+        for node in ast.walk(expression)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for part in node.value.replace("%d", "%s").replace("%.1f", "%s").split("%s")
+    ]
+    longest = max(texts, key=len, default="")
+    return longest if len(longest.split()) >= _MIN_WORDS else ""

@@ -1,4 +1,4 @@
-"""What the pages show can be run, and what the package has stands in the reference."""
+"""The code on the pages runs, and the reference has every module that Airflow lists."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def blocks(page: str, language: str) -> list[Any]:
     return [pytest.param(code, id=f"{page}:{number}") for number, code in enumerate(found, 1)]
 
 
-def modules_told() -> list[str]:
+def listed_modules() -> list[str]:
     info: dict[str, Any] = get_provider_info()
     return [module for kind in KINDS for entry in info[kind] for module in entry["python-modules"]]
 
 
-# Airflow 3.1 warns of an import of its own when it makes the decorator.
+# Airflow 3.1 warns of one of its own imports when it creates the decorator.
 @pytest.mark.filterwarnings("ignore:The `airflow.operators")
 @pytest.mark.parametrize(
     "code", [blocks(README, "python")[0], *(block for page in PAGES for block in blocks(page, "python"))]
 )
-def test_what_a_page_shows_in_python_can_be_run(code: str) -> None:
+def test_python_code_on_a_page_runs(code: str) -> None:
     from airflow.sdk import DAG, dag, task
 
     known = {name: getattr(operators, name) for name in operators.__all__}
@@ -53,7 +53,7 @@ def test_what_a_page_shows_in_python_can_be_run(code: str) -> None:
 
 
 @pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", text_of(TESTING), re.MULTILINE))
-def test_the_tests_that_a_page_shows_pass(name: str, sandbox: Sandbox) -> None:
+def test_the_tests_on_a_page_pass(name: str, sandbox: Sandbox) -> None:
     names: dict[str, Any] = {}
     for block in blocks(TESTING, "python"):
         if f"def {name}(" in block.values[0]:
@@ -64,14 +64,14 @@ def test_the_tests_that_a_page_shows_pass(name: str, sandbox: Sandbox) -> None:
 
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize("form", blocks(CONNECTION, "json"))
-def test_every_form_of_the_connection_is_one(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_connection_on_a_page_works(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SHOWN", form)
 
     OpenAIRunHook("shown").get_conn().close()
 
 
-@pytest.mark.parametrize("module", modules_told())
-def test_every_module_airflow_is_told_of_stands_in_the_reference(module: str) -> None:
+@pytest.mark.parametrize("module", listed_modules())
+def test_every_listed_module_is_in_the_reference(module: str) -> None:
     reference = "\n".join(text_of(page) for page in PAGES)
 
     assert re.search(rf"auto(module|class):: {re.escape(module)}\b", reference)

@@ -1,4 +1,4 @@
-"""The trouble-shooting page and the package say the same."""
+"""The troubleshooting page and the package have the same messages."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_openai_run import exceptions
-from tests.docs.messages import complaints, literals
+from tests.docs.messages import literals, messages, messages_in
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-#: A message stands at the beginning of an item, and may be followed by others that mean the same.
+#: A message begins a list item; others with the same meaning may follow it.
 MESSAGES = re.findall(r"^(?:- |  )`([^`]+)`\\?$", PAGE, re.MULTILINE)
 
-UNSEEN = {
+NOT_ON_THE_PAGE = {
     # For programmers of this package: an API is used beyond its capabilities.
     "has no list of steps",
     "does not list runs",
@@ -30,22 +30,42 @@ def test_there_are_messages_on_the_page() -> None:
 
 
 @pytest.mark.parametrize("message", sorted(set(MESSAGES)))
-def test_every_message_on_the_page_stands_in_the_source(message: str) -> None:
+def test_every_message_on_the_page_is_in_the_source(message: str) -> None:
     parts = [part.strip() for part in message.split("…")]
 
     assert [part for part in parts if not any(part in text for text in literals())] == []
 
 
-def test_every_message_in_the_source_stands_on_the_page() -> None:
+def test_every_message_in_the_source_is_on_the_page() -> None:
     missing = [
-        f"{module}: {text}" for module, text in complaints() if text not in PAGE and text not in UNSEEN
+        f"{module}: {text}" for module, text in messages() if text not in PAGE and text not in NOT_ON_THE_PAGE
     ]
 
     assert missing == []
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name, held in vars(exceptions).items() if name.endswith("Error"))
-)
-def test_every_error_has_its_place_on_the_page(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(name for name in vars(exceptions) if name.endswith("Error")))
+def test_every_error_is_on_the_page(name: str) -> None:
     assert f"exceptions.{name}`" in PAGE
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'raise ValueError("a message of five words")',
+        'raise RunError(f"a message of five words {run}")',
+        'log.warning("a message of five words", run)',
+        'anything = "a message of five words"\nraise RunError(anything)',
+        'anything = f"a message of five words {run}"\nreturn RunError(f"{anything}.")',
+        'anything = "a message of five words"\nreturn type(error)(anything)',
+    ],
+)
+def test_a_message_is_found_wherever_it_is_written(code: str) -> None:
+    lines = "\n".join(f"    {line}" for line in code.splitlines())
+
+    assert "a message of five words" in list(messages_in(f"def function():\n{lines}\n"))
+
+
+@pytest.mark.parametrize("code", ['log.info("a text of five words")', 'message = "a text of five words"'])
+def test_a_text_that_is_not_a_message_is_not_found(code: str) -> None:
+    assert list(messages_in(f"def function():\n    {code}\n")) == []
