@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_openai_run.api.registry import APIS
+from airflow_provider_openai_run.cancellation import CancelReason
 from airflow_provider_openai_run.run_page.formatting import (
     format_duration,
     format_json,
@@ -192,13 +193,6 @@ _ATTRIBUTE_LABELS = (
     ("previous_response_id", "Previous response", True),
 )
 
-#: What the provider's reasons for cancelling a run mean.
-_CANCEL_REASONS = {
-    "task_cleared": "the task was cleared",
-    "task_killed": "the task was killed",
-    "timeout": "the timeout passed",
-}
-
 
 def _attributes(data: XComData) -> tuple[Attribute, ...]:
     run = data.attributes
@@ -211,8 +205,13 @@ def _attributes(data: XComData) -> tuple[Attribute, ...]:
         name = shorten(format_value(api), 60)
         attributes.append(Attribute("API", APIS[name].title if name in APIS else name))
     if reason := data.cancel_reason:
-        attributes.append(Attribute("Cancelled because", _CANCEL_REASONS.get(reason, shorten(reason, 300))))
+        attributes.append(Attribute("Cancelled because", _describe_cancel_reason(reason)))
     return tuple(attributes)
+
+
+def _describe_cancel_reason(reason: str) -> str:
+    """Return the meaning of a reason; for one of a newer version, the reason itself."""
+    return CancelReason(reason).description if reason in set(CancelReason) else shorten(reason, 300)
 
 
 _TIMESTAMP_LABELS = (

@@ -1,9 +1,10 @@
 """
 The XComs of a task, read as the attributes of its run.
 
-Operators push each attribute under its own key and all of them as the return value; the sensor returns the
-ids and the status; while a task waits, :mod:`airflow_provider_openai_run.progress` pushes the run's progress.
-XComs may also come from an older version, be truncated, or be stored elsewhere by an XCom backend.
+Operators push each attribute under its own key, and all of them as the return value; the return value of
+``@task.openai_response`` is the answer. The sensor returns the ids and the status. While a task waits,
+:mod:`airflow_provider_openai_run.progress` pushes the run's progress. XComs may also come from an older
+version, be truncated, or be stored elsewhere by an XCom backend.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airflow_provider_openai_run.cancellation import CANCEL_REASON_KEY
 from airflow_provider_openai_run.progress import PROGRESS_KEY
 from airflow_provider_openai_run.run_page.formatting import parse_json
 from airflow_provider_openai_run.types.run import Json, Run
@@ -22,7 +24,7 @@ RETURN_VALUE = "return_value"
 ATTRIBUTES = tuple(item.name for item in dataclasses.fields(Run))
 
 #: The keys that can hold data of a run.
-KEYS = (*ATTRIBUTES, RETURN_VALUE, PROGRESS_KEY, "run_id", "answer", "token_usage", "cancel_reason")
+KEYS = (*ATTRIBUTES, RETURN_VALUE, PROGRESS_KEY, "run_id", "answer", "token_usage", CANCEL_REASON_KEY)
 
 #: Names of the task classes that have a run. Their subclasses are recognized by their XComs.
 OPERATORS = frozenset(
@@ -33,6 +35,7 @@ OPERATORS = frozenset(
         "OpenAICreateResponseOperator",
         "OpenAISubmitToolOutputsOperator",
         "OpenAICancelRunOperator",
+        "_OpenAIResponseDecoratedOperator",
     }
 )
 
@@ -51,7 +54,8 @@ class XComData:
     :param progress: the progress that was pushed while the task waited.
     :param answer: the run's answer: text, or JSON.
     :param token_usage: the tokens that the task's try has used, over all its runs.
-    :param cancel_reason: why the task cancelled the run: a word of the provider's own.
+    :param cancel_reason: why the task cancelled the run: a value of
+        :class:`~airflow_provider_openai_run.cancellation.CancelReason`, or one of a newer version.
     :param stored_externally: where an XCom backend stores a value outside Airflow's database, by key.
     """
 
@@ -71,7 +75,7 @@ class XComData:
             "run": self.attributes,
             "answer": self.answer,
             "token_usage": self.token_usage or None,
-            "cancel_reason": self.cancel_reason,
+            CANCEL_REASON_KEY: self.cancel_reason,
             PROGRESS_KEY: self.progress or None,
         }
 
@@ -83,10 +87,13 @@ def read_xcoms(xcoms: Mapping[str, Json]) -> XComData:
     :param xcoms: the stored values by key.
     """
     returned = _read_object(xcoms.get(RETURN_VALUE))
+    if not _is_run(returned):
+        # It may be the answer of a decorated task.
+        returned = {}
     progress = _read_object(xcoms.get(PROGRESS_KEY))
     run = _read_object(progress.get("run"))
     has_run_keys = _has_all_attributes(xcoms) or _has_run_reference(xcoms)
-    if not (progress or has_run_keys or _is_run(returned)):
+    if not (progress or has_run_keys or returned):
         return XComData(stored_externally=_stored_externally(xcoms) if "run_id" in xcoms else {})
     run_id = xcoms.get("run_id") or returned.get("run_id") or returned.get("id")
     if run_id and run.get("id") and run["id"] != run_id:
@@ -101,7 +108,7 @@ def read_xcoms(xcoms: Mapping[str, Json]) -> XComData:
                 value = source[name]
                 attributes[name] = value if name in _TEXT_ATTRIBUTES else parse_json(value)
     answer = xcoms.get("answer")
-    cancel_reason = xcoms.get("cancel_reason")
+    cancel_reason = xcoms.get(CANCEL_REASON_KEY)
     return XComData(
         attributes={name: attributes[name] for name in ATTRIBUTES if name in attributes},
         progress=progress,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_openai_run.cancellation import CancelReason
 from airflow_provider_openai_run.progress import PROGRESS_KEY
 from airflow_provider_openai_run.run_page.view import RunView
 from tests.run_page.pages import NOW, RUN, make_task, make_view
@@ -39,6 +40,12 @@ def test_attributes_under_their_own_keys_equal_the_return_value() -> None:
     assert make_view(RUN).data.attributes == make_view().data.attributes
 
 
+def test_an_answer_as_return_value_is_not_read_as_attributes() -> None:
+    answer = {"status": "fine", "last_error": "none", "model": "T"}
+    view = make_view({**RUN, "answer": answer, "return_value": answer})
+    assert (view.status, view.errors) == ("completed", ())
+
+
 @pytest.mark.parametrize(
     ("api", "text"), [("responses", "Responses API"), ("assistants", "Assistants API"), ("new", "new")]
 )
@@ -51,7 +58,8 @@ def test_without_the_xcom_api_no_api_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "text"), [("task_cleared", "the task was cleared"), ("new_reason", "new_reason")]
+    ("reason", "text"),
+    [*((reason.value, reason.description) for reason in CancelReason), ("new_reason", "new_reason")],
 )
 def test_a_cancelled_run_says_why_it_was_cancelled(reason: str, text: str) -> None:
     view = make_view({"return_value": {**RUN, "status": "cancelled"}, "cancel_reason": reason})
