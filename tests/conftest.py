@@ -1,4 +1,4 @@
-"""Every test run has its own Airflow home, and no test can connect to another machine."""
+"""Every test run has its own Airflow home, stays on loopback, and shares one sandbox."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from tests import environment
 from tests.network_guard import NetworkGuard, requests_on_loopback
+
+pytest_plugins = ["tests.sandbox_fixtures"]
 
 environment.enter()
 guard = NetworkGuard()

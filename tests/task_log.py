@@ -1,4 +1,4 @@
-"""What would stand in a task's log."""
+"""The log of a task, as the user reads it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class TaskLog:
     """
     The lines that were logged, by Airflow's loggers and by those of the standard library.
 
-    :param lines: what Airflow's loggers were told.
-    :param caplog: has what the others were.
+    :param lines: the events of Airflow's loggers.
+    :param caplog: the records of the others.
     """
 
     def __init__(self, lines: list[Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -24,7 +24,7 @@ class TaskLog:
         self._caplog = caplog
 
     def texts(self, *levels: str) -> list[str]:
-        """The lines, or those of some levels (``info``, ``warning``, …)."""
+        """Return the lines, or those of the given levels (``info``, ``warning``, …)."""
         ours = [(line["log_level"], _text(line)) for line in self._lines]
         others = [(record.levelname.lower(), record.getMessage()) for record in self._caplog.records]
         return [text for level, text in ours + others if not levels or level in levels]
@@ -34,13 +34,13 @@ class TaskLog:
         return self.texts("warning")
 
     def everything(self) -> str:
-        """All of it, whatever came with a line included."""
+        """Return the whole log as one text, with the fields and tracebacks of each line."""
         return "\n".join([*map(repr, self._lines), *self.texts(), self._caplog.text])
 
 
 @contextmanager
-def listening(caplog: pytest.LogCaptureFixture) -> Iterator[TaskLog]:
-    """Listen to what is logged, from ``INFO`` on."""
+def capture(caplog: pytest.LogCaptureFixture) -> Iterator[TaskLog]:
+    """Capture what is logged from ``INFO`` on."""
     with structlog.testing.capture_logs() as lines, caplog.at_level(logging.INFO):
         yield TaskLog(lines, caplog)
 

@@ -19,9 +19,8 @@ from tests.api.toy_api import ToyApi
 from tests.fake_clock import FakeClock
 from tests.fake_http_server import FakeHttpServer, ReceivedRequest, Reply, fake_http_server
 from tests.run_page.pages import ParsedPage, make_view
-from tests.sandboxed import Connect, connect, fake_clock, running_sandbox, sandbox
+from tests.sandbox_fixtures import Connect
 
-__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox"]
 
 TOY: dict[str, Any] = {"run_id": "job_1", "api": "toy"}
 MODES: dict[str, dict[str, Any]] = {"poke": {"deferrable": False}, "deferred": {"deferrable": True}}

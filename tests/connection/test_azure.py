@@ -19,7 +19,7 @@ from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.fake_http_server import FakeHttpServer, fake_http_server
 from tests.hooks.transports import CONN_ID, RESPONSE, RUN, connect, retrieve_by_each_transport
 from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
-from tests.sandboxed import KEY
+from tests.sandbox_fixtures import KEY
 
 ENTRA = {"auth_type": "azure_entra_id"}
 PROJECT = "/api/projects/weather"

@@ -15,7 +15,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.fake_http_server import FakeHttpServer, ReceivedRequest, Reply, a_run
 from tests.hooks.transports import CONN_ID, connect
 from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
-from tests.sandboxed import KEY, Connect
+from tests.sandbox_fixtures import KEY, Connect
 
 http: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
 

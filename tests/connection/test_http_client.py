@@ -16,7 +16,7 @@ from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from tests.fake_http_server import FakeHttpServer
 from tests.hooks.transports import CONN_ID, connect
 from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
-from tests.sandboxed import KEY
+from tests.sandbox_fixtures import KEY
 
 
 def get_run() -> Any:

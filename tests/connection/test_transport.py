@@ -18,7 +18,7 @@ from airflow_provider_openai_run.exceptions import AssistantsApiEndedError, RunN
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.types.run_ref import RunRef
-from tests.sandboxed import KEY, Connect
+from tests.sandbox_fixtures import KEY, Connect
 
 REF = RunRef("assistants", "run_1", "thread_1")
 REQUEST = get_api("assistants").retrieve(REF)

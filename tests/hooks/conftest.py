@@ -8,9 +8,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
-from tests.sandboxed import connect, fake_clock, running_sandbox, sandbox, task_log
-
-__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox", "task_log"]
 
 #: Calls a method of the hook, or its async twin: ``call("get_run", run_id, thread_id=thread_id)``.
 Call = Callable[..., Any]

@@ -20,7 +20,7 @@ from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.fake_clock import FakeClock
 from tests.hooks.conftest import Call
-from tests.sandboxed import KEY, Connect
+from tests.sandbox_fixtures import KEY, Connect
 from tests.task_log import TaskLog
 
 

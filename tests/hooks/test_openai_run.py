@@ -24,7 +24,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES, Run
 from tests.fake_clock import FakeClock
 from tests.hooks.conftest import Call
-from tests.sandboxed import Connect
+from tests.sandbox_fixtures import Connect
 
 BAD_IDS = [
     "",

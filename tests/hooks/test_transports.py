@@ -12,7 +12,7 @@ from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from tests.fake_http_server import FakeHttpServer, fake_http_server
 from tests.hooks.transports import CONN_ID, RESPONSE, RUN, connect, retrieve_by_each_transport
 from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
-from tests.sandboxed import KEY
+from tests.sandbox_fixtures import KEY
 
 
 def test_the_key_goes_out_as_a_bearer_token(server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch) -> None:

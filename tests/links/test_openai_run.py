@@ -19,9 +19,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 from tests.airflow_task import AirflowTask
 from tests.fake_clock import FakeClock
-from tests.sandboxed import Connect, connect, fake_clock, running_sandbox, sandbox
-
-__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox"]
+from tests.sandbox_fixtures import Connect
 
 TEMPLATE = {"run_link_template": "https://console.example/{run_id}"}
 

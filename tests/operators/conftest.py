@@ -9,9 +9,6 @@ from airflow_provider_openai_run.operators.openai_run import OpenAIGetRunOperato
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.airflow_task import AirflowTask
 from tests.fake_clock import FakeClock
-from tests.sandboxed import connect, fake_clock, running_sandbox, sandbox, task_log
-
-__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox", "task_log"]
 
 #: Makes the task that retrieves a run or a response of the sandbox: ``getting(run, include_steps=False)``.
 Getting = Callable[..., AirflowTask]

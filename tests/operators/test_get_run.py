@@ -28,7 +28,7 @@ from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES, Run
 from tests.airflow_task import TriggerFailureReason
 from tests.fake_clock import FakeClock
 from tests.operators.conftest import Getting
-from tests.sandboxed import Connect
+from tests.sandbox_fixtures import Connect
 from tests.task_log import TaskLog
 
 WAYS = {"holding a worker": False, "deferred": True}

@@ -9,9 +9,6 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 from tests.airflow_task import AirflowTask
 from tests.fake_clock import FakeClock
-from tests.sandboxed import connect, fake_clock, running_sandbox, sandbox, task_log
-
-__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox", "task_log"]
 
 MODES: Mapping[str, Mapping[str, Any]] = {
     "poke": {"mode": "poke", "deferrable": False},

@@ -12,7 +12,7 @@ from airflow_provider_openai_run.exceptions import (
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.airflow_task import AirflowTask
 from tests.fake_clock import FakeClock
-from tests.sandboxed import Connect
+from tests.sandbox_fixtures import Connect
 from tests.sensors.conftest import Waiting
 from tests.sensors.ends import assert_end
 from tests.task_log import TaskLog

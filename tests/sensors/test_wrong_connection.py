@@ -15,7 +15,7 @@ from airflow_provider_openai_run.operators.openai_run import (
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.airflow_task import AirflowTask
 from tests.fake_clock import FakeClock
-from tests.sandboxed import Connect
+from tests.sandbox_fixtures import Connect
 from tests.sensors.conftest import Waiting
 
 SENTENCE = (
@@ -25,7 +25,10 @@ SENTENCE = (
 WRONG: list[tuple[str, dict[str, Any]]] = [
     SENTENCE,
     (
-        "Connection 'openai_default': password (the API key) begins with 'Bearer'; write the key alone.",
+        (
+            "Connection 'openai_default': password (the API key) must be the key alone: no 'Bearer', "
+            "no white space at its ends, printable ASCII only."
+        ),
         {"password": "Bearer correct-horse"},
     ),
 ]

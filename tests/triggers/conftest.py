@@ -4,9 +4,6 @@ from typing import Any
 
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from tests.fake_clock import FakeClock
-from tests.sandboxed import connect, fake_clock, running_sandbox, sandbox, task_log
-
-__all__ = ["connect", "fake_clock", "running_sandbox", "sandbox", "task_log"]
 
 PACE: dict[str, Any] = {"poll_interval": 30.0, "max_poll_interval": 30.0}
 

@@ -14,7 +14,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from tests.airflow_task import Trigger, event_of
 from tests.fake_clock import FakeClock
-from tests.sandboxed import Connect
+from tests.sandbox_fixtures import Connect
 from tests.task_log import TaskLog
 from tests.triggers.conftest import trigger_for
 

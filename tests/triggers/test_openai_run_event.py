@@ -14,7 +14,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run_event import OpenAIRunEventTrigger
 from tests.events.asset_stores import AssetStore
 from tests.fake_clock import FakeClock
-from tests.sandboxed import Connect
+from tests.sandbox_fixtures import Connect
 from tests.task_log import TaskLog
 
 THREAD_ID = "thread_watched"
