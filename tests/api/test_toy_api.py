@@ -21,7 +21,6 @@ from tests.fake_http_server import FakeHttpServer, ReceivedRequest, Reply, fake_
 from tests.run_page.pages import ParsedPage, make_view
 from tests.sandbox_fixtures import Connect
 
-
 TOY: dict[str, Any] = {"run_id": "job_1", "api": "toy"}
 MODES: dict[str, dict[str, Any]] = {"poke": {"deferrable": False}, "deferred": {"deferrable": True}}
 
