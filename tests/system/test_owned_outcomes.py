@@ -146,7 +146,7 @@ def test_an_answer_that_does_not_fit_the_model_fails_the_task(outcomes: DagRun, 
     xcoms = outcomes.xcoms(task_id)
     log = outcomes.log(task_id)
     assert "AnswerFormatError" in log
-    assert f"The answer of run {xcoms['run_id']} is no City: " in log
+    assert f"The answer of run {xcoms['run_id']} does not match City: " in log
     assert xcoms["answer"] == "The answer is 42."
     assert (xcoms["status"], xcoms["token_usage"]["status"]) == ("completed", "completed")
 

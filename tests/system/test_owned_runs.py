@@ -50,9 +50,11 @@ POINTS_OF_A_NEW_THREAD = (
     "before_the_id_is_saved",
     "before_the_ids_are_pushed",
 )
+#: The line that a worker leaves in the log before it is killed.
+KILL_LINE = "This worker is killed now."
 #: The one window of a response: the API has created it, and its id is not saved yet.
 WINDOW = "response_before_the_id_is_saved"
-KILLED = (
+KILLED_TASKS = (
     *(f"run_{point}" for point in POINTS),
     *(f"both_{point}" for point in POINTS_OF_A_NEW_THREAD),
     *(f"response_{point}" for point in POINTS if point not in INDEPENDENT_OF_THE_API),
@@ -77,7 +79,7 @@ def created_by(sandbox: Sandbox, run: DagRun, task_id: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("task_id", [task_id for task_id in KILLED if task_id != WINDOW])
+@pytest.mark.parametrize("task_id", [task_id for task_id in KILLED_TASKS if task_id != WINDOW])
 def test_kill_9_at_any_point_leaves_one_run_and_its_xcoms(
     killed: DagRun, sandbox: Sandbox, task_id: str
 ) -> None:
@@ -87,6 +89,7 @@ def test_kill_9_at_any_point_leaves_one_run_and_its_xcoms(
     assert list(created.values()) == ["completed"]
     assert killed.states()[task_id] == "success"
     assert killed.tries()[task_id] > 1
+    assert KILL_LINE in killed.log(task_id, 1)
     assert xcoms["id"] == xcoms["run_id"] == next(iter(created))
     assert xcoms["answer"] == "The answer is 42."
     assert xcoms["return_value"]["status"] == "completed"
@@ -96,7 +99,7 @@ def test_kill_9_at_any_point_leaves_one_run_and_its_xcoms(
 def test_the_window_of_a_response_is_named_in_the_log(killed: DagRun, sandbox: Sandbox) -> None:
     assert len(created_by(sandbox, killed, WINDOW)) == 2
     assert killed.states()[WINDOW] == "success"
-    assert "cannot be looked up" in killed.log(WINDOW, 2)
+    assert "is billed and cannot be found" in killed.log(WINDOW, 2)
 
 
 def start(airflow: LocalAirflow, dag_id: str, conf: Mapping[str, Any] | None = None) -> DagRun:

@@ -6,38 +6,41 @@ import functools
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 from airflow.sdk import Param, dag
+from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_openai_run.operators.openai_run import (
     OpenAICreateResponseOperator,
     OpenAICreateRunOperator,
 )
+from airflow_provider_openai_run.owned_runs import adapters
+from airflow_provider_openai_run.owned_runs.resolver import RunResolver
+from airflow_provider_openai_run.owned_runs.results import RunResults
+from airflow_provider_openai_run.owned_runs.runner import OwnedRunRunner
+from airflow_provider_openai_run.owned_runs.state import TaskRunState
 
-ROOM = "airflow_provider_openai_run.operators"
+#: When a worker is killed: before or after a function, and the class or module and the name of that function.
+Point = tuple[str, Any, str]
 
-#: The points in the order in which a try reaches them: a function before or after which the worker is killed.
-POINTS: dict[str, tuple[str, str, str]] = {
-    "before_the_search": ("before", f"{ROOM}.making", "Making.own"),
-    "before_the_create_request": ("before", f"{ROOM}.runs_of_api", "_make"),
-    "before_the_id_is_saved": ("after", f"{ROOM}.runs_of_api", "_make"),
-    "before_the_ids_are_pushed": ("before", f"{ROOM}.following", "Following.begin"),
-    "before_the_first_poll": ("before", f"{ROOM}.following", "Following.until_the_end"),
-    "before_it_defers": ("before", f"{ROOM}.following", "Following._defer"),
-    "when_it_resumes": ("before", f"{ROOM}.following", "Following.after"),
-    "before_the_result": ("before", f"{ROOM}.following", "Following._finish"),
-    "after_the_result": ("after", f"{ROOM}.following", "Following._finish"),
-    "before_airflow_pushes": ("before", "airflow.sdk.execution_time.task_runner", "_push_xcom_if_needed"),
-    "after_airflow_pushed": ("after", "airflow.sdk.execution_time.task_runner", "_push_xcom_if_needed"),
-    "before_airflow_records_success": (
-        "before",
-        "airflow.sdk.execution_time.task_runner",
-        "_handle_current_task_success",
-    ),
+#: The points in the order in which a try reaches them.
+POINTS: dict[str, Point] = {
+    "before_the_search": ("before", RunResolver, "find_existing"),
+    "before_the_create_request": ("before", adapters, "creation_attempts"),
+    "before_the_id_is_saved": ("before", TaskRunState, "record_created"),
+    "before_the_ids_are_pushed": ("before", OwnedRunRunner, "_announce"),
+    "before_the_first_poll": ("before", OwnedRunRunner, "_poll"),
+    "before_it_defers": ("before", OwnedRunRunner, "_defer"),
+    "when_it_resumes": ("before", OwnedRunRunner, "resume"),
+    "before_the_result": ("before", RunResults, "success"),
+    "after_the_result": ("after", RunResults, "success"),
+    "before_airflow_pushes": ("before", task_runner, "_push_xcom_if_needed"),
+    "after_airflow_pushed": ("after", task_runner, "_push_xcom_if_needed"),
+    "before_airflow_records_success": ("before", task_runner, "_handle_current_task_success"),
 }
 #: Points at which the API makes no difference.
 INDEPENDENT_OF_THE_API = {
@@ -48,30 +51,30 @@ INDEPENDENT_OF_THE_API = {
 }
 #: For a task that creates a thread and its run in one request.
 POINTS_OF_A_NEW_THREAD = {
-    "before_the_thread_is_saved": ("before", f"{ROOM}.memory", "Memory.set"),
+    "before_the_thread_is_saved": ("before", TaskRunState, "update"),
     "before_the_create_request": POINTS["before_the_create_request"],
     "before_the_id_is_saved": POINTS["before_the_id_is_saved"],
     "before_the_ids_are_pushed": POINTS["before_the_ids_are_pushed"],
 }
+#: The test looks for this line in the log of the first try.
+KILL_LINE = "This worker is killed now."
 SCRIPT = {"sandbox_script": json.dumps({"base": "completed", "seconds": 3})}
 
 
 def kill_this_process() -> None:
-    """End this process as ``kill -9`` does."""
+    """Leave a line in the task's log, and end this process as ``kill -9`` does."""
+    sys.stdout.write(f"{KILL_LINE}\n")
+    sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_at(point: tuple[str, str, str]) -> None:
+def kill_at(point: Point) -> None:
     """
     Let this process be killed at a point.
 
-    :param point: when, and the module and the name of the function.
+    :param point: the point.
     """
-    when, module, path = point
-    holder: Any = import_module(module)
-    *outer, name = path.split(".")
-    for part in outer:
-        holder = getattr(holder, part)
+    when, holder, name = point
     setattr(holder, name, killing(getattr(holder, name), when))
 
 
@@ -91,7 +94,7 @@ def killing(function: Callable[..., Any], when: str) -> Callable[..., Any]:
 class KilledOnce:
     """Mixin that kills the worker of the first try."""
 
-    point: tuple[str, str, str]
+    point: Point
 
     def pre_execute(self, context: Any) -> None:
         """Prepare the kill; Airflow calls this in each process of a task."""
