@@ -14,7 +14,7 @@ from tests.system.metrics_collector import MetricsCollector, Point
 
 pytestmark = pytest.mark.system
 
-APIS = {"run": "Assistants", "response": "Responses"}
+APIS = {"run": "assistants", "response": "responses"}
 TOKENS_OF_A_STEP = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
 
