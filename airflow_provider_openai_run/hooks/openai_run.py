@@ -1,4 +1,4 @@
-"""The hook: retrieves runs, waits for them, creates and cancels them."""
+"""Hook that retrieves OpenAI runs, waits for them, creates them and cancels them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
     from airflow_provider_openai_run.api.base import Request
-    from airflow_provider_openai_run.api.http import ApiResponse
     from airflow_provider_openai_run.connection.settings import ConnectionSettings
     from airflow_provider_openai_run.types.run import Json, Run, RunStep
     from airflow_provider_openai_run.types.run_ref import RunRef
@@ -47,13 +46,17 @@ T = TypeVar("T")
 
 class OpenAIRunHook(OpenAIHook):
     """
-    Retrieves OpenAI runs, waits for them, creates them and cancels them.
+    Retrieve OpenAI runs, wait for them, create them and cancel them.
 
-    It uses the official ``openai`` connection, its authentication and its client; the extras it reads besides
-    are listed in :mod:`airflow_provider_openai_run.connection.settings`. A run is named by its ``run_id``
-    alone, which is then the id of a response (Responses API), or by ``run_id`` and ``thread_id`` (Assistants
-    API); ``api`` names the API where that is not enough. Every method has an async twin whose name starts
-    with ``a``; each call of a twin opens and closes a client of its own.
+    It uses the official ``openai`` connection, its authentication and its client;
+    :mod:`airflow_provider_openai_run.connection.settings` lists the extras it reads in addition. A ``run_id``
+    alone is the id of a response (Responses API); ``run_id`` and ``thread_id`` name a run of a thread
+    (Assistants API); ``api`` names any other, see :data:`airflow_provider_openai_run.api.registry.APIS`. An
+    invalid id raises ``InvalidRunReferenceError`` before anything is sent.
+
+    Every method that sends requests has an async version whose name starts with ``a``; each call of it opens
+    and closes a client of its own. The SDK retries requests up to the connection's ``max_retries`` times, but
+    sends a request that creates a run only once: a lost response may belong to a run that exists.
 
     :param conn_id: the OpenAI connection.
     """
@@ -75,12 +78,12 @@ class OpenAIRunHook(OpenAIHook):
         """
         connection = self.get_connection(self.conn_id)
         self.settings = settings = read_settings(connection, self.conn_id)
-        # Reading the extra makes Airflow mask its secrets from here on.
+        # Reading the extra makes Airflow mask its secrets in logs.
         extra = connection.extra_dejson
         return build_client(settings, self.conn_id, lambda: self._build_workload_identity(extra))
 
     async def aget_conn(self) -> AsyncOpenAI:
-        """Return an async client, which the caller closes; see :meth:`get_conn`."""
+        """Return an async client, which the caller must close; see :meth:`get_conn`."""
         connection = await get_async_connection(self.conn_id, hook=self)
         self.settings = settings = read_settings(connection, self.conn_id)
         extra = await get_async_extra_dejson(connection)
@@ -88,20 +91,19 @@ class OpenAIRunHook(OpenAIHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Report which APIs the connection's endpoint serves, and whether its credentials may use them.
+        Report which APIs the connection's endpoint serves, and whether it accepts the credentials.
 
-        :return: whether any of them can be used, and sentences for a person, without secrets.
+        :return: whether any API can be used, and sentences for a person, without secrets.
         """
         return check_connection(self.conn_id, lambda: (self.conn, self.settings))
 
     def run_url(self, ref: RunRef) -> str | None:
         """
-        Return the URL of a run's page in the vendor's console; None if it has none.
+        Return the URL of a run's page in the vendor's console; None without one.
 
         :param ref: the run.
         """
-        client = self.conn
-        return run_url(ref, str(client.base_url), self.settings.run_link_template)
+        return run_url(ref, str(self.conn.base_url), self.settings.run_link_template)
 
     def get_run(
         self,
@@ -121,12 +123,10 @@ class OpenAIRunHook(OpenAIHook):
 
         :param run_id: the run, or the response.
         :param thread_id: the thread of the run; None for a response.
-        :param api: the API's name, where ``thread_id`` does not decide it: a key of
-            :data:`airflow_provider_openai_run.api.registry.APIS`.
-        :param include_steps: whether to read all steps too, oldest first; else ``Run.steps`` is None.
+        :param api: the API's name, where ``thread_id`` does not decide it.
+        :param include_steps: whether to read all its steps, oldest first; else ``Run.steps`` is None.
         :param include_raw: whether to keep the API's JSON as ``Run.raw``.
-        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
-        :raises RunRequestError: if the API refuses, or sends no valid answer.
+        :raises RunRequestError: if the API refuses, or sends no valid response.
         """
         ref = run_ref(run_id, thread_id=thread_id, api=api)
         call = calls.get_run(ref, include_steps=include_steps, include_raw=include_raw)
@@ -157,8 +157,7 @@ class OpenAIRunHook(OpenAIHook):
         :param run_id: the run, or the response.
         :param thread_id: the thread of the run; None for a response.
         :param api: the API's name, as for :meth:`get_run`.
-        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
-        :raises RunRequestError: if the API refuses, or sends no valid answer.
+        :raises RunRequestError: if the API refuses, or sends no valid response.
         """
         ref = run_ref(run_id, thread_id=thread_id, api=api)
         return self.execute_call(calls.list_steps(ref), ref)
@@ -172,7 +171,7 @@ class OpenAIRunHook(OpenAIHook):
 
     def create_run(self, *, assistant_id: str, thread_id: str | None = None, **params: Json) -> Run:
         """
-        Create a run on a thread with an assistant; or a thread and a run at once.
+        Create a run on a thread, or a thread and a run at once.
 
         https://platform.openai.com/docs/api-reference/runs/createRun and
         https://platform.openai.com/docs/api-reference/runs/createThreadAndRun.
@@ -180,29 +179,30 @@ class OpenAIRunHook(OpenAIHook):
         :param assistant_id: the assistant.
         :param thread_id: the thread; None creates one from the parameter ``thread``.
         :param params: any further parameter of the API, by its own name.
-        :raises RunRequestError: if the API refuses, or sends no valid answer.
+        :raises RunRequestError: if the API refuses, or sends no valid response.
         """
-        return self.execute_call(calls.create_run(thread_id, {"assistant_id": assistant_id, **params}))
+        call = calls.create_run(thread_id, {"assistant_id": assistant_id, **params})
+        return self.execute_call(call, retry=False)
 
     async def acreate_run(self, *, assistant_id: str, thread_id: str | None = None, **params: Json) -> Run:
         """Create a run; see :meth:`create_run`."""
         call = calls.create_run(thread_id, {"assistant_id": assistant_id, **params})
-        return await self.execute_call_async(call)
+        return await self.execute_call_async(call, retry=False)
 
     def create_response(self, **params: Json) -> Run:  # type: ignore[override]  # ours returns a Run
         """
-        Create a response, with ``background=True`` and ``store=True`` unless the parameters say otherwise.
+        Create a response; ``background`` and ``store`` are True by default.
 
         https://platform.openai.com/docs/api-reference/responses/create.
 
         :param params: the parameters of the API, by their own names, such as ``model`` and ``input``.
-        :raises RunRequestError: if the API refuses, or sends no valid answer.
+        :raises RunRequestError: if the API refuses, or sends no valid response.
         """
-        return self.execute_call(calls.create_response(params))
+        return self.execute_call(calls.create_response(params), retry=False)
 
     async def acreate_response(self, **params: Json) -> Run:
         """Create a response; see :meth:`create_response`."""
-        return await self.execute_call_async(calls.create_response(params))
+        return await self.execute_call_async(calls.create_response(params), retry=False)
 
     def submit_tool_outputs(
         self,
@@ -214,7 +214,7 @@ class OpenAIRunHook(OpenAIHook):
         **params: Json,
     ) -> Run:
         """
-        Submit the outputs of the tools that a run waits for.
+        Submit the tool outputs that a run waits for.
 
         https://platform.openai.com/docs/api-reference/runs/submitToolOutputs. A response that calls tools has
         completed; their outputs go into a new response that follows it.
@@ -225,11 +225,11 @@ class OpenAIRunHook(OpenAIHook):
         :param api: the API's name, as for :meth:`get_run`.
         :param params: for a response, the parameters of the new one, such as ``model`` and ``tools``.
         :return: the run; for a response the new one.
-        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
-        :raises RunRequestError: if the API refuses, or sends no valid answer.
+        :raises RunRequestError: if the API refuses, or sends no valid response.
         """
         ref = run_ref(run_id, thread_id=thread_id, api=api)
-        return self.execute_call(calls.submit_tool_outputs(ref, tool_outputs, params), ref)
+        call = calls.submit_tool_outputs(ref, tool_outputs, params)
+        return self.execute_call(call, ref, retry=False)
 
     async def asubmit_tool_outputs(
         self,
@@ -242,7 +242,8 @@ class OpenAIRunHook(OpenAIHook):
     ) -> Run:
         """Submit tool outputs; see :meth:`submit_tool_outputs`."""
         ref = run_ref(run_id, thread_id=thread_id, api=api)
-        return await self.execute_call_async(calls.submit_tool_outputs(ref, tool_outputs, params), ref)
+        call = calls.submit_tool_outputs(ref, tool_outputs, params)
+        return await self.execute_call_async(call, ref, retry=False)
 
     def cancel_run(self, run_id: str, *, thread_id: str | None = None, api: str | None = None) -> Run:
         """
@@ -255,8 +256,7 @@ class OpenAIRunHook(OpenAIHook):
         :param thread_id: the thread of the run; None for a response.
         :param api: the API's name, as for :meth:`get_run`.
         :return: the run, ``cancelling`` or ``cancelled``.
-        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
-        :raises RunRequestError: if the API refuses, as some servers do for a run that has ended.
+        :raises RunRequestError: if the API refuses; some servers do for a run that has ended.
         """
         ref = run_ref(run_id, thread_id=thread_id, api=api)
         return self.execute_call(calls.cancel_run(ref), ref)
@@ -282,17 +282,16 @@ class OpenAIRunHook(OpenAIHook):
         :param run_id: the run, or the response.
         :param thread_id: the thread of the run; None for a response.
         :param api: the API's name, as for :meth:`get_run`.
-        :param timeout: how long to wait, in seconds or as a timedelta; None waits as long as it takes. The
-            run is not cancelled.
+        :param timeout: how long to wait, in seconds or as a timedelta; None sets no limit. A timeout does not
+            cancel the run.
         :param accepted_statuses: the terminal statuses that count as success.
         :param options: ``poll_interval``, ``max_poll_interval``, ``on_requires_action`` and
             ``max_consecutive_failures``; see
             :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
         :raises RunEndedError: if it ended in a status that is not accepted.
         :raises RunWaitTimeoutError: if it did not end in time.
-        :raises RunRequiresActionError: if it asks for something and ``on_requires_action`` is ``"fail"``.
+        :raises RunRequiresActionError: if it requires action and ``on_requires_action`` is ``"fail"``.
         :raises RunRequestError: if the API refuses, or fails too often in a row.
-        :raises InvalidRunReferenceError: for an id no request can be made of, before anything is sent.
         """
         accepted = check_accepted_statuses(accepted_statuses)
         poller = _new_poller(run_ref(run_id, thread_id=thread_id, api=api), timeout, options)
@@ -313,49 +312,41 @@ class OpenAIRunHook(OpenAIHook):
         accepted = check_accepted_statuses(accepted_statuses)
         poller = _new_poller(run_ref(run_id, thread_id=thread_id, api=api), timeout, options)
         async with await self.aget_conn() as client:
-            while not isinstance(decision := await self._poll_async(poller, client), Outcome):  # noqa: ASYNC110
+            while not isinstance(decision := await self._apoll_once(poller, client), Outcome):  # noqa: ASYNC110
                 await asyncio.sleep(max(0.0, decision.at - time.time()))
         decision.raise_unless_accepted(accepted)
         return await self.execute_call_async(calls.get_run(poller.ref), poller.ref)
 
     def poll_until_done(self, poller: RunPoller) -> Outcome:
-        """Poll a run until its wait is over."""
+        """Poll a run until its wait is over, sleeping in between; see :meth:`poll_once`."""
         while not isinstance(decision := self.poll_once(poller), Outcome):
             time.sleep(max(0.0, decision.at - time.time()))
         return decision
 
     def poll_once(self, poller: RunPoller) -> Decision:
         """
-        Poll a run once, log what the poller says, and return what to do next.
+        Poll a run once, log the poller's messages, and return its decision.
 
-        :param poller: the wait for the run; it records the answer.
-        :raises InvalidConnectionError: for a connection that is wrong, at the first poll.
+        :param poller: the wait for the run.
+        :return: the outcome, or when to poll again.
+        :raises InvalidConnectionError: at the first poll, if the connection is wrong.
         """
-        client = self.conn
+        client, request = self.conn, api_of(poller.ref).retrieve(poller.ref)
         try:
-            result: ApiResponse | RunRequestError = send(
-                client, api_of(poller.ref).retrieve(poller.ref), poller.ref, retry=False, quiet=True
-            )
+            response = send(client, request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
-            result = error
-        return self._decide(poller, result, client)
+            return self._logged(poller.on_error(error, time.time()))
+        return self._logged(poller.on_response(response, time.time(), base_url=str(client.base_url)))
 
-    async def _poll_async(self, poller: RunPoller, client: AsyncOpenAI) -> Decision:
+    async def _apoll_once(self, poller: RunPoller, client: AsyncOpenAI) -> Decision:
+        request = api_of(poller.ref).retrieve(poller.ref)
         try:
-            result: ApiResponse | RunRequestError = await asend(
-                client, api_of(poller.ref).retrieve(poller.ref), poller.ref, retry=False, quiet=True
-            )
+            response = await asend(client, request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
-            result = error
-        return self._decide(poller, result, client)
+            return self._logged(poller.on_error(error, time.time()))
+        return self._logged(poller.on_response(response, time.time(), base_url=str(client.base_url)))
 
-    def _decide(
-        self, poller: RunPoller, result: ApiResponse | RunRequestError, client: OpenAI | AsyncOpenAI
-    ) -> Decision:
-        if isinstance(result, RunRequestError):
-            decision = poller.on_error(result, time.time())
-        else:
-            decision = poller.on_response(result, time.time(), base_url=str(client.base_url))
+    def _logged(self, decision: Decision) -> Decision:
         for message in decision.log_messages:
             self.log.log(message.level, message.text)
         return decision
@@ -365,28 +356,29 @@ class OpenAIRunHook(OpenAIHook):
         Carry out a call of :mod:`airflow_provider_openai_run.api.calls`.
 
         :param call: the call.
-        :param ref: the run it is about, for the errors.
-        :param retry: whether the SDK may send a request again. False for a request that creates a run: it may
-            have done so although its answer was lost.
-        :raises RunRequestError: if the API refuses, or sends no valid answer.
+        :param ref: the run it is about, for the errors; None before the run has an id.
+        :param retry: whether the SDK may send a request again.
+        :raises RunRequestError: if the API refuses, or sends no valid response.
         """
         return execute_call(call, functools.partial(_send, self.conn, ref, retry=retry))
 
-    async def execute_call_async(self, call: ApiCall[T], ref: RunRef | None = None) -> T:
+    async def execute_call_async(
+        self, call: ApiCall[T], ref: RunRef | None = None, *, retry: bool = True
+    ) -> T:
         """Carry out a call with a client of its own; see :meth:`execute_call`."""
         async with await self.aget_conn() as client:
-            return await execute_call_async(call, functools.partial(_send_async, client, ref))
+            return await execute_call_async(call, functools.partial(_asend, client, ref, retry=retry))
 
     def cancel_run_from_signal_handler(self, ref: RunRef, *, timeout: float) -> None:
         """
         Cancel a run from a signal handler, over a connection pool that no interrupted call has locked.
 
         :param ref: the run.
-        :param timeout: how long that may take, in seconds.
-        :raises RunRequestError: if the API refuses, or sends no answer in time.
+        :param timeout: how long the request may take, in seconds.
+        :raises RunRequestError: if the API refuses, or sends no response in time.
         """
         with dedicated_client(self.conn, self.settings.proxy, timeout=timeout) as client:
-            execute_call(calls.cancel_run(ref), functools.partial(_send, client, ref))
+            execute_call(calls.cancel_run(ref), functools.partial(_send, client, ref, retry=False))
 
 
 def _new_poller(ref: RunRef, timeout: timedelta | float | None, options: dict[str, Any]) -> RunPoller:
@@ -396,15 +388,13 @@ def _new_poller(ref: RunRef, timeout: timedelta | float | None, options: dict[st
     return RunPoller(ref, PollOptions(started_at=now, deadline=deadline, **options))
 
 
-def _send(client: OpenAI, ref: RunRef | None, request: Request, *, retry: bool = True) -> dict[str, Json]:
-    return _parse(send(client, request, ref, retry=retry), request, ref, client)
+def _send(client: OpenAI, ref: RunRef | None, request: Request, *, retry: bool) -> dict[str, Json]:
+    response = send(client, request, ref, retry=retry)
+    return parse_or_raise(response, request, ref, now=time.time(), base_url=str(client.base_url))
 
 
-async def _send_async(client: AsyncOpenAI, ref: RunRef | None, request: Request) -> dict[str, Json]:
-    return _parse(await asend(client, request, ref), request, ref, client)
-
-
-def _parse(
-    response: ApiResponse, request: Request, ref: RunRef | None, client: OpenAI | AsyncOpenAI
+async def _asend(
+    client: AsyncOpenAI, ref: RunRef | None, request: Request, *, retry: bool
 ) -> dict[str, Json]:
+    response = await asend(client, request, ref, retry=retry)
     return parse_or_raise(response, request, ref, now=time.time(), base_url=str(client.base_url))

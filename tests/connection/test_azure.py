@@ -1,4 +1,4 @@
-"""Azure: the shapes of its endpoints, and tokens of Entra ID from the real ``DefaultAzureCredential``."""
+"""Azure: the forms of its endpoints, and Entra ID tokens from the real ``DefaultAzureCredential``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.sandbox_fixtures import KEY
 ENTRA = {"auth_type": "azure_entra_id"}
 PROJECT = "/api/projects/weather"
 
-#: The host's path; the extra; the run; the path and the version that are asked for; the key's header.
-SHAPES: list[tuple[str, dict[str, Any], RunRef, str, str | None, str]] = [
+#: The host's path; the extra; the run; the path and the version of the request; the key's header.
+ENDPOINTS: list[tuple[str, dict[str, Any], RunRef, str, str | None, str]] = [
     ("/openai/v1", {}, RESPONSE, "/openai/v1/responses/resp_1", None, "authorization"),
     (
         *("/openai/v1", {"azure_api_version": "preview"}, RESPONSE),
@@ -51,32 +51,29 @@ SHAPES: list[tuple[str, dict[str, Any], RunRef, str, str | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "extra", "ref", "asked_for", "version", "header"), SHAPES)
-def test_a_key_opens_each_shape_of_azure(
+@pytest.mark.parametrize(("path", "extra", "ref", "requested_path", "version", "header"), ENDPOINTS)
+def test_a_key_is_sent_to_each_form_of_azure_endpoint(
     server: FakeHttpServer,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
     extra: dict[str, Any],
     ref: RunRef,
-    asked_for: str,
+    requested_path: str,
     version: str | None,
     header: str,
 ) -> None:
     connect(monkeypatch, host=f"{server.url}{path}", password=KEY, extra=extra)
-    for way, asked in retrieve_by_each_transport(server, ref).items():
-        assert (asked.path, asked.query.get("api-version")) == (asked_for, version), way
-        sent = {name: asked.headers.get(name) for name in ("authorization", "api-key")}
-        assert sent == {"authorization": None, "api-key": None, header: asked.headers[header]}, way
-        assert asked.headers[header].removeprefix("Bearer ") == KEY, way
+    for transport, request in retrieve_by_each_transport(server, ref).items():
+        assert (request.path, request.query.get("api-version")) == (requested_path, version), transport
+        sent = {name: request.headers.get(name) for name in ("authorization", "api-key")}
+        assert sent == {"authorization": None, "api-key": None, header: request.headers[header]}, transport
+        assert request.headers[header].removeprefix("Bearer ") == KEY, transport
 
 
-def test_the_key_of_azures_own_header_is_in_no_error(
+def test_a_key_in_azures_own_header_is_redacted(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.reply = lambda asked: (
-        401,
-        {"error": {"code": "401", "message": f"No: {asked.headers['api-key']}"}},
-    )
+    server.reply = lambda request: (401, {"error": {"message": f"No: {request.headers['api-key']}"}})
     connect(monkeypatch, host=server.url, password=KEY, extra={"azure_api_version": "2024-05-01-preview"})
     hook = OpenAIRunHook(CONN_ID)
     with pytest.raises(RunAuthenticationError) as caught:
@@ -125,7 +122,7 @@ def token(value: str, seconds: float) -> dict[str, str]:
         ("/openai/v1", {"azure_scope": "https://ai.azure.us/.default"}, RESPONSE, "https://ai.azure.us"),
     ],
 )
-def test_a_token_of_entra_id_stands_for_the_key_and_is_fetched_once_in_a_process(
+def test_an_entra_token_is_requested_once_in_a_process(
     server: FakeHttpServer,
     identity: FakeHttpServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -135,14 +132,14 @@ def test_a_token_of_entra_id_stands_for_the_key_and_is_fetched_once_in_a_process
     audience: str,
 ) -> None:
     connect(monkeypatch, host=f"{server.url}{path}", extra={**ENTRA, **extra})
-    for way, asked in retrieve_by_each_transport(server, ref).items():
-        assert asked.headers["authorization"] == "Bearer entra-1", way
-        assert asked.query.get("api-version") == extra.get("azure_api_version"), way
-        assert "api-key" not in asked.headers, way
-    assert [asked.query["resource"] for asked in identity.requests] == [audience]
+    for transport, request in retrieve_by_each_transport(server, ref).items():
+        assert request.headers["authorization"] == "Bearer entra-1", transport
+        assert request.query.get("api-version") == extra.get("azure_api_version"), transport
+        assert "api-key" not in request.headers, transport
+    assert [request.query["resource"] for request in identity.requests] == [audience]
 
 
-def test_a_user_assigned_identity_is_named_to_entra_id(
+def test_the_client_id_of_an_identity_is_sent(
     server: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extra = {
@@ -155,43 +152,41 @@ def test_a_user_assigned_identity_is_named_to_entra_id(
     assert identity.requests[0].query["client_id"] == "client-1"
 
 
-def test_a_token_in_its_last_minutes_is_renewed_by_whoever_asks_next(
+def test_a_token_about_to_expire_is_renewed(
     server: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity.reply = lambda _: (200, token(f"entra-{len(identity.requests)}", 240))
     connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
-    sent = [asked.headers["authorization"] for asked in retrieve_by_each_transport(server).values()]
-    # What the watcher repeats is a minute old at most, and four were left.
+    sent = [request.headers["authorization"] for request in retrieve_by_each_transport(server).values()]
+    # A replay is a minute old at most, and the token is valid for four.
     assert sent == ["Bearer entra-1", "Bearer entra-2", *("Bearer entra-3",) * 3]
 
 
-def test_no_token_is_fetched_on_the_event_loop(
+def test_no_token_is_requested_on_the_event_loop(
     server: FakeHttpServer, identity: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from azure.identity import DefaultAzureCredential
 
     threads: list[threading.Thread] = []
-    made_in: list[threading.Thread] = []
-    ask, make = DefaultAzureCredential.get_token_info, DefaultAzureCredential.__init__
+    request_token, create = DefaultAzureCredential.get_token_info, DefaultAzureCredential.__init__
 
     def get_token_info(credential: Any, *scopes: str, **options: Any) -> Any:
         threads.append(threading.current_thread())
-        return ask(credential, *scopes, **options)
+        return request_token(credential, *scopes, **options)
 
     def init(credential: Any, **options: Any) -> None:
-        made_in.append(threading.current_thread())
-        make(credential, **options)
+        threads.append(threading.current_thread())
+        create(credential, **options)
 
     monkeypatch.setattr(DefaultAzureCredential, "get_token_info", get_token_info)
     monkeypatch.setattr(DefaultAzureCredential, "__init__", init)
     connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
     asyncio.run(OpenAIRunHook(CONN_ID).aget_run(run_id="resp_1"))
-    assert threads
-    assert made_in
-    assert threading.main_thread() not in [*threads, *made_in]
+    assert len(threads) >= 2
+    assert threading.main_thread() not in threads
 
 
-def test_an_identity_that_is_refused_is_named_at_once_and_outages_are_borne_once_it_worked(
+def test_a_refused_identity_raises_and_is_retryable_once_it_worked(
     server: FakeHttpServer,
     identity: FakeHttpServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -200,18 +195,18 @@ def test_an_identity_that_is_refused_is_named_at_once_and_outages_are_borne_once
     connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
     hook = OpenAIRunHook(CONN_ID)
 
-    def trouble() -> RunAuthenticationError:
+    def failure() -> RunAuthenticationError:
         with pytest.raises(RunAuthenticationError, match="Entra ID issued no token") as caught:
             hook.get_run(run_id="resp_1")
         return caught.value
 
     identity.reply = lambda _: (400, {"message": "No managed identity is assigned."})
     with caplog.at_level(logging.CRITICAL, "azure"):
-        first = trouble()
+        first = failure()
         identity.reply = lambda _: (200, token("entra-1", 240))
         hook.get_run(run_id="resp_1")
         identity.reply = lambda _: (400, {"message": "No managed identity is assigned."})
-        later = trouble()
+        later = failure()
     hook.conn.close()
     assert (first.is_retryable, later.is_retryable) == (False, True)
     assert "managed identity" in str(first)
@@ -220,7 +215,7 @@ def test_an_identity_that_is_refused_is_named_at_once_and_outages_are_borne_once
     assert len(server.requests) == 1
 
 
-def test_without_the_package_one_sentence_says_what_to_install(
+def test_a_missing_package_raises_what_to_install(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     azure.token_provider.cache_clear()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +8,13 @@ import pytest
 
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
-#: Calls a method of the hook, or its async twin: ``call("get_run", run_id, thread_id=thread_id)``.
+#: Calls a method of the hook, or its async version: ``call("get_run", run_id, thread_id=thread_id)``.
 Call = Callable[..., Any]
 
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Call:
-    def sync(method: str, *arguments: Any, **options: Any) -> Any:
+    def call_sync(method: str, *arguments: Any, **options: Any) -> Any:
         hook = OpenAIRunHook()
         try:
             return getattr(hook, method)(*arguments, **options)
@@ -23,7 +22,7 @@ def call(request: pytest.FixtureRequest) -> Call:
             if "conn" in hook.__dict__:
                 hook.conn.close()
 
-    def twin(method: str, *arguments: Any, **options: Any) -> Any:
+    def call_async(method: str, *arguments: Any, **options: Any) -> Any:
         return asyncio.run(getattr(OpenAIRunHook(), f"a{method}")(*arguments, **options))
 
-    return functools.partial(sync if request.param == "sync" else twin)
+    return call_sync if request.param == "sync" else call_async

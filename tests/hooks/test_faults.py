@@ -1,4 +1,4 @@
-"""What the hook makes of a server that does not do as it should."""
+"""The hook at a server with faults."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.task_log import TaskLog
 
 @pytest.fixture
 def run(sandbox: Sandbox) -> tuple[str, str]:
-    """A run with 257 steps: its thread's id and its own."""
-    made = sandbox.create_run(script={"base": "completed", "steps": 257})
+    """The thread's id and the run's own, of a run with 257 steps."""
+    run = sandbox.create_run(script={"base": "completed", "steps": 257})
     sandbox.clock.advance(3)
-    return made["thread_id"], made["id"]
+    return run["thread_id"], run["id"]
 
 
-#: Fault; its HTTP status; whether it may pass; what the message says of it.
+#: The fault, its HTTP status, whether it is retryable, and words of the message.
 FAULTS: list[tuple[dict[str, Any], int | None, bool, str]] = [
     ({"kind": "rate_limited", "retry_after": 7}, 429, True, "Rate limit reached"),
     ({"kind": "server_error"}, 500, True, "had an error"),
@@ -57,7 +57,7 @@ FAULTS: list[tuple[dict[str, Any], int | None, bool, str]] = [
 
 
 @pytest.mark.parametrize(("fault", "http_status", "is_retryable", "words"), FAULTS)
-def test_a_fault_is_an_error_that_says_what_it_was(
+def test_each_fault_raises_an_error_that_describes_it(
     sandbox: Sandbox,
     connect: Connect,
     call: Call,
@@ -75,20 +75,20 @@ def test_a_fault_is_an_error_that_says_what_it_was(
     error = caught.value
     assert (error.http_status, error.is_retryable) == (http_status, is_retryable)
     assert (error.thread_id, error.run_id) == run
-    for said in (*run, words):
-        assert said in str(error)
+    for part in (*run, words):
+        assert part in str(error)
     assert (error.request_id is not None) == (http_status is not None)
     assert error.request_id is None or error.request_id in str(error)
     assert error.retry_after == fault.get("retry_after")
 
 
-def test_the_kinds_of_refusal_are_errors_of_their_own(
+def test_404_and_401_raise_their_own_errors(
     sandbox: Sandbox, connect: Connect, call: Call, run: tuple[str, str]
 ) -> None:
     with pytest.raises(RunNotFoundError):
-        call("get_run", "run_nobody", thread_id=run[0])
+        call("get_run", "run_unknown", thread_id=run[0])
     with pytest.raises(RunNotFoundError):
-        call("get_run", run_id="resp_nobody")
+        call("get_run", run_id="resp_unknown")
     connect(password="another-key")
     with pytest.raises(RunAuthenticationError) as caught:
         call("get_run", run[1], thread_id=run[0])
@@ -96,7 +96,7 @@ def test_the_kinds_of_refusal_are_errors_of_their_own(
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "server_error", "malformed", "cut"])
-def test_a_fault_among_the_steps_is_an_error_and_no_shorter_list(
+def test_a_fault_on_a_page_of_steps_raises(
     sandbox: Sandbox, call: Call, run: tuple[str, str], kind: str
 ) -> None:
     sandbox.faults.add(kind, path="/steps", skip=1)
@@ -104,7 +104,7 @@ def test_a_fault_among_the_steps_is_an_error_and_no_shorter_list(
         call("get_run", run[1], thread_id=run[0])
 
 
-def test_the_sdk_tries_again_as_the_connection_says(
+def test_the_sdk_retries_a_get_up_to_max_retries(
     sandbox: Sandbox, connect: Connect, call: Call, run: tuple[str, str]
 ) -> None:
     connect(max_retries=2)
@@ -113,7 +113,7 @@ def test_the_sdk_tries_again_as_the_connection_says(
     assert [request.status for request in sandbox.requests] == [429, 429, 200]
 
 
-def test_an_answer_may_take_its_time(sandbox: Sandbox, call: Call, run: tuple[str, str]) -> None:
+def test_a_slow_response_is_read(sandbox: Sandbox, call: Call, run: tuple[str, str]) -> None:
     sandbox.faults.add("slow", seconds=0.05, times=1)
     assert call("get_run", run[1], thread_id=run[0], include_steps=False).status == "completed"
 
@@ -126,7 +126,7 @@ def test_an_answer_may_take_its_time(sandbox: Sandbox, call: Call, run: tuple[st
         ("stuck_cursor", 100, True),
     ],
 )
-def test_pages_that_lie_end_the_reading_and_give_each_step_once(
+def test_inconsistent_pages_yield_each_step_once(
     sandbox: Sandbox,
     call: Call,
     run: tuple[str, str],
@@ -144,7 +144,7 @@ def test_pages_that_lie_end_the_reading_and_give_each_step_once(
         assert ("does not advance" in caplog.text) is warned
 
 
-def test_pages_that_never_end_are_read_up_to_a_bound(
+def test_endless_pages_are_read_up_to_a_limit(
     sandbox: Sandbox,
     call: Call,
     monkeypatch: pytest.MonkeyPatch,
@@ -172,25 +172,25 @@ def test_pages_that_never_end_are_read_up_to_a_bound(
         {"kind": "not_found"},
     ],
 )
-def test_a_wait_bears_what_may_pass(
+def test_a_wait_survives_transient_faults(
     sandbox: Sandbox, fake_clock: FakeClock, call: Call, fault: dict[str, Any]
 ) -> None:
     sandbox.faults.add(**{"times": 3, **fault})
-    made = sandbox.create_run(script="completed")
-    assert call("wait_for_run", made["id"], thread_id=made["thread_id"]).status == "completed"
+    run = sandbox.create_run(script="completed")
+    assert call("wait_for_run", run["id"], thread_id=run["thread_id"]).status == "completed"
 
 
-def test_a_wait_bears_an_api_that_does_not_answer(
+def test_a_wait_survives_a_stalled_server(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, call: Call
 ) -> None:
     connect(timeout=0.2)
     sandbox.faults.add("stalled", times=1)
-    made = sandbox.create_run(script="completed")
-    assert call("wait_for_run", made["id"], thread_id=made["thread_id"]).status == "completed"
+    run = sandbox.create_run(script="completed")
+    assert call("wait_for_run", run["id"], thread_id=run["thread_id"]).status == "completed"
 
 
 @pytest.mark.parametrize("kind", ["server_error", "malformed", "cut"])
-def test_a_wait_gives_up_after_so_many_failures(
+def test_a_wait_gives_up_after_max_consecutive_failures(
     sandbox: Sandbox, fake_clock: FakeClock, call: Call, run: tuple[str, str], kind: str
 ) -> None:
     sandbox.faults.add(kind)
@@ -199,16 +199,14 @@ def test_a_wait_gives_up_after_so_many_failures(
     assert sandbox.count() == 3
 
 
-def test_a_wait_leaves_the_api_alone_for_as_long_as_it_asks(
-    sandbox: Sandbox, fake_clock: FakeClock, call: Call
-) -> None:
+def test_a_wait_honours_retry_after(sandbox: Sandbox, fake_clock: FakeClock, call: Call) -> None:
     sandbox.faults.add("rate_limited", times=1, retry_after=61)
-    made = sandbox.create_run(script="completed")
-    call("wait_for_run", made["id"], thread_id=made["thread_id"])
+    run = sandbox.create_run(script="completed")
+    call("wait_for_run", run["id"], thread_id=run["thread_id"])
     assert fake_clock.slept[0] >= 61
 
 
-def test_a_poll_is_tried_once_whatever_the_connection_says(
+def test_a_poll_ignores_max_retries_of_the_connection(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, call: Call, run: tuple[str, str]
 ) -> None:
     connect(max_retries=5)
@@ -218,13 +216,11 @@ def test_a_poll_is_tried_once_whatever_the_connection_says(
     assert sandbox.count() == 2
 
 
-def test_a_wait_in_trouble_names_the_trouble_at_its_deadline(
-    sandbox: Sandbox, fake_clock: FakeClock, call: Call
-) -> None:
+def test_a_timeout_names_the_last_failure(sandbox: Sandbox, fake_clock: FakeClock, call: Call) -> None:
     sandbox.faults.add("server_error", skip=1)
-    made = sandbox.create_run(script="in_progress")
+    run = sandbox.create_run(script="in_progress")
     with pytest.raises(RunWaitTimeoutError, match="HTTP 500") as caught:
-        call("wait_for_run", made["id"], thread_id=made["thread_id"], timeout=30)
+        call("wait_for_run", run["id"], thread_id=run["thread_id"], timeout=30)
     assert caught.value.status == "queued"
 
 
@@ -245,7 +241,7 @@ def chain(error: BaseException | None) -> list[BaseException]:
 
 @pytest.mark.parametrize("fault", ECHOES)
 @pytest.mark.parametrize("method", ["get_run", "wait_for_run"])
-def test_the_key_is_in_no_error_and_in_no_log(
+def test_no_error_and_no_log_holds_the_key(
     sandbox: Sandbox,
     fake_clock: FakeClock,
     task_log: TaskLog,
@@ -259,17 +255,17 @@ def test_the_key_is_in_no_error_and_in_no_log(
     options = {"max_consecutive_failures": 2} if method == "wait_for_run" else {}
     with pytest.raises(OpenAIRunError) as caught:
         call(method, run[1], thread_id=run[0], **options)
-    told = [
+    texts = [
         str(caught.value),
         repr(caught.value),
         repr(vars(caught.value)),
         json.dumps(caught.value.to_event()),
     ]
-    assert KEY not in "\n".join([*told, task_log.everything()])
+    assert KEY not in "\n".join([*texts, task_log.everything()])
 
 
 @pytest.mark.parametrize("fault", [ECHOES[0], *ECHOES[-2:]])
-def test_the_key_is_in_no_cause_of_an_error(
+def test_no_cause_of_an_error_holds_the_key(
     sandbox: Sandbox, call: Call, run: tuple[str, str], fault: dict[str, Any]
 ) -> None:
     sandbox.faults.add(**fault)
@@ -278,7 +274,7 @@ def test_the_key_is_in_no_cause_of_an_error(
     assert KEY not in "\n".join(f"{error!r} {error}" for error in chain(caught.value))
 
 
-def test_the_key_is_in_no_repr_of_the_hook(sandbox: Sandbox, run: tuple[str, str]) -> None:
+def test_the_repr_of_the_hook_does_not_hold_the_key(sandbox: Sandbox, run: tuple[str, str]) -> None:
     hook = OpenAIRunHook()
     hook.get_run(run[1], thread_id=run[0], include_steps=False)
     assert KEY not in f"{hook!r} {hook.conn!r} {vars(hook)!r}"

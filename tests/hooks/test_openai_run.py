@@ -1,4 +1,4 @@
-"""The hook over HTTP, with the real SDK: every method, and its async twin."""
+"""The hook over HTTP, with the real SDK: every method, and its async version."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_openai_run.exceptions import (
     AssistantsApiEndedError,
+    InvalidConnectionError,
     InvalidRunReferenceError,
     RunAuthenticationError,
     RunEndedError,
@@ -45,7 +46,7 @@ BAD_IDS = [
 
 
 def ended(sandbox: Sandbox, script: Any = "completed", **params: Any) -> tuple[str, str]:
-    """A run whose script is over: its thread's id and its own."""
+    """The thread's id and the run's own, of a run whose script is over."""
     run = sandbox.create_run(script=script, **params)
     sandbox.clock.advance(sandbox.scripts[script].seconds if isinstance(script, str) else script.seconds)
     return run["thread_id"], run["id"]
@@ -59,21 +60,21 @@ def ended_response(sandbox: Sandbox, script: str = "completed") -> str:
 
 
 def test_a_run_is_retrieved_with_every_attribute(sandbox: Sandbox, call: Call) -> None:
-    thread_id, run_id = ended(sandbox, instructions="", metadata={"asked_by": "a test"})
+    thread_id, run_id = ended(sandbox, instructions="", metadata={"team": "reports"})
     run = call("get_run", run_id, thread_id=thread_id)
-    told = run.to_xcom()
-    assert set(DOCUMENTED_ATTRIBUTES) <= set(told)
+    attributes = run.to_xcom()
+    assert set(DOCUMENTED_ATTRIBUTES) <= set(attributes)
     assert (run.id, run.thread_id, run.assistant_id) == (run_id, thread_id, "asst_sandbox")
     assert (run.status, run.object, run.instructions) == ("completed", "thread.run", "")
-    assert run.metadata == {"asked_by": "a test"}
+    assert run.metadata == {"team": "reports"}
     assert (run.completed_at or 0) - (run.created_at or 0) == 3
     assert run.usage is not None
     assert run.usage.total_tokens == 300
     assert [step.type for step in run.steps or ()] == ["tool_calls", "message_creation"]
-    assert "raw" not in told
+    assert "raw" not in attributes
 
 
-def test_a_response_is_retrieved_under_the_same_names(sandbox: Sandbox, call: Call) -> None:
+def test_a_response_has_the_attributes_of_a_run(sandbox: Sandbox, call: Call) -> None:
     response_id = ended_response(sandbox)
     run = call("get_run", run_id=response_id)
     assert (run.id, run.thread_id, run.object, run.status) == (response_id, None, "response", "completed")
@@ -84,9 +85,7 @@ def test_a_response_is_retrieved_under_the_same_names(sandbox: Sandbox, call: Ca
 
 
 @pytest.mark.parametrize("script", ["failed", "expired", "incomplete", "cancelled"])
-def test_the_steps_of_a_run_that_did_not_succeed_are_read_too(
-    sandbox: Sandbox, call: Call, script: str
-) -> None:
+def test_steps_of_an_unsuccessful_run_are_read(sandbox: Sandbox, call: Call, script: str) -> None:
     thread_id, run_id = ended(sandbox, script)
     run = call("get_run", run_id, thread_id=thread_id)
     assert run.status == script
@@ -94,7 +93,7 @@ def test_the_steps_of_a_run_that_did_not_succeed_are_read_too(
     assert run.steps == call("list_steps", run_id, thread_id=thread_id)
 
 
-def test_steps_over_many_pages_come_oldest_first_and_once(sandbox: Sandbox, call: Call) -> None:
+def test_all_pages_of_steps_are_read_oldest_first(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, sandbox.add_script("long", {"base": "completed", "steps": 257}))
     steps = call("get_run", run_id, thread_id=thread_id).steps
     assert len(steps) == len({step.id for step in steps}) == 257
@@ -106,14 +105,14 @@ def test_steps_over_many_pages_come_oldest_first_and_once(sandbox: Sandbox, call
     assert [query.get("after") for query in queries] == [None, [steps[99].id], [steps[199].id]]
 
 
-def test_the_steps_can_be_left_out(sandbox: Sandbox, call: Call) -> None:
+def test_steps_can_be_left_out(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox)
     assert call("get_run", run_id, thread_id=thread_id, include_steps=False).steps is None
     assert sandbox.count(path="/steps") == 0
     assert call("get_run", run_id=ended_response(sandbox), include_steps=False).steps is None
 
 
-def test_the_json_of_the_api_can_be_had_as_it_came(sandbox: Sandbox, call: Call) -> None:
+def test_raw_json_is_returned_on_request(sandbox: Sandbox, call: Call) -> None:
     seeded = {
         "id": "run_1",
         "thread_id": "thread_1",
@@ -125,7 +124,7 @@ def test_the_json_of_the_api_can_be_had_as_it_came(sandbox: Sandbox, call: Call)
     assert call("get_run", "run_1", thread_id="thread_1", include_raw=True).raw == seeded
 
 
-def test_kinds_nobody_knows_pass_through_whole(sandbox: Sandbox, call: Call) -> None:
+def test_unknown_step_types_are_returned_whole(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "unknown_steps")
     steps = call("list_steps", run_id, thread_id=thread_id)
     assert [step.type for step in steps] == ["tool_calls", "activities", "message_creation"]
@@ -135,12 +134,12 @@ def test_kinds_nobody_knows_pass_through_whole(sandbox: Sandbox, call: Call) -> 
     assert json.loads(steps[1].details)["activities"][0]["tools"] == {"roll": {"parameters": {}}}
 
 
-def test_a_status_nobody_knows_passes_through(sandbox: Sandbox, call: Call) -> None:
+def test_an_unknown_status_is_returned(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "unknown_status")
     assert call("get_run", run_id, thread_id=thread_id).status == "paused_by_vendor"
 
 
-def test_ids_of_any_form_are_taken(sandbox: Sandbox, call: Call) -> None:
+def test_ids_of_other_vendors_are_accepted(sandbox: Sandbox, call: Call) -> None:
     run_id, thread_id = "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "t:1+é"
     sandbox.seed_run({"id": run_id, "thread_id": thread_id, "status": "completed"})
     assert call("get_run", run_id, thread_id=thread_id).id == run_id
@@ -159,9 +158,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad", BAD_IDS)
-def test_an_id_no_request_can_be_made_of_is_refused_before_anything_is_sent(
-    sandbox: Sandbox, method: str, bad: Any
-) -> None:
+def test_an_invalid_id_raises_before_anything_is_sent(sandbox: Sandbox, method: str, bad: Any) -> None:
     hook = OpenAIRunHook()
     with pytest.raises(InvalidRunReferenceError, match=r"^run_id "):
         getattr(hook, method)(run_id=bad, **METHODS[method])
@@ -172,10 +169,9 @@ def test_an_id_no_request_can_be_made_of_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_twins_refuse_bad_ids_too(sandbox: Sandbox, call: Call, method: str) -> None:
-    name = method if method != "wait_for_run" else "wait_for_run"
+def test_async_methods_refuse_invalid_ids_too(sandbox: Sandbox, call: Call, method: str) -> None:
     with pytest.raises(InvalidRunReferenceError, match=r"^run_id "):
-        call(name, run_id="a/b", **METHODS[method])
+        call(method, run_id="a/b", **METHODS[method])
     assert sandbox.requests == []
 
 
@@ -217,7 +213,7 @@ def test_a_response_may_be_created_in_the_foreground(sandbox: Sandbox, call: Cal
     assert run.status == "completed"
 
 
-def test_a_response_that_fails_at_once_is_given_as_it_is(sandbox: Sandbox, call: Call) -> None:
+def test_a_response_that_fails_at_once_is_returned(sandbox: Sandbox, call: Call) -> None:
     sandbox.set_default_script("failed_at_once")
     try:
         run = call("create_response", model="gpt-4o-mini", input="Hello")
@@ -228,7 +224,7 @@ def test_a_response_that_fails_at_once_is_given_as_it_is(sandbox: Sandbox, call:
     assert run.last_error.code == "rate_limit_exceeded"
 
 
-def test_tool_outputs_are_handed_to_a_run(sandbox: Sandbox, call: Call) -> None:
+def test_tool_outputs_are_submitted_to_a_run(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "requires_action")
     calls = call("get_run", run_id, thread_id=thread_id).required_action["submit_tool_outputs"]["tool_calls"]
     outputs = [{"tool_call_id": item["id"], "output": "rain"} for item in calls]
@@ -248,7 +244,7 @@ def test_tool_outputs_go_into_a_new_response(sandbox: Sandbox, call: Call) -> No
     assert [item["type"] for item in sandbox.requests[-1].body["input"]] == ["function_call_output"] * 2
 
 
-def test_what_only_the_steps_tell_becomes_the_required_action(sandbox: Sandbox, call: Call) -> None:
+def test_the_required_action_is_read_from_the_steps(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox, "requires_action_without_details")
     action = call("get_run", run_id, thread_id=thread_id).required_action
     names = [item["function"]["name"] for item in action["submit_tool_outputs"]["tool_calls"]]
@@ -262,7 +258,7 @@ def test_a_run_and_a_response_are_cancelled(sandbox: Sandbox, call: Call) -> Non
     assert call("cancel_run", run_id=response["id"]).status == "cancelled"
 
 
-def test_cancelling_what_has_ended_is_the_error_the_api_makes_it(sandbox: Sandbox, call: Call) -> None:
+def test_cancelling_an_ended_run_raises_the_servers_error(sandbox: Sandbox, call: Call) -> None:
     thread_id, run_id = ended(sandbox)
     with pytest.raises(RunRequestError) as caught:
         call("cancel_run", run_id, thread_id=thread_id)
@@ -286,7 +282,7 @@ WAITS: list[tuple[str, dict[str, Any], type[Exception] | None]] = [
 
 
 @pytest.mark.parametrize(("script", "options", "error"), WAITS)
-def test_a_wait_ends_with_the_run_or_with_its_error(
+def test_a_wait_returns_the_run_or_raises(
     sandbox: Sandbox,
     fake_clock: FakeClock,
     call: Call,
@@ -294,27 +290,27 @@ def test_a_wait_ends_with_the_run_or_with_its_error(
     options: dict[str, Any],
     error: type[Exception] | None,
 ) -> None:
-    made = sandbox.create_run(script=script)
-    ids = (made["thread_id"], made["id"])
+    created = sandbox.create_run(script=script)
+    thread_id, run_id = created["thread_id"], created["id"]
     if error is None:
-        run = call("wait_for_run", ids[1], thread_id=ids[0], **options)
+        run = call("wait_for_run", run_id, thread_id=thread_id, **options)
         assert run.status == script
         assert run.steps
     else:
-        with pytest.raises(error, match=made["id"]):
-            call("wait_for_run", ids[1], thread_id=ids[0], **options)
+        with pytest.raises(error, match=run_id):
+            call("wait_for_run", run_id, thread_id=thread_id, **options)
     assert fake_clock.slept
     assert {request.method for request in sandbox.requests} == {"GET"}
 
 
-def test_a_wait_refuses_bad_options_before_anything_is_sent(sandbox: Sandbox, call: Call) -> None:
+def test_a_wait_checks_its_options_before_polling(sandbox: Sandbox, call: Call) -> None:
     for options in ({"poll_interval": 0}, {"accepted_statuses": ["queued"]}, {"on_requires_action": "panic"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             call("wait_for_run", run_id="resp_1", **options)
     assert sandbox.requests == []
 
 
-def test_a_missing_key_is_an_error_that_names_the_connection(
+def test_a_missing_key_raises_and_names_the_connection(
     sandbox: Sandbox, connect: Connect, call: Call
 ) -> None:
     connect(password=None)
@@ -342,7 +338,7 @@ def test_the_query_and_headers_of_the_connection_are_sent(
     assert parse_qs(steps_request.query)["order"] == ["asc"]
 
 
-def test_a_thread_unknown_to_another_server_is_just_not_found(sandbox: Sandbox, call: Call) -> None:
+def test_an_unknown_thread_is_not_found(sandbox: Sandbox, call: Call) -> None:
     with pytest.raises(RunNotFoundError) as caught:
         call("get_run", "run_1", thread_id="thread_1")
     assert not isinstance(caught.value, AssistantsApiEndedError)
@@ -351,3 +347,34 @@ def test_a_thread_unknown_to_another_server_is_just_not_found(sandbox: Sandbox, 
         "thread_1",
         404,
     )
+
+
+CREATE: dict[str, dict[str, Any]] = {
+    "create_run": {"assistant_id": "asst_1"},
+    "create_response": {"model": "gpt-5.2", "input": "Hello"},
+    "submit_tool_outputs": {"run_id": "resp_1", "tool_outputs": [], "model": "gpt-5.2"},
+}
+
+
+@pytest.mark.parametrize("method", CREATE)
+def test_a_request_that_creates_a_run_is_sent_once(
+    sandbox: Sandbox, connect: Connect, call: Call, method: str
+) -> None:
+    connect(max_retries=2)
+    sandbox.faults.add("server_error")
+    with pytest.raises(RunRequestError):
+        call(method, **CREATE[method])
+    assert sandbox.count() == 1
+
+
+def test_settings_are_there_without_a_client(sandbox: Sandbox, connect: Connect) -> None:
+    connect(extra={"run_link_template": "https://console.example/{run_id}"})
+    hook = OpenAIRunHook()
+    assert hook.settings.run_link_template == "https://console.example/{run_id}"
+    assert "conn" not in hook.__dict__
+
+
+def test_settings_of_a_wrong_connection_raise(connect: Connect) -> None:
+    connect(host="no.scheme")
+    with pytest.raises(InvalidConnectionError, match="'openai_default': host has no scheme"):
+        _ = OpenAIRunHook().settings

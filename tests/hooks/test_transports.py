@@ -1,4 +1,4 @@
-"""What a connection says holds in every way of asking: over HTTP, with the real SDK and aiohttp."""
+"""Each transport follows the connection: over HTTP, with the real SDK and aiohttp."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.hooks.transports import server as server  # noqa: PLC0414 - a fixture
 from tests.sandbox_fixtures import KEY
 
 
-def test_the_key_goes_out_as_a_bearer_token(server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_sent_as_a_bearer_token(server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, host=f"{server.url}/v1", password=KEY)
-    for way, asked in retrieve_by_each_transport(server).items():
-        assert asked.headers["authorization"] == f"Bearer {KEY}", way
-        assert asked.path == "/v1/responses/resp_1", way
+    for transport, request in retrieve_by_each_transport(server).items():
+        assert request.headers["authorization"] == f"Bearer {KEY}", transport
+        assert request.path == "/v1/responses/resp_1", transport
 
 
 @pytest.mark.parametrize("base_url", ["", "/", "/v1", "/v1/", "/gateway/team/v1"])
@@ -27,24 +27,22 @@ def test_the_host_is_the_base_url(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch, base_url: str
 ) -> None:
     connect(monkeypatch, host=f"{server.url}{base_url}", password=KEY)
-    asked = retrieve_by_each_transport(server, RUN)
-    assert {one.path for one in asked.values()} == {f"{base_url.rstrip('/')}/threads/thread_1/runs/run_1"}
-    assert {one.headers["openai-beta"] for one in asked.values()} == {"assistants=v2"}
+    requests = retrieve_by_each_transport(server, RUN).values()
+    assert {request.path for request in requests} == {f"{base_url.rstrip('/')}/threads/thread_1/runs/run_1"}
+    assert {request.headers["openai-beta"] for request in requests} == {"assistants=v2"}
 
 
-def test_the_options_of_the_client_go_before_the_fields(
-    server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_client_options_override_fields(server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"base_url": f"{server.url}/theirs", "api_key": "another-key"}
     connect(monkeypatch, host="https://api.invalid/v1", password=KEY, extra={"openai_client_kwargs": options})
-    for way, asked in retrieve_by_each_transport(server).items():
-        assert (asked.path, asked.headers["authorization"]) == (
+    for transport, request in retrieve_by_each_transport(server).items():
+        assert (request.path, request.headers["authorization"]) == (
             "/theirs/responses/resp_1",
             "Bearer another-key",
-        ), way
+        ), transport
 
 
-def test_organization_project_headers_and_query_go_out(
+def test_organization_project_headers_and_query_are_sent(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {
@@ -54,49 +52,49 @@ def test_organization_project_headers_and_query_go_out(
         "default_query": {"tenant": "a b&c", "version": 2},
     }
     connect(monkeypatch, host=f"{server.url}/v1", password=KEY, extra={"openai_client_kwargs": options})
-    for way, asked in retrieve_by_each_transport(server).items():
-        sent = {name: asked.headers[name] for name in ("openai-organization", "openai-project", "x-team")}
-        assert list(sent.values()) == ["org-1", "proj-1", "weather"], way
-        assert asked.query == {"tenant": "a b&c", "version": "2"}, way
+    for transport, request in retrieve_by_each_transport(server).items():
+        sent = {name: request.headers[name] for name in ("openai-organization", "openai-project", "x-team")}
+        assert list(sent.values()) == ["org-1", "proj-1", "weather"], transport
+        assert request.query == {"tenant": "a b&c", "version": "2"}, transport
 
 
-def test_a_proxy_of_the_connection_is_used_and_the_environment_is_not(
+def test_the_connections_proxy_overrides_the_environment(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    proxy = server.url.replace("://", "://somebody:pass-word@")
+    proxy = server.url.replace("://", "://user:pass-word@")
     connect(monkeypatch, host="http://api.invalid/v1", password=KEY, extra={"proxy": proxy})
-    for way, asked in retrieve_by_each_transport(server).items():
-        assert asked.host == "api.invalid", way
-        assert asked.headers["proxy-authorization"].startswith("Basic "), way
+    for transport, request in retrieve_by_each_transport(server).items():
+        assert request.host == "api.invalid", transport
+        assert request.headers["proxy-authorization"].startswith("Basic "), transport
 
 
-def test_a_killed_tasks_cancel_goes_by_the_proxy_too(
+def test_a_cancel_from_a_signal_handler_uses_the_proxy(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(monkeypatch, host="http://api.invalid/v1", password=KEY, extra={"proxy": server.url})
     hook = OpenAIRunHook(CONN_ID)
     hook.cancel_run_from_signal_handler(RESPONSE, timeout=5)
     hook.conn.close()
-    assert [asked.host for asked in server.requests] == ["api.invalid"]
+    assert [request.host for request in server.requests] == ["api.invalid"]
 
 
 @pytest.fixture
 def token_service(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The service that exchanges workload identities for tokens, on loopback."""
     with fake_http_server() as service:
-        service.reply = lambda _: (200, exchanged(f"token-{len(service.requests)}"))
+        service.reply = lambda _: (200, token_response(f"token-{len(service.requests)}"))
         init: Any = WorkloadIdentityAuth.__init__
         monkeypatch.setitem(init.__kwdefaults__, "token_exchange_url", service.url)
         yield service
 
 
-def exchanged(token: str) -> dict[str, Any]:
+def token_response(token: str) -> dict[str, Any]:
     return {"access_token": token, "expires_in": 3600}
 
 
 def subject_token() -> str:
-    return "who-i-am"
+    return "subject-token"
 
 
 WORKLOAD_IDENTITY = {
@@ -108,13 +106,13 @@ WORKLOAD_IDENTITY = {
 }
 
 
-def test_a_workload_identity_becomes_a_token(
+def test_a_workload_identity_is_exchanged_for_a_token(
     server: FakeHttpServer, token_service: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(monkeypatch, host=f"{server.url}/v1", extra=WORKLOAD_IDENTITY)
-    asked = retrieve_by_each_transport(server)
-    assert len(token_service.requests) == 3, "one for each client, none for a repetition"
-    assert [one.headers["authorization"] for one in asked.values()] == [
+    requests = retrieve_by_each_transport(server).values()
+    assert len(token_service.requests) == 3, "one for each client, none for a replay"
+    assert [request.headers["authorization"] for request in requests] == [
         "Bearer token-1",
         "Bearer token-2",
         *("Bearer token-3",) * 3,
@@ -122,7 +120,7 @@ def test_a_workload_identity_becomes_a_token(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_workload_identity_that_is_refused_is_not_taken_for_the_apis_answer(
+def test_a_refused_workload_identity_raises(
     server: FakeHttpServer, token_service: FakeHttpServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     refusal = {"error": "invalid_grant", "error_description": "No such service account."}

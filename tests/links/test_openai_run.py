@@ -1,4 +1,4 @@
-"""The link shows while the task waits, and still when it has ended."""
+"""The link to a run's page shows while the task waits, and after it has ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.sandbox_fixtures import Connect
 TEMPLATE = {"run_link_template": "https://console.example/{run_id}"}
 
 
-def test_the_link_is_read_from_where_it_is_left() -> None:
+def test_the_link_reads_the_xcom_that_tasks_push() -> None:
     assert OpenAIRunLink().xcom_key == LINK_KEY
 
 
@@ -39,7 +39,7 @@ def test_the_link_is_read_from_where_it_is_left() -> None:
         OpenAISubmitToolOutputsOperator,
     ],
 )
-def test_every_operator_and_sensor_has_it(kind: type[BaseOperator]) -> None:
+def test_every_operator_and_sensor_has_the_link(kind: type[BaseOperator]) -> None:
     assert [type(link) for link in kind.operator_extra_links] == [OpenAIRunLink]
 
 
@@ -47,16 +47,16 @@ def sensor(run_id: str, **options: Any) -> Any:
     return lambda: OpenAIRunSensor(task_id="wait", run_id=run_id, retries=1, **options)
 
 
-def getting(run_id: str, **options: Any) -> Any:
+def get_operator(run_id: str, **options: Any) -> Any:
     def make() -> OpenAIGetRunOperator:
         return OpenAIGetRunOperator(
-            task_id="facts", run_id=run_id, wait_for_completion=True, deferrable=True, **options
+            task_id="get", run_id=run_id, wait_for_completion=True, deferrable=True, **options
         )
 
     return make
 
 
-def cancelling(run_id: str, **options: Any) -> Any:
+def cancel_operator(run_id: str, **options: Any) -> Any:
     def make() -> OpenAICancelRunOperator:
         return OpenAICancelRunOperator(
             task_id="cancel", run_id=run_id, wait_for_completion=True, deferrable=True, **options
@@ -65,17 +65,17 @@ def cancelling(run_id: str, **options: Any) -> Any:
     return make
 
 
-def creating(_: str, **options: Any) -> Any:
+def create_operator(_: str, **options: Any) -> Any:
     def make() -> OpenAICreateResponseOperator:
         return OpenAICreateResponseOperator(
-            task_id="ask", model="gpt-5.2", input="Hi", deferrable=True, **options
+            task_id="create", model="gpt-5.2", input="Hi", deferrable=True, **options
         )
 
     return make
 
 
-@pytest.mark.parametrize("make", [sensor, getting, creating])
-def test_it_is_there_while_the_task_is_deferred_and_when_it_has_ended(
+@pytest.mark.parametrize("make", [sensor, get_operator, create_operator])
+def test_the_url_is_there_while_deferred_and_afterwards(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, make: Any
 ) -> None:
     connect(extra=TEMPLATE)
@@ -94,7 +94,7 @@ def test_it_is_there_while_the_task_is_deferred_and_when_it_has_ended(
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_it_is_there_from_the_first_look_of_a_sensor_on(
+def test_a_sensor_pushes_the_url_at_its_first_poll(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, mode: str
 ) -> None:
     connect(extra=TEMPLATE)
@@ -103,7 +103,7 @@ def test_it_is_there_from_the_first_look_of_a_sensor_on(
     assert end.xcoms[LINK_KEY] == f"https://console.example/{run_id}"
 
 
-def test_a_task_that_ends_in_one_go_has_it_too(
+def test_a_task_that_does_not_wait_pushes_the_url(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock
 ) -> None:
     connect(extra=TEMPLATE)
@@ -112,39 +112,39 @@ def test_a_task_that_ends_in_one_go_has_it_too(
     assert task.to_its_end().xcoms[LINK_KEY] == f"https://console.example/{run_id}"
 
 
-def test_a_self_hosted_server_without_a_template_has_none(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_a_self_hosted_server_without_a_template_has_no_url(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run_id = sandbox.create_response(script="completed")["id"]
     deferred = AirflowTask(sensor(run_id, deferrable=True), fake_clock).begin()
     assert not deferred.xcoms.get(LINK_KEY)
 
 
-class Running:
-    """The running task instance, which Airflow gives in place of a key."""
+class RunningTaskInstance:
+    """The running task instance, which Airflow passes in place of a key."""
 
     task_id = "wait"
     map_index = 3
 
-    def __init__(self, left: str | None) -> None:
-        self.left = left
-        self.asked: dict[str, Any] = {}
+    def __init__(self, stored: str | None) -> None:
+        self.stored = stored
+        self.pulled: dict[str, Any] = {}
 
-    def xcom_pull(self, **asked: Any) -> str | None:
-        self.asked = asked
-        return self.left
+    def xcom_pull(self, **arguments: Any) -> str | None:
+        self.pulled = arguments
+        return self.stored
 
 
-@pytest.mark.parametrize("left", ["https://console.example/resp_1", None])
-def test_a_task_that_goes_on_gives_what_it_left_before(left: str | None) -> None:
-    running: Any = Running(left)
+@pytest.mark.parametrize("stored", ["https://console.example/resp_1", None])
+def test_a_resumed_task_returns_the_stored_url(stored: str | None) -> None:
+    task_instance: Any = RunningTaskInstance(stored)
     task = OpenAIRunSensor(task_id="wait", run_id="resp_1")
-    assert OpenAIRunLink().get_link(task, ti_key=running) == (left or "")
-    assert running.asked == {"key": LINK_KEY, "task_ids": "wait", "map_indexes": 3}
+    assert OpenAIRunLink().get_link(task, ti_key=task_instance) == (stored or "")
+    assert task_instance.pulled == {"key": LINK_KEY, "task_ids": "wait", "map_indexes": 3}
 
 
-def test_a_task_that_knows_its_link_asks_nobody() -> None:
-    running: Any = Running("https://console.example/old")
+def test_a_task_that_has_a_url_does_not_pull_the_xcom() -> None:
+    task_instance: Any = RunningTaskInstance("https://console.example/old")
     task = OpenAIRunSensor(task_id="wait", run_id="resp_1")
-    for link in ("https://console.example/new", ""):
-        task.link = link
-        assert OpenAIRunLink().get_link(task, ti_key=running) == link
-    assert running.asked == {}
+    for url in ("https://console.example/new", ""):
+        task.link = url
+        assert OpenAIRunLink().get_link(task, ti_key=task_instance) == url
+    assert task_instance.pulled == {}

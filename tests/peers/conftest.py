@@ -32,14 +32,14 @@ def agentserver() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def openai_responses() -> Iterator[str]:
-    """Base URL of a mock of the Assistants API that keeps state."""
+    """Base URL of a stateful mock of the Assistants API."""
     with running("openai-responses") as url:
         yield f"{url}/v1"
 
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], OpenAIRunHook]:
-    """Makes ``openai_peer`` the connection to a server, and gives its hook."""
+    """Sets the connection ``openai_peer`` to a server, and returns its hook."""
 
     def connect_to(base_url: str) -> OpenAIRunHook:
         connection = {"conn_type": "openai", "host": base_url, "password": "no-key-is-checked"}

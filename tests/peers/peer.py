@@ -29,34 +29,34 @@ class PeerError(RuntimeError):
 @contextlib.contextmanager
 def running(name: str, *arguments: str, **variables: str) -> Iterator[str]:
     """
-    Run the server of a folder of ``../shared/peers`` and give its URL.
+    Run the server of a folder of ``../shared/peers``, and yield its URL.
 
     :param name: the folder. It is copied first, because servers install and write beside their scripts; the
         copy is kept for the next time, by its content.
     :param arguments: of its ``run.sh``.
     :param variables: of its environment.
-    :raises PeerError: if it does not answer in time, with what it printed.
+    :raises PeerError: if it does not listen in time, with its output.
     """
     folder = _copy_of(PEERS / name)
     installed = folder / "installed"
     if not installed.exists():
         shutil.rmtree(folder / ".venv", ignore_errors=True)
     port = _free_port()
-    with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as printed:
+    with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             ["bash", str(folder / "run.sh"), *arguments],
             env=_environment(
                 PORT=str(port), VENV=str(folder / ".venv"), AGENTSERVER_STATE_ROOT=state, **variables
             ),
             stdin=subprocess.DEVNULL,
-            stdout=printed,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            if not _answers(process, port):
-                printed.seek(0)
-                raise PeerError(f"{name} does not answer:\n{printed.read().decode(errors='replace')[-4000:]}")
+            if not _listens(process, port):
+                output.seek(0)
+                raise PeerError(f"{name} does not listen:\n{output.read().decode(errors='replace')[-4000:]}")
             installed.touch()
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -64,7 +64,7 @@ def running(name: str, *arguments: str, **variables: str) -> Iterator[str]:
 
 
 def _copy_of(source: Path) -> Path:
-    """A copy of a folder under this user's cache, named after its content."""
+    """Return a copy of a folder in this user's cache, named after its content."""
     files = sorted(path for path in source.rglob("*") if path.is_file())
     content = hashlib.sha256()
     for path in files:
@@ -81,7 +81,7 @@ def _copy_of(source: Path) -> Path:
 
 
 def _environment(**more: str) -> dict[str, str]:
-    """The environment the tests were started in, with this one's uv on the path."""
+    """Return the environment that the tests were started in, with this one's uv on the path."""
     programs = sysconfig.get_path("scripts")
     kept = {name: value for name, value in OUTSIDE.items() if name != "VIRTUAL_ENV"}
     return {**kept, "PATH": f"{programs}{os.pathsep}{OUTSIDE['PATH']}", **more}
@@ -93,8 +93,8 @@ def _free_port() -> int:
         return port
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Whether a process listens before it ends and within the time an installation takes."""
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Return whether a process listens before it ends and within the time of an installation."""
     deadline = time.monotonic() + INSTALL_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -106,7 +106,7 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and, if it was still installing, what it had started for that."""
+    """End a process, and the installers it started."""
     for ending in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, ending)

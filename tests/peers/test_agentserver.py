@@ -1,4 +1,4 @@
-"""Microsoft's Responses server: words in the input decide what becomes of a response."""
+"""Microsoft's Responses server: words in the input decide how a response ends."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.types.status import TERMINAL_STATUSES
 from tests.peers.waiting import PACE, WAITERS, Waiter, event_of
 
-#: What becomes of a response: its status, the kinds of its steps.
-FATES = {
+#: By the input, a response's final status and the types of its steps.
+ENDINGS = {
     "hello": ("completed", ["message"]),
     "queued": ("completed", ["message"]),
     "slow": ("completed", ["message"]),
@@ -41,25 +41,25 @@ def hook(agentserver: str, connect: Callable[[str], OpenAIRunHook]) -> OpenAIRun
     return connect(agentserver)
 
 
-def ask(hook: OpenAIRunHook, text: str) -> str:
-    """Start a response in the background and give its id."""
+def create(hook: OpenAIRunHook, text: str) -> str:
+    """Create a response in the background, and return its id."""
     return hook.create_response(model="echo", input=text).id
 
 
 @pytest.mark.parametrize("wait", WAITERS)
-@pytest.mark.parametrize(("text", "fate"), FATES.items())
-def test_every_way_of_waiting_sees_a_response_end_as_it_did(
-    hook: OpenAIRunHook, wait: Waiter, text: str, fate: tuple[str, list[str]]
+@pytest.mark.parametrize(("text", "ending"), ENDINGS.items())
+def test_every_way_of_waiting_returns_the_final_status(
+    hook: OpenAIRunHook, wait: Waiter, text: str, ending: tuple[str, list[str]]
 ) -> None:
-    status, kinds = fate
-    run_id = ask(hook, text)
+    status, types = ending
+    run_id = create(hook, text)
     assert wait(hook, run_id, None) == status
     steps = hook.list_steps(run_id=run_id)
-    assert [step.type for step in steps] == kinds
+    assert [step.type for step in steps] == types
 
 
-def test_a_response_is_retrieved_with_all_it_is_known_by(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "hello")
+def test_a_response_is_retrieved_with_every_attribute(hook: OpenAIRunHook) -> None:
+    run_id = create(hook, "hello")
     hook.wait_for_run(run_id=run_id, timeout=30, **PACE)
     run = hook.get_run(run_id=run_id, include_raw=True)
     assert run.raw is not None
@@ -75,8 +75,8 @@ def test_a_response_is_retrieved_with_all_it_is_known_by(hook: OpenAIRunHook) ->
 
 
 @pytest.mark.parametrize("text", ["hello", "tool", "fail", "incomplete"])
-def test_both_twins_of_the_hook_retrieve_the_same(hook: OpenAIRunHook, text: str) -> None:
-    run_id = ask(hook, text)
+def test_sync_and_async_methods_return_the_same(hook: OpenAIRunHook, text: str) -> None:
+    run_id = create(hook, text)
     hook.wait_for_run(run_id=run_id, accepted_statuses=TERMINAL_STATUSES, timeout=30, **PACE)
     run = hook.get_run(run_id=run_id)
     assert asyncio.run(hook.aget_run(run_id=run_id)) == run
@@ -84,13 +84,13 @@ def test_both_twins_of_the_hook_retrieve_the_same(hook: OpenAIRunHook, text: str
 
 
 def test_steps_can_be_left_out(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "hello")
+    run_id = create(hook, "hello")
     hook.wait_for_run(run_id=run_id, timeout=30, **PACE)
     assert hook.get_run(run_id=run_id, include_steps=False).steps is None
 
 
-def test_a_function_call_left_open_is_what_the_run_requires(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "tool")
+def test_an_open_function_call_is_the_required_action(hook: OpenAIRunHook) -> None:
+    run_id = create(hook, "tool")
     run = hook.wait_for_run(run_id=run_id, timeout=30, **PACE)
     assert run.required_action is not None
     (call,) = run.required_action["submit_tool_outputs"]["tool_calls"]
@@ -98,8 +98,8 @@ def test_a_function_call_left_open_is_what_the_run_requires(hook: OpenAIRunHook)
     assert json.loads(call["function"]["arguments"]) == {"location": "Seattle"}
 
 
-def test_its_output_goes_into_a_response_that_follows(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "tool")
+def test_a_tool_output_goes_into_a_following_response(hook: OpenAIRunHook) -> None:
+    run_id = create(hook, "tool")
     hook.wait_for_run(run_id=run_id, timeout=30, **PACE)
     outputs = [{"tool_call_id": "call_001", "output": "rain"}]
     following = hook.submit_tool_outputs(run_id=run_id, tool_outputs=outputs, model="echo")
@@ -117,10 +117,10 @@ def test_its_output_goes_into_a_response_that_follows(hook: OpenAIRunHook) -> No
         ("incomplete", RunIncompleteError, ["max_output_tokens"]),
     ],
 )
-def test_a_bad_end_is_an_error_that_says_why(
+def test_an_unsuccessful_end_raises_the_reason(
     hook: OpenAIRunHook, text: str, error: type[RunFailedError | RunIncompleteError], words: list[str]
 ) -> None:
-    run_id = ask(hook, text)
+    run_id = create(hook, text)
     with pytest.raises(error) as caught:
         hook.wait_for_run(run_id=run_id, timeout=30, **PACE)
     assert caught.value.run_id == run_id
@@ -136,14 +136,14 @@ def test_a_response_may_have_failed_when_it_is_created(hook: OpenAIRunHook) -> N
     assert run.last_error.code == "server_error"
 
 
-def test_a_response_waits_its_turn_first(hook: OpenAIRunHook) -> None:
+def test_a_response_is_queued_at_first(hook: OpenAIRunHook) -> None:
     run = hook.create_response(model="echo", input="queued")
     assert (run.status, run.steps, run.usage) == ("queued", (), None)
 
 
 @pytest.mark.parametrize("wait", WAITERS)
 def test_a_cancelled_response_has_ended(hook: OpenAIRunHook, wait: Waiter) -> None:
-    run_id = ask(hook, "slow")
+    run_id = create(hook, "slow")
     assert hook.cancel_run(run_id=run_id).status == "cancelled"
     assert wait(hook, run_id, None) == "cancelled"
     with pytest.raises(RunCancelledError):
@@ -151,13 +151,13 @@ def test_a_cancelled_response_has_ended(hook: OpenAIRunHook, wait: Waiter) -> No
 
 
 def test_cancelling_twice_changes_nothing(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "slow")
+    run_id = create(hook, "slow")
     asyncio.run(hook.acancel_run(run_id=run_id))
     assert hook.cancel_run(run_id=run_id).status == "cancelled"
 
 
-def test_cancelling_what_has_completed_is_refused_in_the_servers_words(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "hello")
+def test_cancelling_a_completed_response_raises(hook: OpenAIRunHook) -> None:
+    run_id = create(hook, "hello")
     hook.wait_for_run(run_id=run_id, timeout=30, **PACE)
     with pytest.raises(RunRequestError) as caught:
         hook.cancel_run(run_id=run_id)
@@ -166,21 +166,21 @@ def test_cancelling_what_has_completed_is_refused_in_the_servers_words(hook: Ope
     assert caught.value.request_id
 
 
-def test_a_wait_that_is_too_short_names_what_it_last_saw(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "slow")
+def test_a_timeout_has_the_last_status(hook: OpenAIRunHook) -> None:
+    run_id = create(hook, "slow")
     with pytest.raises(RunWaitTimeoutError) as caught:
         hook.wait_for_run(run_id=run_id, timeout=0.3, **PACE)
     assert (caught.value.run_id, caught.value.status) == (run_id, "in_progress")
 
 
-def test_the_trigger_that_runs_out_of_time_says_so_in_its_event(hook: OpenAIRunHook) -> None:
-    run_id = ask(hook, "slow")
+def test_a_trigger_past_its_deadline_sends_a_timeout_error(hook: OpenAIRunHook) -> None:
+    run_id = create(hook, "slow")
     event = event_of(run_id, deadline=time.time() + 0.3)
     assert (event["status"], event["error"]["type"]) == ("in_progress", "RunWaitTimeoutError")
 
 
-def test_an_id_the_server_never_gave_is_not_found(hook: OpenAIRunHook) -> None:
-    known = ask(hook, "hello")
+def test_an_unknown_id_is_not_found(hook: OpenAIRunHook) -> None:
+    known = create(hook, "hello")
     unknown = known[:-6] + ("aaaaaa" if not known.endswith("aaaaaa") else "bbbbbb")
     with pytest.raises(RunNotFoundError) as caught:
         hook.get_run(run_id=unknown)
@@ -188,7 +188,7 @@ def test_an_id_the_server_never_gave_is_not_found(hook: OpenAIRunHook) -> None:
     assert caught.value.request_id
 
 
-def test_an_id_of_another_shape_is_refused_at_once(hook: OpenAIRunHook) -> None:
+def test_a_malformed_id_ends_the_wait_at_once(hook: OpenAIRunHook) -> None:
     with pytest.raises(RunRequestError, match="Malformed identifier") as caught:
         hook.wait_for_run(run_id="resp_0123", timeout=30, **PACE)
     assert (caught.value.http_status, caught.value.code) == (400, "invalid_parameters")

@@ -1,4 +1,4 @@
-"""``test_connection`` tells what servers that others wrote serve."""
+"""``test_connection`` recognizes the APIs of servers that others wrote."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Callable
 
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
-RESPONSES = "The Responses API is"
-ASSISTANTS = "The Assistants API (threads and runs) is"
+Connect = Callable[[str], OpenAIRunHook]
 
 
-def test_a_server_of_responses_is_told(connect: Callable[[str], OpenAIRunHook], agentserver: str) -> None:
-    is_good, words = connect(agentserver).test_connection()
-    assert is_good
-    assert f"{RESPONSES} served, and" in words
-    assert f"{ASSISTANTS} not served" in words
+def test_a_server_of_responses_is_recognized(connect: Connect, agentserver: str) -> None:
+    is_usable, message = connect(agentserver).test_connection()
+    assert is_usable
+    assert "The Responses API is served" in message
+    assert "The Assistants API is not served" in message
 
 
-def test_a_server_of_threads_and_runs_is_told(
-    connect: Callable[[str], OpenAIRunHook], openai_responses: str
-) -> None:
-    is_good, words = connect(openai_responses).test_connection()
-    assert is_good
-    assert f"{RESPONSES} not served" in words
-    assert f"{ASSISTANTS} served, and" in words
+def test_a_server_of_threads_and_runs_is_recognized(connect: Connect, openai_responses: str) -> None:
+    is_usable, message = connect(openai_responses).test_connection()
+    assert is_usable
+    assert "The Responses API is not served" in message
+    assert "The Assistants API is served" in message

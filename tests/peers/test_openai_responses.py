@@ -1,4 +1,4 @@
-"""A mock of the Assistants API that keeps state: what was recorded at the vendors' servers is put into it."""
+"""A stateful mock of the Assistants API, seeded with payloads recorded at the vendors' servers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def hook(openai_responses: str, connect: Callable[[str], OpenAIRunHook]) -> Open
 
 @pytest.fixture
 def api(openai_responses: str) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    """Makes what the hook has no words for: threads and assistants."""
+    """Creates what the hook has no methods for: threads and assistants."""
 
     def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
         headers = {"authorization": "Bearer no-key-is-checked"}
-        answer = requests.post(openai_responses + path, json=body, headers=headers, timeout=10)
-        answer.raise_for_status()
-        made: dict[str, Any] = answer.json()
-        return made
+        response = requests.post(openai_responses + path, json=body, headers=headers, timeout=10)
+        response.raise_for_status()
+        created: dict[str, Any] = response.json()
+        return created
 
     return post
 
@@ -50,8 +50,8 @@ def seed(openai_responses: str) -> Seed:
     """Puts a run, a step, or a page of steps into the server."""
 
     def put(recorded: dict[str, Any]) -> None:
-        answer = requests.post(f"{openai_responses.removesuffix('/v1')}/_seed", json=recorded, timeout=10)
-        answer.raise_for_status()
+        response = requests.post(f"{openai_responses.removesuffix('/v1')}/_seed", json=recorded, timeout=10)
+        response.raise_for_status()
 
     return put
 
@@ -78,8 +78,8 @@ def a_step(run_id: str, step_id: str, **changes: Any) -> dict[str, Any]:
 def without_nulls(value: Any) -> Any:
     """The server dumps the SDK's models, which put nulls where the vendors had no key."""
     if isinstance(value, dict):
-        return {key: without_nulls(held) for key, held in value.items() if held is not None}
-    return [without_nulls(held) for held in value] if isinstance(value, list) else value
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.recorded
@@ -97,7 +97,7 @@ def test_a_recorded_run_is_retrieved_with_every_attribute(
 
 @pytest.mark.recorded
 @pytest.mark.parametrize("path", recorded("steps"), ids=lambda path: path.stem)
-def test_recorded_steps_are_listed_oldest_first_and_whole(
+def test_recorded_steps_are_listed_whole_and_oldest_first(
     hook: OpenAIRunHook, seed: Seed, path: Path
 ) -> None:
     original = json.loads(path.read_text(encoding="utf-8"))
@@ -110,7 +110,7 @@ def test_recorded_steps_are_listed_oldest_first_and_whole(
     assert {step.id for step in listed} == {step["id"] for step in steps}
     assert list(listed) == sorted(listed, key=lambda step: step.created_at or 0)
     for step in listed:
-        (sent,) = (held for held in steps if held["id"] == step.id)
+        (sent,) = (item for item in steps if item["id"] == step.id)
         assert without_nulls(json.loads(step.details or "")) == without_nulls(sent["step_details"])
         for name in ("type", "status", "created_at", "completed_at"):
             assert getattr(step, name) == sent[name]
@@ -126,7 +126,7 @@ def long_run(seed: Seed) -> str:
     return run_id
 
 
-def test_all_pages_of_steps_are_read_oldest_first_and_once(hook: OpenAIRunHook, long_run: str) -> None:
+def test_all_pages_of_steps_are_read_oldest_first(hook: OpenAIRunHook, long_run: str) -> None:
     expected = [f"step_{number:03}" for number in range(250)]
     assert [step.id for step in hook.list_steps(run_id=long_run, thread_id=THREAD_ID)] == expected
     run = asyncio.run(hook.aget_run(run_id=long_run, thread_id=THREAD_ID))
@@ -135,7 +135,7 @@ def test_all_pages_of_steps_are_read_oldest_first_and_once(hook: OpenAIRunHook, 
 
 @pytest.mark.parametrize("wait", WAITERS)
 @pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
-def test_every_way_of_waiting_ends_at_every_terminal_status(
+def test_every_way_of_waiting_ends_at_a_terminal_status(
     hook: OpenAIRunHook, seed: Seed, wait: Waiter, status: str
 ) -> None:
     run_id = f"run_{status}"
@@ -144,7 +144,7 @@ def test_every_way_of_waiting_ends_at_every_terminal_status(
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES - {"completed"}))
-def test_a_bad_end_is_an_error_of_its_own(hook: OpenAIRunHook, seed: Seed, status: str) -> None:
+def test_each_unsuccessful_end_raises_its_own_error(hook: OpenAIRunHook, seed: Seed, status: str) -> None:
     run_id = f"run_{status}"
     seed(a_run(run_id, status=status, last_error={"code": "server_error", "message": "It broke."}))
     with pytest.raises(RunEndedError, match=r"It broke\.") as caught:
@@ -154,8 +154,10 @@ def test_a_bad_end_is_an_error_of_its_own(hook: OpenAIRunHook, seed: Seed, statu
     assert (caught.value.status, caught.value.code) == (status, "server_error")
 
 
-@pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "cancelling", "of_tomorrow"])
-def test_a_run_on_its_way_is_retrieved_as_it_is(hook: OpenAIRunHook, seed: Seed, status: str) -> None:
+@pytest.mark.parametrize(
+    "status", ["queued", "in_progress", "requires_action", "cancelling", "new_status"]
+)
+def test_an_active_run_is_retrieved(hook: OpenAIRunHook, seed: Seed, status: str) -> None:
     run_id = f"run_{status}"
     seed(a_run(run_id, status=status))
     run = hook.get_run(run_id=run_id, thread_id=THREAD_ID)
@@ -178,12 +180,12 @@ def test_a_thread_and_a_run_are_created_at_once(
     hook: OpenAIRunHook, api: Callable[[str, dict[str, Any]], dict[str, Any]]
 ) -> None:
     assistant_id = api("/assistants", {"model": "gpt-4o"})["id"]
-    made = asyncio.run(hook.acreate_run(assistant_id=assistant_id, thread={"messages": []}))
-    assert made.thread_id
-    assert hook.get_run(run_id=made.id, thread_id=made.thread_id).id == made.id
+    created = asyncio.run(hook.acreate_run(assistant_id=assistant_id, thread={"messages": []}))
+    assert created.thread_id
+    assert hook.get_run(run_id=created.id, thread_id=created.thread_id).id == created.id
 
 
-def test_a_run_that_asks_for_tools_is_given_their_outputs(hook: OpenAIRunHook, seed: Seed) -> None:
+def test_tool_outputs_are_submitted_to_a_run(hook: OpenAIRunHook, seed: Seed) -> None:
     original = a_recorded("run/openai-dotnet-v2-run-requires_action-function.json")
     seed(original)
     ref = {"run_id": original["id"], "thread_id": original["thread_id"]}
@@ -196,9 +198,7 @@ def test_a_run_that_asks_for_tools_is_given_their_outputs(hook: OpenAIRunHook, s
 
 
 @pytest.mark.parametrize(("run_id", "thread_id"), [("run_unknown", THREAD_ID), ("run_1", "thread_unknown")])
-def test_a_run_the_server_does_not_have_is_not_found(
-    hook: OpenAIRunHook, seed: Seed, run_id: str, thread_id: str
-) -> None:
+def test_an_unknown_run_is_not_found(hook: OpenAIRunHook, seed: Seed, run_id: str, thread_id: str) -> None:
     seed(a_run("run_1"))
     for retrieve in (hook.get_run, hook.list_steps, lambda **ref: asyncio.run(hook.aget_run(**ref))):
         with pytest.raises(RunNotFoundError) as caught:

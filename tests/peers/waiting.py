@@ -1,4 +1,4 @@
-"""The four ways this provider waits for a run, alike to call."""
+"""The four ways in which this package waits for a run, with one signature."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from airflow_provider_openai_run.types.status import TERMINAL_STATUSES
 CONN_ID = "openai_peer"
 PACE: dict[str, Any] = {"poll_interval": 0.05, "max_poll_interval": 0.05}
 
-#: Waits for a run of ``openai_peer`` and gives the status it ended in.
+#: Waits for a run of ``openai_peer``, and returns its final status.
 Waiter = Callable[[OpenAIRunHook, str, str | None], str | None]
 
-_BORNE: dict[str, Any] = {"accepted_statuses": TERMINAL_STATUSES, "timeout": 30, **PACE}
+_OPTIONS: dict[str, Any] = {"accepted_statuses": TERMINAL_STATUSES, "timeout": 30, **PACE}
 
 
 def event_of(run_id: str, thread_id: str | None = None, **options: Any) -> dict[str, Any]:
-    """What the trigger sends to the task."""
+    """Return the event that the trigger sends to the task."""
     now = time.time()
     trigger = OpenAIRunTrigger(
         conn_id=CONN_ID,
@@ -33,7 +33,7 @@ def event_of(run_id: str, thread_id: str | None = None, **options: Any) -> dict[
 
     async def only_event() -> dict[str, Any]:
         (event,) = [dict(event.payload) async for event in trigger.run()]
-        # A triggerer's loop goes on; this one must not end before what the trigger opened is closed.
+        # Unlike a triggerer's, this loop ends: not before what the trigger opened is closed.
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
         return event
 
@@ -41,23 +41,23 @@ def event_of(run_id: str, thread_id: str | None = None, **options: Any) -> dict[
 
 
 def with_the_hook(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
-    return hook.wait_for_run(run_id=run_id, thread_id=thread_id, **_BORNE).status
+    return hook.wait_for_run(run_id=run_id, thread_id=thread_id, **_OPTIONS).status
 
 
 def with_the_async_hook(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
-    return asyncio.run(hook.await_for_run(run_id=run_id, thread_id=thread_id, **_BORNE)).status
+    return asyncio.run(hook.await_for_run(run_id=run_id, thread_id=thread_id, **_OPTIONS)).status
 
 
 def with_the_trigger(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
     event = event_of(run_id, thread_id)
-    assert (event["run_id"], event["thread_id"]) == (run_id, thread_id)
+    assert (event["run_id"], event["parent_id"]) == (run_id, thread_id)
     status: str = event["status"]
     return status
 
 
 def with_the_sensor(hook: OpenAIRunHook, run_id: str, thread_id: str | None = None) -> str | None:
     sensor = OpenAIRunSensor(
-        task_id="wait", run_id=run_id, thread_id=thread_id, conn_id=CONN_ID, deferrable=False, **_BORNE
+        task_id="wait", run_id=run_id, thread_id=thread_id, conn_id=CONN_ID, deferrable=False, **_OPTIONS
     )
     found: dict[str, Any] = sensor.execute({})
     assert (found["run_id"], found["thread_id"]) == (run_id, thread_id)

@@ -1,4 +1,4 @@
-"""The operators that make runs, at servers nobody here wrote."""
+"""The operators that create runs, at servers that others wrote."""
 
 from __future__ import annotations
 
@@ -24,59 +24,53 @@ PACE: dict[str, Any] = {"conn_id": CONN_ID, "poll_interval": 0.1, "max_poll_inte
 Connect = Callable[[str], OpenAIRunHook]
 
 
-def ask(text: str, **arguments: Any) -> OpenAICreateResponseOperator:
+def create_response(text: str, **arguments: Any) -> OpenAICreateResponseOperator:
     return OpenAICreateResponseOperator(task_id="task", model="echo", input=text, **PACE, **arguments)
 
 
-def test_a_response_is_made_and_its_text_given(agentserver: str, connect: Connect) -> None:
+def test_a_response_is_created_and_its_text_returned(agentserver: str, connect: Connect) -> None:
     connect(agentserver)
-    tries = TaskAttempts(ask("hello"))
-    result = tries.begin()
+    attempts = TaskAttempts(create_response("hello"))
+    result = attempts.begin()
     assert result["status"] == "completed"
     assert isinstance(result["answer"], str)
-    assert tries.pushed["token_usage"]["total_tokens"] == 18
+    assert attempts.pushed["token_usage"]["total_tokens"] == 18
 
 
-def test_a_response_that_fails_has_pushed_its_facts(agentserver: str, connect: Connect) -> None:
+def test_a_failed_response_pushes_its_attributes(agentserver: str, connect: Connect) -> None:
     connect(agentserver)
-    tries = TaskAttempts(ask("fail"))
+    attempts = TaskAttempts(create_response("fail"))
     with pytest.raises(RunFailedError):
-        tries.begin()
-    assert tries.pushed["return_value"]["status"] == "failed"
+        attempts.begin()
+    assert attempts.pushed["return_value"]["status"] == "failed"
 
 
-def test_a_retry_goes_on_with_a_response_and_ending_the_task_ends_it(
-    agentserver: str, connect: Connect
-) -> None:
+def test_a_retry_resumes_a_response_and_killing_cancels_it(agentserver: str, connect: Connect) -> None:
     hook = connect(agentserver)
-    task = ask("slow", deferrable=True)
-    tries = TaskAttempts(task)
-    first, second = watched(tries.begin()).ref, watched(tries.begin()).ref
+    task = create_response("slow", deferrable=True)
+    attempts = TaskAttempts(task)
+    first, second = watched(attempts.begin()).ref, watched(attempts.begin()).ref
     assert first == second
     task.on_kill()
     assert hook.get_run(run_id=first.run_id).status == "cancelled"
 
 
-def test_a_function_answers_a_call_and_its_output_makes_the_next_response(
-    agentserver: str, connect: Connect
-) -> None:
+def test_a_tool_output_creates_the_next_response(agentserver: str, connect: Connect) -> None:
     connect(agentserver)
-    asked: list[str] = []
+    locations: list[str] = []
 
     def get_weather(location: str) -> str:
-        asked.append(location)
+        locations.append(location)
         return "rain"
 
-    tries = TaskAttempts(ask("tool", tool_handlers={"get_weather": get_weather}))
-    result = tries.begin()
-    assert asked == ["Seattle"]
+    attempts = TaskAttempts(create_response("tool", tool_handlers={"get_weather": get_weather}))
+    result = attempts.begin()
+    assert locations == ["Seattle"]
     assert result["status"] == "completed"
-    assert len(tries.pushed["token_usage"]["run_ids"]) == 2
+    assert len(attempts.pushed["token_usage"]["run_ids"]) == 2
 
 
-def test_an_unknown_assistant_is_one_clear_error_without_retries(
-    openai_responses: str, connect: Connect
-) -> None:
+def test_an_unknown_assistant_fails_without_a_retry(openai_responses: str, connect: Connect) -> None:
     hook = connect(openai_responses)
     task = OpenAICreateRunOperator(
         task_id="task",
@@ -88,14 +82,12 @@ def test_an_unknown_assistant_is_one_clear_error_without_retries(
         TaskAttempts(task).begin()
 
 
-def test_a_run_is_made_on_a_thread_and_ending_the_task_ends_it(
-    openai_responses: str, connect: Connect
-) -> None:
+def test_a_run_is_created_on_a_thread_and_killing_cancels_it(openai_responses: str, connect: Connect) -> None:
     hook = connect(openai_responses)
     thread_id = hook.execute_call(calls.create_thread({}))
-    answer = requests.post(f"{openai_responses}/assistants", json={"model": "gpt-4o"}, timeout=10)
+    assistant = requests.post(f"{openai_responses}/assistants", json={"model": "gpt-4o"}, timeout=10)
     task = OpenAICreateRunOperator(
-        task_id="task", assistant_id=answer.json()["id"], thread_id=thread_id, deferrable=True, **PACE
+        task_id="task", assistant_id=assistant.json()["id"], thread_id=thread_id, deferrable=True, **PACE
     )
     ref = watched(TaskAttempts(task).begin()).ref
     assert ref.parent_id == thread_id
