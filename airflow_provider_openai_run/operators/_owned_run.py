@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from airflow_provider_openai_run.api.registry import ref_from_json
 from airflow_provider_openai_run.cancellation import KillGuard
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.links.openai_run import LINK_KEY
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
+from airflow_provider_openai_run.operators._running_task import RunningTask
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.polling.options import (
     DEFAULT_MAX_CONSECUTIVE_FAILURES,
@@ -24,18 +24,15 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow.sdk import Context
-    from airflow.triggers.base import BaseTrigger
     from pydantic import BaseModel
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
     from airflow_provider_openai_run.owned_runs.config import ActiveRunPolicy
-    from airflow_provider_openai_run.owned_runs.human_input import HumanInputRequest
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.runner import OwnedRunRunner
     from airflow_provider_openai_run.owned_runs.state import Continuation, TaskRunState
     from airflow_provider_openai_run.owned_runs.tools import ToolErrorPolicy
-    from airflow_provider_openai_run.polling.policy import Decision
     from airflow_provider_openai_run.types.run import Json
 
 #: The values of ``on_requires_action``.
@@ -315,52 +312,3 @@ class OwnedRunOperator(BaseRunOperator):
             push_progress=bool(self.do_xcom_push),
         )
         return OwnedRunRunner(config, RunningTask(self, context))
-
-
-class RunningTask:
-    """
-    The access to Airflow that the runner of a run has: a ``TaskInterface``.
-
-    :param operator: the task.
-    :param context: of the running task.
-    """
-
-    def __init__(self, operator: OwnedRunOperator, context: Context) -> None:
-        self._operator = operator
-        self.context = context
-
-    @property
-    def log(self) -> Any:
-        """The task's log."""
-        return self._operator.log
-
-    def push_xcoms(self, values: dict[str, Json]) -> None:
-        """Push XComs by their keys, unless the task pushes none."""
-        if self._operator.do_xcom_push:
-            for key, value in values.items():
-                self.context["ti"].xcom_push(key=key, value=value)
-
-    def push_progress(self, decision: Decision) -> None:
-        """Push what the run's page shows while the task waits."""
-        self._operator.push_progress(decision, self.context)
-
-    def show_link(self, url: str | None, *, push: bool) -> None:
-        """Set the URL of the run's page in the vendor's console, and push it if there is one."""
-        self._operator.link = url or ""
-        if url and push:
-            self.push_xcoms({"link": url, LINK_KEY: url})
-
-    def defer(
-        self, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Json], started_at: float
-    ) -> NoReturn:
-        """Raise ``TaskDeferred``."""
-        timeout = self._operator.deferral_timeout(started_at)
-        self._operator.defer(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
-
-    def wait_for_person(
-        self, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
-    ) -> NoReturn:
-        """Park the task until a person has responded."""
-        from airflow_provider_openai_run.owned_runs.human_input import wait_for_person
-
-        wait_for_person(self.context["ti"].id, request, kwargs, deadline)

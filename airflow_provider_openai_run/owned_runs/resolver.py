@@ -170,7 +170,8 @@ class RunResolver:
         message = f"No run was created. {error.message}"
         if isinstance(error, RunNotFoundError):
             message += " The assistant, the model or the previous response may be unknown to the API too."
-        error.message, error.args = message, (message,)
+        error.summary = error.message = message
+        error.args = (message,)
         return fail_without_retry(error)
 
     def _wait_for_free_thread(self, blocking: Run, started_at: float) -> None:

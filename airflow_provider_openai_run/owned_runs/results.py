@@ -6,16 +6,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api.registry import ref_of
-from airflow_provider_openai_run.exceptions import AnswerFormatError
+from airflow_provider_openai_run.exceptions import AnswerFormatError, RunWaitTimeoutError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from airflow_provider_openai_run.exceptions import OpenAIRunError
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
     from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
     from airflow_provider_openai_run.owned_runs.state import Continuation
     from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.run_ref import RunRef
 
 
 class RunResults:
@@ -87,6 +89,26 @@ class RunResults:
         )
         send_metrics(usage, run)
         return usage
+
+
+def timeout_error(error: OpenAIRunError, ref: RunRef, *, is_cancelled: bool) -> RunWaitTimeoutError:
+    """
+    Return the error of a wait that reached its deadline, with what happened to the run.
+
+    :param error: the error of the wait.
+    :param ref: the run.
+    :param is_cancelled: whether the run was cancelled because of it.
+    """
+    cancelled = f"{error.summary} Cancellation was requested (cancel_on_timeout=True)."
+    return RunWaitTimeoutError(
+        cancelled if is_cancelled else error.summary,
+        **ref.ids,
+        status=error.status,
+        code=error.code,
+        request_id=error.request_id,
+        http_status=error.http_status,
+        run_left_running=not is_cancelled,
+    )
 
 
 def token_usage(

@@ -24,7 +24,7 @@ from airflow_provider_openai_run.exceptions import (
 from airflow_provider_openai_run.owned_runs import human_input
 from airflow_provider_openai_run.owned_runs.identity import RunIdentity
 from airflow_provider_openai_run.owned_runs.resolver import RunResolver
-from airflow_provider_openai_run.owned_runs.results import RunResults
+from airflow_provider_openai_run.owned_runs.results import RunResults, timeout_error
 from airflow_provider_openai_run.owned_runs.state import Continuation, TaskRunState
 from airflow_provider_openai_run.owned_runs.tools import ToolRunner, pending_calls
 from airflow_provider_openai_run.polling.policy import RunPoller
@@ -305,18 +305,15 @@ class OwnedRunRunner:
     ) -> OpenAIRunError:
         """Push everything, cancel the run, and return the error with the run's ids and status."""
         ref = continuation.ref
-        error.api, error.run_id, error.parent_id, error.status = (
-            ref.api,
-            ref.run_id,
-            ref.parent_id,
-            run.status,
-        )
         self._results.push_all(run, continuation, None)
         self._state.abandon(run.id)
-        error.run_left_running = not run.is_terminal
-        if continuation.is_owned and not run.is_terminal:
-            error.run_left_running = not self._cancel(ref, reason)
-        return error
+        is_cancelled = continuation.is_owned and not run.is_terminal and self._cancel(ref, reason)
+        return type(error)(
+            error.summary,
+            **ref.ids,
+            status=run.status,
+            run_left_running=not run.is_terminal and not is_cancelled,
+        )
 
     def _wait_failed(
         self, error: OpenAIRunError, continuation: Continuation, reason: CancelReason
@@ -328,22 +325,12 @@ class OwnedRunRunner:
         if continuation.is_owned and self._config.cancel_on_timeout:
             is_cancelled = self._cancel(continuation.ref, reason)
             self._state.abandon(continuation.run_id)
-        message = f"{error.summary} Cancellation was requested (cancel_on_timeout=True)."
-        timeout_error = RunWaitTimeoutError(
-            message if is_cancelled else error.summary,
-            **continuation.ref.ids,
-            status=error.status,
-            code=error.code,
-            request_id=error.request_id,
-            http_status=error.http_status,
-            run_left_running=not is_cancelled,
-        )
         try:
             self._results.push_all(self._retrieve(continuation.ref), continuation, None)
         except RunRequestError as request_error:
             message = "Could not retrieve %s after the timeout: %s"
             self._task.log.warning(message, continuation.ref, request_error.message)
-        return timeout_error
+        return timeout_error(error, continuation.ref, is_cancelled=is_cancelled)
 
     def _cancel(self, ref: RunRef, reason: CancelReason) -> bool:
         """Cancel a run, and push why; return False if it may still be running."""

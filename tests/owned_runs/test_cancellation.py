@@ -10,22 +10,20 @@ import pytest
 from airflow.models.trigger import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 
+from airflow_provider_openai_run.cancellation import CancelReason
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunCancelledError,
-    RunRequestError,
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.operators.openai_run import (
-    OpenAICancelRunOperator,
     OpenAICreateResponseOperator,
     OpenAICreateRunOperator,
-    OpenAISubmitToolOutputsOperator,
 )
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
 from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
-from tests.owned_runs.task_attempts import StateStore, TaskAttempts, bodies, watched
+from tests.owned_runs.task_attempts import StateStore, TaskAttempts, watched
 from tests.task_log import TaskLog
 
 
@@ -130,23 +128,29 @@ def test_a_failed_cancel_is_logged_with_the_run_id_and_not_raised(
     assert [line for line in task_log.warnings if "Could not cancel" in line and run_id in line]
 
 
-@pytest.mark.parametrize("http_status", [200, 400, 409])
-def test_cancelling_what_has_ended_is_no_error(sandbox: Sandbox, http_status: int, task_log: TaskLog) -> None:
+@pytest.mark.parametrize(
+    ("http_status", "line"), [(200, "Cancelled"), (400, "it has ended"), (409, "it has ended")]
+)
+def test_cancelling_a_run_that_has_ended_is_logged_as_info(
+    endless: Sandbox, http_status: int, line: str, task_log: TaskLog
+) -> None:
     task = response_task()
-    sandbox.set_default_script("in_progress")
     TaskAttempts(task).begin()
     run = {"id": "resp_1", "status": "completed"}
     body = run if http_status == 200 else None
-    sandbox.faults.add("reply", path="/cancel", status=http_status, body=body)
+    endless.faults.add("reply", path="/cancel", status=http_status, body=body)
     task.on_kill()
-    assert task_log.warnings == [] or all("Could not cancel" not in line for line in task_log.warnings)
+    assert endless.count("POST", "/cancel") == 1
+    assert [text for text in task_log.texts("info") if line in text and "the running task" in text]
+    assert not [text for text in task_log.warnings if "Could not cancel" in text]
 
 
 def timed_out(deferred: TaskDeferred) -> dict[str, Any]:
     ref = watched(deferred).ref
     error = {
         "type": "RunWaitTimeoutError",
-        "message": f"Gave up waiting for {ref}. The run itself was left as it is.",
+        "message": f"Gave up waiting for {ref}.",
+        "run_left_running": True,
     }
     return {**ref.ids, "status": "in_progress", "error": error}
 
@@ -160,9 +164,11 @@ def test_a_timeout_cancels_the_run_if_allowed(
 ) -> None:
     attempts = TaskAttempts(response_task(timeout=5, cancel_on_timeout=cancel_on_timeout))
     deferred = attempts.begin()
-    with pytest.raises(RunWaitTimeoutError, match=message):
+    with pytest.raises(RunWaitTimeoutError, match=message) as caught:
         attempts.resume(deferred, timed_out(deferred))
+    assert caught.value.run_left_running is not cancel_on_timeout
     assert statuses(endless) == {status}
+    assert attempts.pushed.get("cancel_reason") == ("timeout" if cancel_on_timeout else None)
     assert attempts.pushed["token_usage"]["try_number"] == 1
 
 
@@ -186,8 +192,10 @@ def test_a_failed_cancel_does_not_hide_the_timeout(endless: Sandbox) -> None:
     attempts = TaskAttempts(response_task(timeout=5))
     deferred = attempts.begin()
     endless.faults.add("server_error", path="/cancel")
-    with pytest.raises(RunWaitTimeoutError):
+    with pytest.raises(RunWaitTimeoutError, match="may still go on") as caught:
         attempts.resume(deferred, timed_out(deferred))
+    assert caught.value.run_left_running is True
+    assert "cancel_reason" not in attempts.pushed
 
 
 def test_a_deferral_that_airflow_times_out_cancels_the_run(endless: Sandbox) -> None:
@@ -249,96 +257,27 @@ def test_a_run_of_another_task_is_not_cancelled_by_clearing(endless: Sandbox) ->
     assert endless.count("POST") == 0
 
 
-def cancel_task(**arguments: Any) -> Any:
-    return OpenAICancelRunOperator(task_id="cancel", **arguments).execute({})
+def test_the_execution_timeout_of_a_deferred_task_is_its_own_reason(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=50, execution_timeout=timedelta(seconds=20)))
+    deferred = attempts.begin()
+    with pytest.raises(RunWaitTimeoutError):
+        attempts.resume(deferred, timed_out(deferred))
+    assert attempts.pushed["cancel_reason"] == "execution_timeout"
 
 
-def test_it_cancels_the_run(endless: Sandbox) -> None:
-    run = endless.create_run()
-    result = cancel_task(run_id=run["id"], thread_id=run["thread_id"])
-    assert result == {
-        "api": "assistants",
-        "run_id": run["id"],
-        "thread_id": run["thread_id"],
-        "status": "cancelling",
-    }
+def test_the_reason_is_logged_with_the_run(endless: Sandbox, task_log: TaskLog) -> None:
+    attempts = TaskAttempts(response_task(timeout=5))
+    deferred = attempts.begin()
+    with pytest.raises(RunWaitTimeoutError):
+        attempts.resume(deferred, timed_out(deferred))
+    line = f"Cancelled {watched(deferred).ref}: {CancelReason.TIMEOUT.description}"
+    assert line in task_log.texts("info")
 
 
-def test_cancelling_a_run_that_has_ended_returns_its_status(sandbox: Sandbox) -> None:
-    done = sandbox.create_response()
-    assert cancel_task(run_id=done["id"])["status"] == "completed"
-
-
-def test_it_fails_if_the_run_cannot_be_cancelled(endless: Sandbox) -> None:
-    waiting = endless.create_response()
-    endless.faults.add("reply", path="/cancel", status=400)
-    with pytest.raises(RunRequestError):
-        cancel_task(run_id=waiting["id"])
-
-
-def test_it_can_wait_until_the_run_has_ended(endless: Sandbox) -> None:
-    run = endless.create_run()
-    task = OpenAICancelRunOperator(
-        task_id="cancel",
-        run_id=run["id"],
-        thread_id=run["thread_id"],
-        wait_for_completion=True,
-        deferrable=True,
-        do_xcom_push=False,
-    )
-    with pytest.raises(TaskDeferred):
-        task.execute({})
-    result = task.execute_complete(
-        {},
-        {"run_id": run["id"], "thread_id": run["thread_id"], "status": "cancelled"},
-    )
-    assert result["status"] == "cancelled"
-
-
-def submit_task(**arguments: Any) -> OpenAISubmitToolOutputsOperator:
-    return OpenAISubmitToolOutputsOperator(task_id="task", **arguments)
-
-
-def outputs_for(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"tool_call_id": call["id"], "output": {"weather": "rain"}} for call in calls]
-
-
-def test_outputs_are_submitted_only_once(sandbox: Sandbox) -> None:
-    run = sandbox.create_run(script="requires_action")
-    sandbox.clock.advance(1.5)
-    ref = {"run_id": run["id"], "thread_id": run["thread_id"]}
-    calls = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook.get_run(
-        run["id"], thread_id=run["thread_id"]
-    )
-    required = (calls.required_action or {})["submit_tool_outputs"]["tool_calls"]
-    attempts = TaskAttempts(submit_task(**ref, tool_outputs=outputs_for(required)))
-    assert attempts.begin()["status"] == "queued"
+def test_a_cleared_task_does_not_report_the_old_runs_reason(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task())
     attempts.begin()
-    assert len(bodies(sandbox, "/submit_tool_outputs")) == 1
-
-
-def test_outputs_the_run_does_not_wait_for_are_refused_unsent(sandbox: Sandbox) -> None:
-    run = sandbox.create_run(script="requires_action")
-    sandbox.clock.advance(1.5)
-    outputs = [{"tool_call_id": "call_x", "output": ""}]
-    with pytest.raises(Exception, match="call_x"):
-        TaskAttempts(submit_task(run_id=run["id"], thread_id=run["thread_id"], tool_outputs=outputs)).begin()
-    assert sandbox.count("POST") == 0
-
-
-def test_outputs_for_a_response_create_the_one_that_follows(sandbox: Sandbox) -> None:
-    response = sandbox.create_response(script="requires_action")
-    sandbox.clock.advance(1.5)
-    hook = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook
-    required = (hook.get_run(response["id"]).required_action or {})["submit_tool_outputs"]["tool_calls"]
-    result = TaskAttempts(submit_task(run_id=response["id"], tool_outputs=outputs_for(required))).begin()
-    assert result["previous_response_id"] == response["id"]
-    assert result["model"] == "gpt-4o-mini"
-
-
-def test_an_approval_is_submitted(sandbox: Sandbox) -> None:
-    run = sandbox.create_run(script="requires_approval")
-    sandbox.clock.advance(1.5)
-    approvals = [{"tool_call_id": "call_roll", "approve": True}]
-    TaskAttempts(submit_task(run_id=run["id"], thread_id=run["thread_id"], approvals=approvals)).begin()
-    assert bodies(sandbox, "/submit_tool_outputs") == [{"tool_approvals": approvals}]
+    attempts.clears = 1
+    attempts.begin()
+    assert endless.count("POST", "/cancel") == 1
+    assert "cancel_reason" not in attempts.pushed

@@ -108,6 +108,7 @@ def test_a_request_without_response_in_time_cancels_the_run(sandbox: Sandbox, re
     with pytest.raises(RunWaitTimeoutError, match="No person responded"):
         attempts.resume(parked, {"error": "The response timeout has passed.", "error_type": "timeout"})
     assert set(sandbox.state()["runs"].values()) == {"cancelled"}
+    assert attempts.pushed["cancel_reason"] == "no_human_input"
 
 
 def test_an_airflow_without_human_input_fails_and_names_the_call(

@@ -189,26 +189,49 @@ def skips(city: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("arguments", "error", "reason"),
     [
-        ({"on_tool_error": "fail", "tool_handlers": {**HANDLERS, "get_weather": fails}}, ToolCallError),
-        ({"tool_handlers": {**HANDLERS, "get_weather": returns_a_set}}, ToolCallError),
-        ({"tool_handlers": {**HANDLERS, "get_weather": skips}}, AirflowSkipException),
-        ({"tool_handlers": {"get_time": get_time}, "tools": None}, RunRequiresActionError),
-        ({"tool_handlers": None, "on_requires_action": "fail"}, RunRequiresActionError),
+        (
+            {"on_tool_error": "fail", "tool_handlers": {**HANDLERS, "get_weather": fails}},
+            ToolCallError,
+            "tool_failed",
+        ),
+        ({"tool_handlers": {**HANDLERS, "get_weather": returns_a_set}}, ToolCallError, "tool_failed"),
+        ({"tool_handlers": {**HANDLERS, "get_weather": skips}}, AirflowSkipException, "tool_ended_task"),
+        (
+            {"tool_handlers": {"get_time": get_time}, "tools": None},
+            RunRequiresActionError,
+            "unanswerable_request",
+        ),
+        ({"tool_handlers": None, "on_requires_action": "fail"}, RunRequiresActionError, "requires_action"),
     ],
 )
 def test_an_error_that_ends_the_conversation_cancels_the_run(
-    sandbox: Sandbox, arguments: dict[str, Any], error: type[Exception]
+    sandbox: Sandbox, arguments: dict[str, Any], error: type[Exception], reason: str
 ) -> None:
     sandbox.set_default_script("requires_action")
     attempts = TaskAttempts(of_a_run(sandbox, **arguments))
     deferred = attempts.begin()
     sandbox.clock.advance(1.5)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         attempts.resume(deferred, event_for(deferred))
     sandbox.clock.advance(2)
     assert set(sandbox.state()["runs"].values()) == {"cancelled"}
+    assert attempts.pushed["cancel_reason"] == reason
+    assert getattr(caught.value, "run_left_running", False) is False
+    assert getattr(caught.value, "run_id", watched(deferred).ref.run_id) == watched(deferred).ref.run_id
+
+
+def test_a_run_that_could_not_be_cancelled_is_reported_as_running(sandbox: Sandbox) -> None:
+    sandbox.set_default_script("requires_action")
+    attempts = TaskAttempts(of_a_run(sandbox, tool_handlers=None, on_requires_action="fail"))
+    deferred = attempts.begin()
+    sandbox.clock.advance(1.5)
+    sandbox.faults.add("server_error", path="/cancel")
+    with pytest.raises(RunRequiresActionError, match="may still go on") as caught:
+        attempts.resume(deferred, event_for(deferred))
+    assert caught.value.run_left_running is True
+    assert "cancel_reason" not in attempts.pushed
 
 
 @BOTH
@@ -222,6 +245,9 @@ def test_a_used_up_budget_ends_the_conversation_without_retry(sandbox: Sandbox, 
     assert isinstance(caught.value, AirflowFailException)
     assert attempts.pushed["token_usage"]["try_number"] == 1
     assert attempts.pushed["token_usage"]["total_tokens_of_all_rounds"] == 120
+    # A response has ended when it waits for outputs, so only a run is cancelled.
+    reason = "token_budget" if new_task is of_a_run else None
+    assert attempts.pushed.get("cancel_reason") == reason
 
 
 def thought(tokens: int) -> dict[str, Any]:
@@ -243,6 +269,7 @@ def test_max_tool_rounds_ends_the_conversation(sandbox: Sandbox) -> None:
     sandbox.clock.advance(1.5)
     with pytest.raises(ToolCallError, match="max_tool_rounds"):
         attempts.resume(deferred, event_for(deferred))
+    assert attempts.pushed["cancel_reason"] == "max_tool_rounds"
 
 
 def test_a_run_that_requires_action_can_be_returned(sandbox: Sandbox) -> None:

@@ -1,0 +1,65 @@
+"""The access to Airflow that is handed to the runner of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_openai_run.links.openai_run import LINK_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_openai_run.operators._base import BaseRunOperator
+    from airflow_provider_openai_run.owned_runs.human_input import HumanInputRequest
+    from airflow_provider_openai_run.polling.policy import Decision
+    from airflow_provider_openai_run.types.run import Json
+
+
+class RunningTask:
+    """
+    A running task as a :class:`~airflow_provider_openai_run.owned_runs.config.TaskInterface`.
+
+    :param operator: the task.
+    :param context: of the running task.
+    """
+
+    def __init__(self, operator: BaseRunOperator, context: Context) -> None:
+        self._operator = operator
+        self.context = context
+
+    @property
+    def log(self) -> Any:
+        """The task's log."""
+        return self._operator.log
+
+    def push_xcoms(self, values: dict[str, Json]) -> None:
+        """Push XComs by their keys, unless the task pushes none."""
+        if self._operator.do_xcom_push:
+            for key, value in values.items():
+                self.context["ti"].xcom_push(key=key, value=value)
+
+    def push_progress(self, decision: Decision) -> None:
+        """Push what the run's page shows while the task waits."""
+        self._operator.push_progress(decision, self.context)
+
+    def show_link(self, url: str | None, *, push: bool) -> None:
+        """Set the URL of the run's page in the vendor's console, and push it if there is one."""
+        self._operator.link = url or ""
+        if url and push:
+            self.push_xcoms({"link": url, LINK_KEY: url})
+
+    def defer(
+        self, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Json], started_at: float
+    ) -> NoReturn:
+        """Raise ``TaskDeferred``."""
+        timeout = self._operator.deferral_timeout(started_at)
+        self._operator.defer(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
+
+    def wait_for_person(
+        self, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
+    ) -> NoReturn:
+        """Park the task until a person has responded."""
+        from airflow_provider_openai_run.owned_runs.human_input import wait_for_person
+
+        wait_for_person(self.context["ti"].id, request, kwargs, deadline)
