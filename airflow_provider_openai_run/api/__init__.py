@@ -1,1 +1,1 @@
-"""What to send to each API and how to read its answers; no I/O."""
+"""The requests of each API, and how to read its responses; no I/O."""

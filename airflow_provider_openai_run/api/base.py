@@ -38,7 +38,7 @@ class Request:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """
-    What an API can do. Code outside this package branches on these, and never on the name of an API.
+    The features of an API. Code outside this package branches on these, and never on the name of an API.
 
     :param lists_steps: whether steps are a list of their own, read page by page; else they come with the run.
     :param lists_runs: whether the runs of a parent can be listed, and so be found without their ids.

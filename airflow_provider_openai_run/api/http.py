@@ -1,4 +1,4 @@
-"""What an HTTP response says: a JSON object, or which error.
+"""HTTP responses: the JSON object of a response, or its error.
 
 Errors come as ``{"error": {message, type, param, code}}``, as ``{"detail": …}``, as a page, or empty; see
 https://platform.openai.com/docs/guides/error-codes/api-errors.

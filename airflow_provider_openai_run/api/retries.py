@@ -272,7 +272,7 @@ def may_have_ended(error: RunRequestError) -> bool:
     """
     Return whether a run may not have been cancelled because it has ended, or is being cancelled already.
 
-    Only the status tells: servers differ in their codes.
+    Only the status counts: servers differ in their codes.
 
     :param error: the error of a request that cancels a run.
     """

@@ -1,4 +1,4 @@
-"""What a message says: the one reader of message content, of every API."""
+"""The content of a message: one reader for all APIs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run waits for: the one reader of the attribute ``required_action``."""
+"""The required action of a run: one reader of the attribute ``required_action`` for all APIs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PendingCall:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredAction:
     """
-    What a run waits for.
+    The calls that a run waits for.
 
     :param type: the API's word for it, such as ``submit_tool_outputs``.
     :param calls: the calls that wait for an output, then those that wait for an approval.

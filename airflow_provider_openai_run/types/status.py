@@ -1,4 +1,4 @@
-"""What each status of a run means: one table for all APIs.
+"""The meaning of each status of a run: one table for all APIs.
 
 The statuses are those of `Assistants runs <https://platform.openai.com/docs/api-reference/runs/object>`__ and
 of `Responses <https://platform.openai.com/docs/api-reference/responses/object>`__, which share them.

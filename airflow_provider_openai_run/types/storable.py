@@ -2,8 +2,8 @@
 
 A server may send text that UTF-8 cannot encode (a lone surrogate) or that PostgreSQL cannot store (U+0000),
 integers that no 64-bit field takes, and JSON nested deeper than Airflow's serializers follow. In an event
-such a value would end the triggerer; in an XCom it would fail a task whose run was paid for. So values are made
-storable where they enter a :class:`~airflow_provider_openai_run.types.run.Run`, an error or an answer.
+such a value would end the triggerer; in an XCom it would fail a task whose run was paid for. So values are
+made storable where they enter a :class:`~airflow_provider_openai_run.types.run.Run`, an error or an answer.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def test_a_thread_means_this_api() -> None:
 
 @quick
 @given(good_ids, good_ids)
-def test_the_path_has_exactly_the_segments_meant(run_id: str, thread_id: str) -> None:
+def test_a_path_has_exactly_the_expected_segments(run_id: str, thread_id: str) -> None:
     ref = RunRef("assistants", run_id, thread_id)
     steps = API.list_steps(ref, None)
     for request, rest in (
@@ -53,7 +53,7 @@ def test_the_path_has_exactly_the_segments_meant(run_id: str, thread_id: str) ->
         assert posixpath.normpath(request.path) == request.path
 
 
-def test_each_request_has_its_method_and_says_which_version_of_the_api_is_meant() -> None:
+def test_each_request_has_its_method_and_the_beta_header() -> None:
     requests = [
         (API.retrieve(REF), "GET"),
         (API.list_steps(REF, None), "GET"),
@@ -67,14 +67,14 @@ def test_each_request_has_its_method_and_says_which_version_of_the_api_is_meant(
         assert request.headers["OpenAI-Beta"] == "assistants=v2"
 
 
-def test_steps_are_asked_for_a_hundred_at_a_time_oldest_first() -> None:
+def test_steps_are_requested_in_pages_of_100_oldest_first() -> None:
     assert API.list_steps(REF, None).query == {"limit": "100", "order": "asc"}
     assert API.list_steps(REF, "step_1").query == {"limit": "100", "order": "asc", "after": "step_1"}
     assert API.list_steps(REF, None).answer_key == "data"
     assert API.retrieve(REF).answer_key == "id"
 
 
-def test_a_run_is_created_on_its_thread_or_with_one() -> None:
+def test_a_run_is_created_on_a_thread_or_with_a_new_one() -> None:
     params = {"assistant_id": "asst_1", "metadata": {"a": "b"}}
     assert (API.create("thread_1", params).path, API.create("thread_1", params).body) == (
         "/threads/thread_1/runs",
@@ -84,12 +84,12 @@ def test_a_run_is_created_on_its_thread_or_with_one() -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "a/b", ".."])
-def test_a_run_is_not_created_on_a_thread_that_cannot_be(bad: str) -> None:
+def test_a_run_is_not_created_on_an_invalid_thread_id(bad: str) -> None:
     with pytest.raises(InvalidRunReferenceError, match=r"^thread_id "):
         API.create(bad, {})
 
 
-def test_tool_outputs_are_sent_as_given() -> None:
+def test_tool_outputs_are_sent_unchanged() -> None:
     outputs = [{"tool_call_id": "call_1", "output": "42"}]
     assert API.submit_tool_outputs(REF, outputs, {"stream": False}).body == {
         "tool_outputs": outputs,
@@ -100,14 +100,14 @@ def test_tool_outputs_are_sent_as_given() -> None:
 
 @quick
 @given(any_runs)
-def test_a_run_of_any_shape_is_read_and_reads_back_equal_from_xcom(body: dict[str, Any]) -> None:
+def test_a_run_of_any_shape_survives_xcom(body: dict[str, Any]) -> None:
     run = API.read_run(json.loads(json.dumps(body)))
     assert Run.from_xcom(json.loads(json.dumps(run.to_xcom()))) == run
 
 
 @quick
 @given(any_runs)
-def test_what_has_the_documented_type_comes_as_it_is(body: dict[str, Any]) -> None:
+def test_values_of_the_documented_type_are_unchanged(body: dict[str, Any]) -> None:
     run = API.read_run(body)
     for name in TEXTS:
         if isinstance(body.get(name), str | None):
@@ -122,25 +122,25 @@ def test_what_has_the_documented_type_comes_as_it_is(body: dict[str, Any]) -> No
 
 @quick
 @given(st.lists(json_values), json_objects)
-def test_nested_tools_and_metadata_survive_whole(tools: list[Any], metadata: dict[str, Any]) -> None:
+def test_nested_tools_and_metadata_are_kept_whole(tools: list[Any], metadata: dict[str, Any]) -> None:
     run = read(tools=tools, metadata=metadata)
     assert exactly([run.tools, run.metadata]) == exactly([tools, metadata])
 
 
 @pytest.mark.parametrize("name", [*TEXTS, "instructions"])
-def test_null_and_the_empty_string_stay_apart(name: str) -> None:
+def test_null_and_the_empty_string_stay_distinct(name: str) -> None:
     assert getattr(read(**{name: ""}), name) == ""
     assert getattr(read(**{name: None}), name) is None
     assert getattr(read(), name) is None
 
 
 @pytest.mark.parametrize("empty", [[], None])
-def test_no_tools_and_null_stay_apart(empty: Any) -> None:
+def test_no_tools_and_null_stay_distinct(empty: Any) -> None:
     assert read(tools=empty).tools == empty
 
 
 @pytest.mark.parametrize("bad", [5, ["run_1"], {"id": "run_1"}, True])
-def test_an_id_is_text_whatever_the_server_sends(bad: Any) -> None:
+def test_an_id_is_always_text(bad: Any) -> None:
     assert isinstance(API.read_run({"id": bad}).id, str)
 
 
@@ -160,26 +160,24 @@ def test_an_id_is_text_whatever_the_server_sends(bad: Any) -> None:
         ({"tool_resources": []}, []),
     ],
 )
-def test_files_are_what_the_api_gives_else_those_of_the_tool_resources(
-    fields: dict[str, Any], files: list[str]
-) -> None:
+def test_file_ids_come_from_the_run_or_its_tool_resources(fields: dict[str, Any], files: list[str]) -> None:
     assert read(**fields).file_ids == files
 
 
 @quick
 @given(json_values)
-def test_no_shape_of_files_stops_the_reading(held: Any) -> None:
+def test_file_ids_of_any_shape_can_be_read(value: Any) -> None:
     for fields in (
-        {"file_ids": held},
-        {"tool_resources": held},
-        {"tool_resources": {"a": {"file_ids": [held]}}},
+        {"file_ids": value},
+        {"tool_resources": value},
+        {"tool_resources": {"a": {"file_ids": [value]}}},
     ):
         assert isinstance(read(**fields).file_ids, list)
 
 
 @quick
 @given(any_steps)
-def test_a_step_of_any_shape_is_read_with_its_details_exactly(body: dict[str, Any]) -> None:
+def test_a_step_of_any_shape_keeps_its_exact_details(body: dict[str, Any]) -> None:
     step = API.read_step(json.loads(json.dumps(body)))
     if "step_details" in body:
         assert exactly(json.loads(str(step.details))) == exactly(body["step_details"])
@@ -188,7 +186,7 @@ def test_a_step_of_any_shape_is_read_with_its_details_exactly(body: dict[str, An
     assert all(isinstance(getattr(step, name), int | None) for name in TIMES if hasattr(step, name))
 
 
-def test_kinds_of_steps_and_tools_that_nobody_knows_pass_through_whole() -> None:
+def test_unknown_kinds_of_steps_and_tools_are_kept_whole() -> None:
     details = {
         "type": "bing_grounding",
         "tool_calls": [{"id": "c", "type": "connected_agent", "deep": [{"a": None}]}],
@@ -221,22 +219,22 @@ def test_the_required_action_is_found_in_the_steps() -> None:
 @pytest.mark.parametrize(
     "steps", [[], [a_step("in_progress")], [a_step("in_progress", a_call("c", output=""))]]
 )
-def test_without_an_open_call_no_action_is_made_up(steps: list[dict[str, Any]]) -> None:
+def test_without_an_open_call_there_is_no_required_action(steps: list[dict[str, Any]]) -> None:
     assert API.required_action_of(steps) is None
 
 
 @quick
 @given(st.lists(objects_with("status", "step_details"), max_size=3), json_values)
-def test_no_shape_of_steps_stops_the_search_for_the_required_action(
-    steps: list[dict[str, Any]], held: Any
+def test_steps_of_any_shape_can_be_searched_for_a_required_action(
+    steps: list[dict[str, Any]], value: Any
 ) -> None:
     action = API.required_action_of(
-        [*steps, a_step(held, held), a_step("in_progress", held, {"function": held})]
+        [*steps, a_step(value, value), a_step("in_progress", value, {"function": value})]
     )
     assert action is None or action["submit_tool_outputs"]["tool_calls"]
 
 
-def test_looking_for_the_required_action_leaves_the_steps_as_they_are() -> None:
+def test_searching_for_a_required_action_does_not_change_the_steps() -> None:
     steps = [a_step("in_progress", a_call("open", output=None))]
     before = exactly(steps)
     API.required_action_of(steps)

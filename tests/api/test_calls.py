@@ -34,14 +34,14 @@ REF = RunRef("assistants", "run_1", "thread_1")
 RESPONSE = RunRef("responses", "resp_1")
 
 
-def carried_out(operation: ApiCall[T], answer: Callable[[Request], Body]) -> tuple[T, list[Request]]:
-    """The result of an operation, and what it asked for."""
+def execute(call: ApiCall[T], respond: Callable[[Request], Body]) -> tuple[T, list[Request]]:
+    """Return the result of a call, and the requests that it sent."""
     requests: list[Request] = []
     try:
-        request = next(operation)
+        request = next(call)
         while True:
             requests.append(request)
-            request = operation.send(answer(request))
+            request = call.send(respond(request))
     except StopIteration as end:
         return end.value, requests
 
@@ -94,8 +94,8 @@ def step_servers(draw: st.DrawFn) -> StepServer:
 
 @quick
 @given(step_servers())
-def test_every_step_is_read_once_and_oldest_first_from_any_server(server: StepServer) -> None:
-    steps, requests = carried_out(list_raw_steps(REF), server)
+def test_every_step_is_read_once_and_oldest_first(server: StepServer) -> None:
+    steps, requests = execute(list_raw_steps(REF), server)
     assert ids(steps) == ids(server.steps)
     assert len(requests) <= len(server.steps) + 2
 
@@ -104,14 +104,14 @@ def test_every_step_is_read_once_and_oldest_first_from_any_server(server: StepSe
 @given(
     st.lists(st.dictionaries(st.sampled_from(["data", "last_id", "has_more", "x"]), json_values), min_size=1)
 )
-def test_pages_of_any_shape_end_the_reading_within_bounds(pages: list[Body]) -> None:
+def test_reading_pages_of_any_shape_ends(pages: list[Body]) -> None:
     count = iter(range(10**6))
-    steps, requests = carried_out(list_raw_steps(REF), lambda _: pages[next(count) % len(pages)])
+    steps, requests = execute(list_raw_steps(REF), lambda _: pages[next(count) % len(pages)])
     assert len(requests) <= MAX_PAGES
     assert all(isinstance(step, dict) for step in steps)
 
 
-def test_a_server_that_always_has_new_steps_is_left_after_a_bounded_number_of_pages(
+def test_reading_stops_after_the_maximum_number_of_pages(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     count = iter(range(10**6))
@@ -120,7 +120,7 @@ def test_a_server_that_always_has_new_steps_is_left_after_a_bounded_number_of_pa
         step = a_step(next(count))
         return {"data": [step], "has_more": True, "last_id": step["id"]}
 
-    steps, requests = carried_out(list_raw_steps(REF), endless)
+    steps, requests = execute(list_raw_steps(REF), endless)
     assert len(requests) == len(steps) == MAX_PAGES
     assert_warned(caplog)
 
@@ -131,21 +131,21 @@ def assert_warned(caplog: pytest.LogCaptureFixture) -> None:
     assert "run_1" in record.getMessage()
 
 
-def test_a_cursor_that_does_not_move_ends_the_reading_with_a_warning(
+def test_a_cursor_that_does_not_advance_stops_the_reading(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     page = {"data": [a_step(1), a_step(2)], "has_more": True, "last_id": "step_2"}
-    steps, requests = carried_out(list_raw_steps(REF), lambda _: page)
+    steps, requests = execute(list_raw_steps(REF), lambda _: page)
     assert ids(steps) == ["step_1", "step_2"]
     assert len(requests) == 2
     assert_warned(caplog)
 
 
-def test_a_cursor_that_moves_over_the_same_steps_ends_the_reading_with_a_warning(
+def test_a_cursor_that_repeats_the_same_steps_stops_the_reading(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     count = iter(range(10**6))
-    steps, requests = carried_out(
+    steps, requests = execute(
         list_raw_steps(REF),
         lambda _: {"data": [a_step(1), a_step(2)], "has_more": True, "last_id": f"cursor_{next(count)}"},
     )
@@ -154,8 +154,8 @@ def test_a_cursor_that_moves_over_the_same_steps_ends_the_reading_with_a_warning
     assert_warned(caplog)
 
 
-def test_an_empty_page_ends_the_reading_whatever_it_says() -> None:
-    steps, requests = carried_out(
+def test_an_empty_page_ends_the_reading() -> None:
+    steps, requests = execute(
         list_raw_steps(REF), lambda _: {"data": [], "has_more": True, "last_id": "step_9"}
     )
     assert (steps, len(requests)) == ([], 1)
@@ -163,17 +163,17 @@ def test_an_empty_page_ends_the_reading_whatever_it_says() -> None:
 
 def test_steps_without_an_id_are_all_kept() -> None:
     page: Body = {"data": [{"type": "a"}, {"type": "a"}, {"id": None, "type": "b"}], "has_more": False}
-    steps, _ = carried_out(list_raw_steps(REF), lambda _: page)
+    steps, _ = execute(list_raw_steps(REF), lambda _: page)
     assert [step["type"] for step in steps] == ["a", "a", "b"]
 
 
-def test_without_a_warning_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    carried_out(list_raw_steps(REF), StepServer([a_step(number) for number in range(250)]))
+def test_a_complete_list_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    execute(list_raw_steps(REF), StepServer([a_step(number) for number in range(250)]))
     assert caplog.records == []
 
 
-def test_the_pages_of_a_hundred_follow_the_cursor() -> None:
-    _, requests = carried_out(list_raw_steps(REF), StepServer([a_step(number) for number in range(250)]))
+def test_pages_follow_the_cursor() -> None:
+    _, requests = execute(list_raw_steps(REF), StepServer([a_step(number) for number in range(250)]))
     assert [request.query.get("after") for request in requests] == [None, "step_99", "step_199"]
 
 
@@ -189,17 +189,17 @@ def test_the_pages_of_a_hundred_follow_the_cursor() -> None:
         (1000, 1001, None),
     ],
 )
-def test_a_list_that_came_newest_first_is_turned_round_whatever_form_its_times_have(
+def test_a_list_in_reverse_order_is_reversed(
     times: tuple[Any, ...],
 ) -> None:
     steps = [a_step(number, created_at=time) for number, time in enumerate(times)]
-    read, _ = carried_out(list_raw_steps(REF), StepServer(steps, ignores_order=True))
+    read, _ = execute(list_raw_steps(REF), StepServer(steps, ignores_order=True))
     assert ids(read) == ids(steps)
 
 
-def test_steps_of_the_same_time_keep_the_order_they_came_in() -> None:
+def test_steps_of_the_same_time_keep_their_order() -> None:
     steps = [a_step(number, created_at=1000) for number in range(5)]
-    read, _ = carried_out(list_raw_steps(REF), StepServer(steps))
+    read, _ = execute(list_raw_steps(REF), StepServer(steps))
     assert ids(read) == ids(steps)
 
 
@@ -214,7 +214,7 @@ def assistants(run: Body, steps: list[Body]) -> Callable[[Request], Body]:
 
 
 def test_a_run_is_retrieved_with_its_steps_in_order() -> None:
-    run, requests = carried_out(get_run(REF), assistants(RUN, [a_step(1), a_step(2)]))
+    run, requests = execute(get_run(REF), assistants(RUN, [a_step(1), a_step(2)]))
     assert [request.path.rsplit("/", 1)[1] for request in requests] == ["run_1", "steps"]
     assert run.steps is not None
     assert [step.id for step in run.steps] == ["step_1", "step_2"]
@@ -222,28 +222,28 @@ def test_a_run_is_retrieved_with_its_steps_in_order() -> None:
     assert run.raw is None
 
 
-def test_steps_are_not_asked_for_if_they_are_not_wanted() -> None:
-    run, requests = carried_out(get_run(REF, include_steps=False), assistants(RUN, [a_step(1)]))
+def test_steps_are_not_requested_without_include_steps() -> None:
+    run, requests = execute(get_run(REF, include_steps=False), assistants(RUN, [a_step(1)]))
     assert (run.steps, len(requests)) == (None, 1)
-    response, requests = carried_out(get_run(RESPONSE, include_steps=False), lambda _: ANSWER)
+    response, requests = execute(get_run(RESPONSE, include_steps=False), lambda _: ANSWER)
     assert (response.steps, len(requests)) == (None, 1)
 
 
-def test_a_run_without_steps_yet_has_an_empty_list_of_them() -> None:
-    run, _ = carried_out(get_run(REF), assistants(RUN, []))
+def test_a_run_without_steps_has_an_empty_tuple() -> None:
+    run, _ = execute(get_run(REF), assistants(RUN, []))
     assert run.steps == ()
 
 
-def test_a_response_brings_its_steps_along() -> None:
-    run, requests = carried_out(get_run(RESPONSE), lambda _: ANSWER)
+def test_a_response_needs_no_request_for_its_steps() -> None:
+    run, requests = execute(get_run(RESPONSE), lambda _: ANSWER)
     assert [request.path for request in requests] == ["/responses/resp_1"]
     assert run.steps is not None
     assert [json.loads(str(step.details)) for step in run.steps] == OUTPUT
 
 
 @pytest.mark.parametrize(("ref", "body"), [(REF, RUN), (RESPONSE, ANSWER)])
-def test_the_raw_json_is_kept_if_asked_for(ref: RunRef, body: Body) -> None:
-    run, _ = carried_out(get_run(ref, include_steps=False, include_raw=True), lambda _: body)
+def test_the_raw_json_is_kept_with_include_raw(ref: RunRef, body: Body) -> None:
+    run, _ = execute(get_run(ref, include_steps=False, include_raw=True), lambda _: body)
     assert exactly(run.raw) == exactly(body)
 
 
@@ -256,68 +256,66 @@ OPEN_STEP = a_step(
 )
 
 
-def test_a_required_action_that_stands_only_in_the_steps_is_found() -> None:
-    run, _ = carried_out(get_run(REF), assistants(RUN | {"status": "requires_action"}, [OPEN_STEP]))
+def test_a_required_action_that_is_only_in_the_steps_is_found() -> None:
+    run, _ = execute(get_run(REF), assistants(RUN | {"status": "requires_action"}, [OPEN_STEP]))
     assert run.required_action is not None
     (call,) = run.required_action["submit_tool_outputs"]["tool_calls"]
     assert call == {"id": "call_1", "type": "function", "function": {"name": "f"}}
 
 
 @pytest.mark.parametrize("status", ["in_progress", "queued", "expired", "completed"])
-def test_no_required_action_is_made_up_for_a_run_that_requires_none(status: str) -> None:
-    run, _ = carried_out(get_run(REF), assistants(RUN | {"status": status}, [OPEN_STEP]))
+def test_a_run_that_requires_nothing_gets_no_required_action(status: str) -> None:
+    run, _ = execute(get_run(REF), assistants(RUN | {"status": status}, [OPEN_STEP]))
     assert run.required_action is None
 
 
-def test_a_required_action_of_the_run_is_taken_as_it_is() -> None:
-    said = {"type": "submit_tool_approval", "submit_tool_approval": {"tool_calls": []}}
-    body = RUN | {"status": "requires_action", "required_action": said}
-    run, _ = carried_out(get_run(REF), assistants(body, [OPEN_STEP]))
-    assert run.required_action == said
+def test_a_required_action_of_the_run_is_unchanged() -> None:
+    required_action = {"type": "submit_tool_approval", "submit_tool_approval": {"tool_calls": []}}
+    body = RUN | {"status": "requires_action", "required_action": required_action}
+    run, _ = execute(get_run(REF), assistants(body, [OPEN_STEP]))
+    assert run.required_action == required_action
 
 
-def test_the_thread_is_known_though_the_server_leaves_it_out() -> None:
-    run, _ = carried_out(get_run(REF), assistants({"id": "run_1", "status": "completed"}, []))
+def test_the_thread_is_known_if_the_server_omits_it() -> None:
+    run, _ = execute(get_run(REF), assistants({"id": "run_1", "status": "completed"}, []))
     assert run.thread_id == "thread_1"
 
 
-def test_steps_alone_are_the_steps_of_the_run() -> None:
-    steps, _ = carried_out(list_steps(REF), StepServer([a_step(1), a_step(2)], page_size=1))
+def test_list_steps_returns_the_steps_of_the_run() -> None:
+    steps, _ = execute(list_steps(REF), StepServer([a_step(1), a_step(2)], page_size=1))
     assert [step.id for step in steps] == ["step_1", "step_2"]
-    items, _ = carried_out(list_steps(RESPONSE), lambda _: ANSWER)
+    items, _ = execute(list_steps(RESPONSE), lambda _: ANSWER)
     assert [step.id for step in items] == ["msg_1", "msg_2"]
 
 
 @pytest.mark.parametrize("page", [1, 2, 3])
-def test_an_error_on_the_way_comes_out_of_the_operation(page: int) -> None:
+def test_an_error_of_a_request_is_raised_by_the_call(page: int) -> None:
     server = assistants(RUN, [a_step(number) for number in range(150)])
-    operation = get_run(REF)
-    request = next(operation)
+    call = get_run(REF)
+    request = next(call)
     for _ in range(page - 1):
-        request = operation.send(server(request))
+        request = call.send(server(request))
     with pytest.raises(RunRequestError, match="HTTP 500"):
-        operation.throw(RunRequestError("HTTP 500", is_retryable=True))
+        call.throw(RunRequestError("HTTP 500", is_retryable=True))
 
 
-def test_what_changes_a_run_is_one_request_with_what_was_given() -> None:
-    created, (creating,) = carried_out(create_run("thread_1", {"assistant_id": "asst_1"}), lambda _: RUN)
+def test_a_call_that_changes_a_run_is_one_request() -> None:
+    created, (creating,) = execute(create_run("thread_1", {"assistant_id": "asst_1"}), lambda _: RUN)
     assert (creating.method, creating.path) == ("POST", "/threads/thread_1/runs")
     assert (created.id, created.thread_id) == ("run_1", "thread_1")
-    answered, (answering,) = carried_out(create_response({"model": "m"}), lambda _: ANSWER)
+    answered, (answering,) = execute(create_response({"model": "m"}), lambda _: ANSWER)
     assert (answering.method, answering.path, answered.id) == ("POST", "/responses", "resp_1")
     for ref in (REF, RESPONSE):
-        _, (cancelling,) = carried_out(cancel_run(ref), lambda _: RUN)
+        _, (cancelling,) = execute(cancel_run(ref), lambda _: RUN)
         assert (cancelling.method, cancelling.path.rsplit("/", 2)[1:]) == ("POST", [ref.run_id, "cancel"])
     outputs = [{"tool_call_id": "call_1", "output": "1"}]
-    _, (submitting,) = carried_out(submit_tool_outputs(REF, outputs, {}), lambda _: RUN)
+    _, (submitting,) = execute(submit_tool_outputs(REF, outputs, {}), lambda _: RUN)
     assert submitting.body == {"tool_outputs": outputs}
-    following, (submitting,) = carried_out(
-        submit_tool_outputs(RESPONSE, outputs, {}), lambda _: {"id": "resp_2"}
-    )
+    following, (submitting,) = execute(submit_tool_outputs(RESPONSE, outputs, {}), lambda _: {"id": "resp_2"})
     assert (submitting.path, following.id) == ("/responses", "resp_2")
 
 
-def test_the_pure_rooms_import_neither_airflow_nor_openai() -> None:
+def test_modules_without_io_import_neither_airflow_nor_openai() -> None:
     rooms = (
         *("exceptions", "types.status", "types.run", "types.run_ref", "types.outcome", "polling.backoff"),
         *(

@@ -35,7 +35,7 @@ def request_for(ref: RunRef | None, answer_key: str = "id") -> Request:
     return dataclasses.replace(request, answer_key=answer_key)
 
 
-def refusal(
+def error_for(
     http_status: int,
     body: bytes | dict[str, Any] = b"",
     *,
@@ -55,7 +55,7 @@ def refusal(
     return caught.value
 
 
-def test_a_good_answer_is_its_object() -> None:
+def test_a_valid_response_is_its_object() -> None:
     assert parse_or_raise(
         ApiResponse(200, {}, b'{"id": "run_1", "a": null}'), request_for(REF), REF, now=NOW
     ) == {
@@ -96,9 +96,7 @@ def test_a_good_answer_is_its_object() -> None:
         (b'{"id": "r", "n": ' + b"9" * 10_000 + b"}", "id"),
     ],
 )
-def test_a_body_that_is_not_what_was_asked_for_may_pass_and_is_named_by_its_size(
-    body: bytes, key: str
-) -> None:
+def test_an_unexpected_body_is_retryable_and_named_by_its_size(body: bytes, key: str) -> None:
     with pytest.raises(RunRequestError) as caught:
         parse_or_raise(ApiResponse(200, HEADERS, body), request_for(REF, key), REF, now=NOW)
     error = caught.value
@@ -116,7 +114,7 @@ def test_a_body_that_is_not_what_was_asked_for_may_pass_and_is_named_by_its_size
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_what_is_read_from_an_answer_can_be_written_as_strict_json(number: str) -> None:
+def test_a_parsed_response_can_be_written_as_strict_json(number: str) -> None:
     body = (
         f'{{"id": "r", "status": "completed", "metadata": {{"a": {number}}}, "output": [{{"b": {number}}}]}}'
     )
@@ -137,7 +135,7 @@ def test_what_is_read_from_an_answer_can_be_written_as_strict_json(number: str) 
     st.none() | st.just(REF),
     st.sampled_from(["id", "data"]),
 )
-def test_any_answer_is_an_object_with_its_key_or_one_of_our_errors(
+def test_any_response_is_an_object_with_its_key_or_an_error(
     http_status: int, body: bytes, ref: RunRef | None, key: str
 ) -> None:
     read: Any = None
@@ -148,18 +146,18 @@ def test_any_answer_is_an_object_with_its_key_or_one_of_our_errors(
 
 @quick
 @given(st.integers(400, 599), json_values)
-def test_an_error_body_of_any_shape_becomes_a_short_message(http_status: int, held: Any) -> None:
-    bodies: list[Any] = [held, *({key: held} for key in ("error", "detail", "message"))]
-    bodies += [{"error": {key: held}} for key in ("message", "code", "type", "param")]
+def test_an_error_body_of_any_shape_becomes_a_short_message(http_status: int, value: Any) -> None:
+    bodies: list[Any] = [value, *({key: value} for key in ("error", "detail", "message"))]
+    bodies += [{"error": {key: value}} for key in ("message", "code", "type", "param")]
     for body in bodies:
-        error = refusal(http_status, json.dumps(body).encode())
+        error = error_for(http_status, json.dumps(body).encode())
         assert error.code is None or isinstance(error.code, str)
         assert len(str(error)) < 2000
 
 
 @pytest.mark.parametrize("http_status", range(400, 600))
-def test_only_what_may_pass_is_said_to(http_status: int) -> None:
-    assert refusal(http_status).is_retryable is (http_status in (408, 409, 425, 429) or http_status >= 500)
+def test_only_passing_errors_are_retryable(http_status: int) -> None:
+    assert error_for(http_status).is_retryable is (http_status in (408, 409, 425, 429) or http_status >= 500)
 
 
 @pytest.mark.parametrize(
@@ -175,11 +173,11 @@ def test_only_what_may_pass_is_said_to(http_status: int) -> None:
         (529, RunRequestError),
     ],
 )
-def test_each_refusal_is_its_error_with_all_that_is_known(
+def test_each_error_response_is_an_error_with_all_fields(
     http_status: int, kind: type[RunRequestError]
 ) -> None:
     body = {"error": {"message": "It went wrong.", "type": "some_error", "param": None, "code": "some_code"}}
-    error = refusal(http_status, body, headers={"retry-after": "3"})
+    error = error_for(http_status, body, headers={"retry-after": "3"})
     assert type(error) is kind
     assert (error.run_id, error.thread_id, error.http_status) == ("run_1", "thread_1", http_status)
     assert (error.code, error.request_id, error.retry_after) == ("some_code", "req_1", 3)
@@ -188,7 +186,7 @@ def test_each_refusal_is_its_error_with_all_that_is_known(
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "said"),
+    ("body", "code", "text"),
     [
         ({"error": {"message": "Oh no.", "code": "c", "type": "t"}}, "c", "Oh no."),
         ({"error": {"message": "Oh no.", "code": None, "type": "t"}}, "t", "Oh no."),
@@ -211,35 +209,35 @@ def test_each_refusal_is_its_error_with_all_that_is_known(
         (b"[" * 200_000, None, "Bad Gateway"),
     ],
 )
-def test_every_form_of_error_body_says_what_it_can(
-    body: bytes | dict[str, Any], code: str | None, said: str
-) -> None:
-    error = refusal(502, body)
+def test_every_form_of_error_body_is_read(body: bytes | dict[str, Any], code: str | None, text: str) -> None:
+    error = error_for(502, body)
     assert error.code == code
-    assert said in str(error)
+    assert text in str(error)
     assert "None" not in str(error)
     assert "secret page" not in str(error)
 
 
-def test_without_a_request_id_none_is_named() -> None:
+def test_without_a_request_id_the_message_names_none() -> None:
     with pytest.raises(RunRequestError) as caught:
         parse_or_raise(ApiResponse(500, {}, b""), request_for(REF), REF, now=NOW)
     assert caught.value.request_id is None
     assert "request id" not in str(caught.value)
 
 
-def test_before_a_run_has_an_id_its_error_names_none() -> None:
-    error = refusal(400, {"error": {"message": "Missing input."}}, ref=None)
+def test_an_error_before_the_run_exists_names_no_run() -> None:
+    error = error_for(400, {"error": {"message": "Missing input."}}, ref=None)
     assert (error.run_id, error.thread_id) == (None, None)
     assert "None" not in str(error)
 
 
-def test_what_a_server_says_at_length_is_cut() -> None:
-    assert len(str(refusal(500, {"error": {"message": "long " * 10_000}}))) < 1000
+def test_a_very_long_message_is_cut() -> None:
+    assert len(str(error_for(500, {"error": {"message": "long " * 10_000}}))) < 1000
 
 
-def test_a_code_as_long_as_a_book_is_cut() -> None:
-    assert len(json.dumps(refusal(500, {"error": {"message": "m", "code": "c" * 100_000}}).to_event())) < 2000
+def test_a_very_long_code_is_cut() -> None:
+    assert (
+        len(json.dumps(error_for(500, {"error": {"message": "m", "code": "c" * 100_000}}).to_event())) < 2000
+    )
 
 
 @pytest.mark.parametrize(
@@ -261,10 +259,10 @@ def test_a_code_as_long_as_a_book_is_cut() -> None:
         ("", "thread_1", 404, False),
     ],
 )
-def test_only_a_thread_asked_for_at_openai_meets_the_end_of_the_assistants_api(
+def test_only_a_thread_at_openai_means_that_the_api_has_ended(
     base_url: str, thread_id: str | None, http_status: int, has_ended: bool
 ) -> None:
-    error = refusal(http_status, ref=run_ref("run_1", thread_id=thread_id), base_url=base_url)
+    error = error_for(http_status, ref=run_ref("run_1", thread_id=thread_id), base_url=base_url)
     assert isinstance(error, AssistantsApiEndedError) is has_ended
     if has_ended:
         assert not error.is_retryable
@@ -298,9 +296,7 @@ def date(seconds_from_now: float) -> str:
         ({"retry-after": "Mon, 01 Jan 2027 00:00:00 +99999999999999"}, None),
     ],
 )
-def test_how_long_to_leave_the_api_alone_is_read_from_every_header(
-    headers: dict[str, str], seconds: float | None
-) -> None:
+def test_retry_after_is_read_from_every_header(headers: dict[str, str], seconds: float | None) -> None:
     assert parse_retry_after(headers, NOW) == seconds
 
 
@@ -313,6 +309,6 @@ def test_how_long_to_leave_the_api_alone_is_read_from_every_header(
         | st.from_regex(r"Mon, [0-9]+ Jan [0-9]+ .* GMT"),
     )
 )
-def test_no_header_asks_for_more_than_a_number_of_seconds(headers: dict[str, str]) -> None:
-    asked_for = parse_retry_after(headers, NOW)
-    assert asked_for is None or (math.isfinite(asked_for) and asked_for >= 0)
+def test_retry_after_is_a_number_of_seconds_or_none(headers: dict[str, str]) -> None:
+    retry_after = parse_retry_after(headers, NOW)
+    assert retry_after is None or (math.isfinite(retry_after) and retry_after >= 0)

@@ -60,20 +60,20 @@ NAMES = {
         ({"seconds": 1763805600}, None),
     ],
 )
-def test_a_time_is_read_in_every_form_that_servers_send(value: Any, expected: int | None) -> None:
+def test_a_time_is_parsed_in_every_format(value: Any, expected: int | None) -> None:
     assert unix_seconds(value) == expected
 
 
 @quick
 @given(json_values | st.text())
-def test_whatever_is_sent_as_a_time_becomes_whole_seconds_or_none(value: Any) -> None:
+def test_any_value_becomes_whole_seconds_or_none(value: Any) -> None:
     expected = unix_seconds(value)
     assert type(expected) in (int, type(None))
 
 
 @quick
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - bounds are naive
-def test_a_moment_is_the_same_as_number_and_as_text(time: datetime) -> None:
+def test_a_time_is_the_same_as_number_and_as_text(time: datetime) -> None:
     whole = time.replace(microsecond=0)
     assert unix_seconds(time.isoformat()) == unix_seconds(time.isoformat().replace("+00:00", "Z"))
     assert unix_seconds(whole.isoformat()) == unix_seconds(int(whole.timestamp())) == int(whole.timestamp())
@@ -81,7 +81,7 @@ def test_a_moment_is_the_same_as_number_and_as_text(time: datetime) -> None:
 
 @quick
 @given(json_values)
-def test_a_json_string_parses_back_to_exactly_what_was_sent(value: Any) -> None:
+def test_a_json_string_parses_back_to_the_same_value(value: Any) -> None:
     text = dump_json(value)
     assert exactly(json.loads(text)) == exactly(value)
     text.encode()
@@ -93,7 +93,7 @@ def test_a_json_string_leaves_text_readable() -> None:
 
 @quick
 @given(json_values)
-def test_text_and_null_come_as_they_are_and_all_else_as_json(value: Any) -> None:
+def test_text_and_null_are_unchanged_and_all_else_is_json(value: Any) -> None:
     expected = text_or_none(value)
     if isinstance(value, str) or value is None:
         assert expected is value
@@ -109,12 +109,12 @@ def test_the_empty_string_is_not_null() -> None:
 
 @quick
 @given(json_values)
-def test_lists_and_objects_come_as_they_are_and_all_else_as_none(value: Any) -> None:
+def test_lists_and_objects_are_unchanged_and_all_else_is_none(value: Any) -> None:
     assert list_or_none(value) is (value if isinstance(value, list) else None)
     assert dict_or_none(value) is (value if isinstance(value, dict) else None)
 
 
-def test_usage_comes_under_the_documented_names_with_the_rest_beside_it() -> None:
+def test_usage_has_the_documented_names_and_all_other_keys() -> None:
     value = {
         "input_tokens": 3,
         "output_tokens": 4,
@@ -131,11 +131,11 @@ def test_usage_comes_under_the_documented_names_with_the_rest_beside_it() -> Non
 
 
 @pytest.mark.parametrize("value", [None, [], "", 5, True])
-def test_what_is_no_object_is_no_usage(value: Any) -> None:
+def test_a_value_that_is_not_an_object_is_not_a_usage(value: Any) -> None:
     assert parse_usage(value, NAMES) is None
 
 
-def test_no_counts_at_all_are_still_a_usage() -> None:
+def test_an_empty_object_is_a_usage() -> None:
     assert parse_usage({}, NAMES) == Usage()
 
 
@@ -173,13 +173,13 @@ def test_no_key_of_usage_is_lost(value: dict[str, Any]) -> None:
         (["it", "broke"], RunError(message='["it", "broke"]')),
     ],
 )
-def test_an_error_is_read_in_every_form(value: Any, expected: RunError) -> None:
+def test_an_error_is_parsed_in_every_form(value: Any, expected: RunError) -> None:
     assert parse_error(value) == expected
 
 
 @quick
 @given(json_values)
-def test_whatever_is_sent_as_an_error_can_be_said(value: Any) -> None:
+def test_any_error_can_be_converted_to_text(value: Any) -> None:
     error = parse_error(value)
     assert (error is None) is (value is None)
     assert re.fullmatch(r"(?s).*", str(error))

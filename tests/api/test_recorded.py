@@ -1,4 +1,4 @@
-"""Payloads that real servers sent, read by the rooms and by hand: both have to come to the same."""
+"""Recorded payloads of real servers, read by the package and by hand: both results must be the same."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def load(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def test_every_recorded_payload_is_of_a_kind_that_is_read_here() -> None:
+def test_every_recorded_payload_is_of_a_known_kind() -> None:
     kinds = {item["kind"] for item in load(RECORDED / "index.json")["items"]}
     assert kinds == {"run", "steps", "response", "input_items", "error", "sequence"}
     for kind in kinds:
@@ -70,13 +70,13 @@ def whole_seconds(sent: Any) -> Any:
 
 
 def counts(sent: Body | None, prompt: str, completion: str) -> Body | None:
-    """What usage is to look like, its details put under the documented names."""
+    """Return the expected usage, its details under the documented names."""
     if sent is None:
         return None
     renamed = {prompt: "prompt_tokens", completion: "completion_tokens"}
     renamed |= {f"{name}_details": f"{new}_details" for name, new in renamed.items()}
     nulls = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"))
-    return {**nulls, **{renamed.get(key, key): held for key, held in sent.items()}}
+    return {**nulls, **{renamed.get(key, key): value for key, value in sent.items()}}
 
 
 def files_of(raw: Body) -> list[str]:
@@ -104,7 +104,7 @@ def test_a_recorded_run_maps_without_loss(path: Path) -> None:
     assert through_xcom(run) == run
 
 
-#: Kinds of output items that somebody else has to run and answer, as the API documents them.
+#: Kinds of output items that the client must run and answer, as the API documents them.
 CALLS = {
     "function_call",
     "custom_tool_call",
@@ -117,7 +117,7 @@ CALLS = {
 
 
 def open_calls(raw: Body) -> tuple[list[str], list[str]]:
-    """The ids of the calls and of the approvals that the output leaves without an answer."""
+    """Return the ids of the unanswered calls and approvals."""
     output = raw["output"] if raw["status"] == "completed" else []
     answered = {
         item["call_id"] for item in output if item["type"].endswith("_output") and item.get("call_id")
@@ -163,7 +163,7 @@ def assert_items_are_steps(steps: list[Body], items: list[Body]) -> None:
 
 
 @pytest.mark.parametrize("path", files("response"))
-def test_what_a_recorded_response_leaves_unanswered_is_its_required_action(path: Path) -> None:
+def test_unanswered_calls_of_a_recorded_response_are_required(path: Path) -> None:
     raw = load(path)
     action = get_api("responses").read_run(raw).required_action or {}
     found = [
@@ -195,23 +195,23 @@ def test_recorded_input_items_read_like_output_items(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", files("error"))
-def test_a_recorded_error_is_told_with_all_it_says(path: Path) -> None:
+def test_a_recorded_error_keeps_its_code_and_message(path: Path) -> None:
     raw = load(path)
     exchange = raw if "body" in raw else {"status": 400, "headers": {}, "body": raw}
     headers = {name.lower(): value for name, value in exchange["headers"].items()}
-    answer = ApiResponse(exchange["status"], headers, json.dumps(exchange["body"]).encode())
+    response = ApiResponse(exchange["status"], headers, json.dumps(exchange["body"]).encode())
     ref = RunRef("assistants", "run_1", "thread_1")
     with pytest.raises(RunRequestError) as caught:
-        parse_or_raise(answer, api_of(ref).retrieve(ref), ref, now=NOW, base_url="http://127.0.0.1/v1")
-    error, said = caught.value, exchange["body"]["error"]
+        parse_or_raise(response, api_of(ref).retrieve(ref), ref, now=NOW, base_url="http://127.0.0.1/v1")
+    error, expected = caught.value, exchange["body"]["error"]
     kinds = {401: RunAuthenticationError, 403: RunAuthenticationError, 404: RunNotFoundError}
     assert type(error) is kinds.get(exchange["status"], RunRequestError)
     assert error.is_retryable is (exchange["status"] >= 500)
-    assert error.code in (said["code"], said["type"])
+    assert error.code in (expected["code"], expected["type"])
     assert (error.http_status, error.request_id) == (exchange["status"], headers.get("x-request-id"))
     assert (error.request_id or "") in str(error)
     # The rest of such a sentence is the key.
-    assert said["message"].partition("provided: ")[0] in str(error)
+    assert expected["message"].partition("provided: ")[0] in str(error)
 
 
 def exchanges(path: Path) -> list[Body]:
@@ -237,9 +237,9 @@ def replay(operation: ApiCall[Run], recorded: Iterator[Body]) -> Run:
             exchange = next(recorded)
             assert (request.method, request.path) == (exchange["method"], exchange["path"])
             headers = {name.lower(): value for name, value in exchange["headers"].items()}
-            answer = ApiResponse(exchange["status"], headers, json.dumps(exchange["body"]).encode())
+            response = ApiResponse(exchange["status"], headers, json.dumps(exchange["body"]).encode())
             try:
-                body = parse_or_raise(answer, request, run_ref(request.path), now=NOW)
+                body = parse_or_raise(response, request, run_ref(request.path), now=NOW)
             except RunRequestError as error:
                 request = operation.throw(error)
             else:
@@ -249,7 +249,7 @@ def replay(operation: ApiCall[Run], recorded: Iterator[Body]) -> Run:
 
 
 @pytest.mark.parametrize("path", files("sequence"))
-def test_each_run_of_a_recorded_sequence_is_retrieved_as_read_by_hand(path: Path) -> None:
+def test_each_run_of_a_recorded_sequence_is_retrieved(path: Path) -> None:
     for exchange in exchanges(path):
         ref, body = run_ref(exchange["path"]), exchange["body"]
         if ref is None or exchange["method"] != "GET" or body.get("object") not in ("thread.run", "response"):
@@ -261,7 +261,7 @@ def test_each_run_of_a_recorded_sequence_is_retrieved_as_read_by_hand(path: Path
 
 
 @pytest.mark.parametrize("path", files("sequence"))
-def test_each_run_made_or_cancelled_in_a_recorded_sequence_is_read_from_the_answer(path: Path) -> None:
+def test_each_created_or_cancelled_run_of_a_sequence_is_read(path: Path) -> None:
     for exchange in exchanges(path):
         if exchange["method"] != "POST" or exchange["body"].get("object") not in ("thread.run", "response"):
             continue
@@ -280,7 +280,7 @@ def test_each_run_made_or_cancelled_in_a_recorded_sequence_is_read_from_the_answ
 
 
 @pytest.mark.parametrize("path", files("sequence"))
-def test_what_a_recorded_sequence_answers_with_an_error_is_raised(path: Path) -> None:
+def test_each_error_of_a_recorded_sequence_is_raised(path: Path) -> None:
     for exchange in exchanges(path):
         ref = run_ref(exchange["path"])
         if ref is None or exchange["status"] < 400:
@@ -292,7 +292,7 @@ def test_what_a_recorded_sequence_answers_with_an_error_is_raised(path: Path) ->
 
 
 @pytest.mark.parametrize("path", files("sequence"))
-def test_recorded_pages_of_steps_are_read_as_one_list_oldest_first(path: Path) -> None:
+def test_recorded_pages_of_steps_are_one_list_oldest_first(path: Path) -> None:
     pages: dict[tuple[str, str | None], Body] = {}
     for exchange in exchanges(path):
         after = parse_qs(urlsplit(exchange["url"]).query).get("after", [None])[0]
@@ -318,7 +318,7 @@ def read_pages(ref: RunRef, pages: dict[tuple[str, str | None], Body]) -> list[B
 
 
 @pytest.mark.parametrize("path", files("sequence"))
-def test_a_wait_over_a_recorded_sequence_ends_at_its_first_terminal_status(path: Path) -> None:
+def test_a_wait_ends_at_the_first_terminal_status_of_a_sequence(path: Path) -> None:
     waits: dict[RunRef, RunPoller] = {}
     ended: dict[RunRef, str | None] = {}
     first_end: dict[RunRef, str] = {}

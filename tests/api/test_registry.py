@@ -54,7 +54,7 @@ def test_the_parent_or_the_name_decides_the_api(words: Any, ref: RunRef) -> None
         ({"job_id": "job_1"}, r"^job_id belongs to no API"),
     ],
 )
-def test_words_that_fit_no_api_are_refused_by_name(words: Any, message: str) -> None:
+def test_arguments_that_fit_no_api_are_refused_by_name(words: Any, message: str) -> None:
     with pytest.raises(InvalidRunReferenceError, match=message):
         run_ref("run_1", **words)
 
@@ -65,7 +65,7 @@ def test_a_reference_survives_json(ref: RunRef) -> None:
     assert ref_from_json(json.loads(json.dumps(ref.ids))) == ref
 
 
-def test_what_version_0_1_0_stored_without_an_api_still_loads() -> None:
+def test_a_reference_of_version_0_1_0_still_loads() -> None:
     assert ref_from_json({"run_id": "run_1", "thread_id": "thread_1", "status": "queued"}) == THREAD_RUN
     assert ref_from_json({"run_id": "run_1", "thread_id": None}) == RESPONSE
     assert ref_of(Run(id="run_1", thread_id="thread_1")) == THREAD_RUN

@@ -65,7 +65,7 @@ def test_a_run_id_alone_means_this_api() -> None:
 
 @quick
 @given(good_ids)
-def test_the_path_has_exactly_the_segments_meant(run_id: str) -> None:
+def test_a_path_has_exactly_the_expected_segments(run_id: str) -> None:
     ref = RunRef("responses", run_id)
     for request, rest in ((API.retrieve(ref), []), (API.cancel(ref), ["cancel"])):
         assert request.path.split("/") == ["", "responses", run_id, *rest]
@@ -84,7 +84,7 @@ def test_each_request_has_its_method_and_steps_have_no_list() -> None:
         API.list_steps(REF, None)
 
 
-def test_a_response_is_created_in_the_background_and_stored_unless_told_otherwise() -> None:
+def test_a_response_is_created_in_the_background_and_stored() -> None:
     request = API.create(None, {"model": "m", "input": "hi"})
     assert request.path == "/responses"
     assert request.body == {"model": "m", "input": "hi", "background": True, "store": True}
@@ -92,7 +92,7 @@ def test_a_response_is_created_in_the_background_and_stored_unless_told_otherwis
     assert other == {"background": False, "store": False}
 
 
-def test_tool_outputs_become_the_input_of_the_response_that_follows() -> None:
+def test_tool_outputs_become_the_input_of_the_successor() -> None:
     approval = {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True}
     outputs = [{"tool_call_id": "call_1", "output": "42"}, approval]
     request = API.submit_tool_outputs(REF, outputs, {"model": "m"})
@@ -108,7 +108,7 @@ def test_tool_outputs_become_the_input_of_the_response_that_follows() -> None:
 
 @quick
 @given(any_responses)
-def test_a_response_of_any_shape_is_read_and_reads_back_equal_from_xcom(body: dict[str, Any]) -> None:
+def test_a_response_of_any_shape_survives_xcom(body: dict[str, Any]) -> None:
     run = API.read_run(json.loads(json.dumps(body)))
     assert Run.from_xcom(json.loads(json.dumps(run.to_xcom()))) == run
     assert run.steps is not None
@@ -123,17 +123,17 @@ def test_a_response_of_any_shape_is_read_and_reads_back_equal_from_xcom(body: di
 
 @quick
 @given(st.lists(json_values), json_objects)
-def test_nested_tools_and_metadata_survive_whole(tools: list[Any], metadata: dict[str, Any]) -> None:
+def test_nested_tools_and_metadata_are_kept_whole(tools: list[Any], metadata: dict[str, Any]) -> None:
     run = read(tools=tools, metadata=metadata)
     assert exactly([run.tools, run.metadata]) == exactly([tools, metadata])
 
 
 @pytest.mark.parametrize("bad", [5, ["resp_1"], {"id": "resp_1"}, True])
-def test_an_id_is_text_whatever_the_server_sends(bad: Any) -> None:
+def test_an_id_is_always_text(bad: Any) -> None:
     assert isinstance(API.read_run({"id": bad}).id, str)
 
 
-def test_a_queued_response_has_no_steps_yet_and_nulls_where_nothing_is_known() -> None:
+def test_a_queued_response_has_no_steps_and_unknown_attributes() -> None:
     run = API.read_run({"id": "resp_1", "status": "queued", "output": [], "usage": None, "created_at": 1.9})
     assert run.steps == ()
     assert (run.created_at, run.usage, run.model, run.tools, run.started_at, run.thread_id) == (
@@ -145,11 +145,11 @@ def test_a_queued_response_has_no_steps_yet_and_nulls_where_nothing_is_known() -
 @pytest.mark.parametrize(
     "instructions", [None, "", "Be brief.", [{"type": "message", "content": "Be brief."}]]
 )
-def test_instructions_come_as_text_or_items_or_null(instructions: Any) -> None:
+def test_instructions_are_text_items_or_null(instructions: Any) -> None:
     assert read(instructions=instructions).instructions == instructions
 
 
-def test_usage_comes_under_the_documented_names_with_the_details_beside_it() -> None:
+def test_usage_has_the_documented_names_and_its_details() -> None:
     usage = {
         "input_tokens": 3,
         "input_tokens_details": {"cached_tokens": 1},
@@ -195,10 +195,10 @@ def test_files_are_those_of_the_containers(tools: Any, files: list[str]) -> None
 
 @quick
 @given(json_values)
-def test_no_shape_of_files_stops_the_reading(held: Any) -> None:
-    for tools in (held, [held], [{"container": held}], [{"container": {"file_ids": held}}]):
+def test_file_ids_of_any_shape_can_be_read(value: Any) -> None:
+    for tools in (value, [value], [{"container": value}], [{"container": {"file_ids": value}}]):
         assert isinstance(read(tools=tools).file_ids, list)
-    assert isinstance(read(tools=[{"container": {"file_ids": [held]}}]).file_ids, list)
+    assert isinstance(read(tools=[{"container": {"file_ids": [value]}}]).file_ids, list)
 
 
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": '{"a": 1}'}
@@ -211,7 +211,7 @@ APPROVAL = {
 }
 
 
-def test_a_function_call_without_its_output_is_a_required_action_as_assistants_have_it() -> None:
+def test_a_function_call_without_an_output_is_a_required_action() -> None:
     assert read(CALL).required_action == {
         "type": "submit_tool_outputs",
         "submit_tool_outputs": {
@@ -223,14 +223,14 @@ def test_a_function_call_without_its_output_is_a_required_action_as_assistants_h
 
 
 @pytest.mark.parametrize("kind", ["computer_call", "local_shell_call", "custom_tool_call", "brand_new_call"])
-def test_a_call_of_any_other_kind_is_there_whole(kind: str) -> None:
+def test_a_call_of_another_kind_is_kept_whole(kind: str) -> None:
     item = {"type": kind, "call_id": "call_1", "deep": [{"a": None}]}
     action = read(item).required_action
     assert action is not None
     assert action["submit_tool_outputs"]["tool_calls"] == [{"id": "call_1", "type": kind, kind: item}]
 
 
-def test_an_approval_asked_for_is_a_required_action() -> None:
+def test_an_approval_request_is_a_required_action() -> None:
     action = read(APPROVAL).required_action
     assert action is not None
     assert action["type"] == "submit_tool_approval"
@@ -238,7 +238,7 @@ def test_an_approval_asked_for_is_a_required_action() -> None:
     assert call == {"id": "mcpr_1", "type": "mcp", "server_label": "dice", "name": "roll", "arguments": "{}"}
 
 
-def test_calls_and_approvals_stand_beside_each_other() -> None:
+def test_calls_and_approvals_can_be_required_together() -> None:
     action = read(CALL, APPROVAL).required_action
     assert action is not None
     assert {"submit_tool_outputs", "submit_tool_approval"} < set(action)
@@ -256,11 +256,11 @@ def test_calls_and_approvals_stand_beside_each_other() -> None:
         [{"type": "tool_search_call", "call_id": None, "execution": "server"}],
     ],
 )
-def test_what_is_answered_or_run_by_the_api_requires_no_action(output: list[Any]) -> None:
+def test_calls_that_are_answered_or_run_by_the_api_require_nothing(output: list[Any]) -> None:
     assert read(*output).required_action is None
 
 
-def test_only_the_calls_left_open_are_required() -> None:
+def test_only_unanswered_calls_are_required() -> None:
     answered = {"type": "function_call_output", "call_id": "call_1", "output": "1"}
     action = read(CALL, answered, {**CALL, "call_id": "call_2"}).required_action
     assert action is not None
@@ -270,17 +270,17 @@ def test_only_the_calls_left_open_are_required() -> None:
 @pytest.mark.parametrize(
     "status", ["queued", "in_progress", "failed", "cancelled", "incomplete", "odd", None]
 )
-def test_a_response_that_cannot_be_answered_requires_no_action(status: str | None) -> None:
+def test_a_failed_response_requires_no_action(status: str | None) -> None:
     assert read(CALL, status=status).required_action is None
 
 
 @quick
 @given(json_values)
-def test_no_shape_of_a_call_stops_the_reading(held: Any) -> None:
+def test_calls_of_any_shape_can_be_read(value: Any) -> None:
     read(
-        {"type": "function_call", "call_id": held, "name": held, "arguments": held},
-        {"type": "function_call_output", "call_id": held},
-        {"type": "mcp_approval_request", "id": held},
-        {"type": "mcp_call", "approval_request_id": held},
-        {"type": held, "call_id": held},
+        {"type": "function_call", "call_id": value, "name": value, "arguments": value},
+        {"type": "function_call_output", "call_id": value},
+        {"type": "mcp_approval_request", "id": value},
+        {"type": "mcp_call", "approval_request_id": value},
+        {"type": value, "call_id": value},
     )

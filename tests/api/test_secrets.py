@@ -45,14 +45,14 @@ BEARERS = [
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_key_is_in_no_message_however_the_server_says_it(secret: str, sentence: str) -> None:
-    said = sentence.format(secret)
-    assert secret not in redact(said)
+def test_an_api_key_is_masked_in_every_message(secret: str, sentence: str) -> None:
+    text = sentence.format(secret)
+    assert secret not in redact(text)
     for body in (
-        {"error": {"message": said}},
-        {"error": said},
-        {"detail": said},
-        {"detail": [{"msg": said}]},
+        {"error": {"message": text}},
+        {"error": text},
+        {"detail": text},
+        {"detail": [{"msg": text}]},
     ):
         with pytest.raises(RunRequestError) as caught:
             parse_or_raise(
@@ -68,23 +68,23 @@ def test_a_key_is_in_no_message_however_the_server_says_it(secret: str, sentence
 
 @pytest.mark.parametrize("sentence", BEARERS)
 @pytest.mark.parametrize("token", TOKENS)
-def test_a_bearer_token_is_in_no_message(token: str, sentence: str) -> None:
-    said = redact(f"The header {sentence.format(token)} was refused")
-    assert token not in said
-    assert "refused" in said
+def test_a_bearer_token_is_masked_in_every_message(token: str, sentence: str) -> None:
+    text = redact(f"The header {sentence.format(token)} was refused")
+    assert token not in text
+    assert "refused" in text
 
 
 @quick
 @given(
     st.text("abcXYZ019_-", min_size=16, max_size=60), st.text("ordinary .;'\"", max_size=600), st.booleans()
 )
-def test_no_key_of_openai_shows_wherever_it_stands(rest: str, around: str, is_last: bool) -> None:
-    said = f"{around} sk-{rest}" if is_last else f"{around} 'sk-{rest}', {around}"
-    assert rest not in redact(said)
+def test_an_openai_key_is_masked_anywhere_in_a_text(rest: str, around: str, is_last: bool) -> None:
+    text = f"{around} sk-{rest}" if is_last else f"{around} 'sk-{rest}', {around}"
+    assert rest not in redact(text)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "No run found with id 'run_abc123'.",
         "No thread found with id 'thread_abc123'.",
@@ -93,5 +93,5 @@ def test_no_key_of_openai_shows_wherever_it_stands(rest: str, around: str, is_la
         "",
     ],
 )
-def test_a_sentence_without_a_secret_is_left_as_it_is(said: str) -> None:
-    assert redact(said) == said
+def test_a_text_without_a_secret_is_unchanged(text: str) -> None:
+    assert redact(text) == text

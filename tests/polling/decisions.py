@@ -1,4 +1,4 @@
-"""What a poller is given, and what its decisions must be."""
+"""Values to give to a poller, and checks of its decisions."""
 
 from __future__ import annotations
 

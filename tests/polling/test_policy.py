@@ -154,7 +154,7 @@ def test_only_consecutive_failures_end_the_wait(make_poller: MakePoller) -> None
     assert error.run_left_running
 
 
-def test_is_failing_tells_whether_the_last_request_failed(make_poller: MakePoller) -> None:
+def test_is_failing_is_whether_the_last_request_failed(make_poller: MakePoller) -> None:
     poller = make_poller()
     states = [poller.is_failing]
     poller.on_error(retryable_error(), START)

@@ -40,7 +40,7 @@ SMALL = 8_000
 
 texts = st.none() | st.text()
 wait_errors = st.builds(
-    lambda kind, message, facts: kind(message, **facts),
+    lambda kind, message, fields: kind(message, **fields),
     st.sampled_from([RunWaitTimeoutError, RunRequiresActionError, RunRequestError, RunNotFoundError]),
     st.text(),
     st.fixed_dictionaries(
@@ -60,7 +60,7 @@ outcomes = st.builds(
 
 @pytest.mark.parametrize("accepted", [(status,) for status in ENDED])
 @pytest.mark.parametrize("status", ENDED)
-def test_an_end_raises_its_error_unless_it_is_accepted(status: str, accepted: tuple[str]) -> None:
+def test_a_final_status_raises_its_error_unless_accepted(status: str, accepted: tuple[str]) -> None:
     outcome = Outcome(ref=REF, status=status, reason="out of luck", code="bad_luck", request_id="req_1")
     if status in accepted:
         outcome.raise_unless_accepted(accepted)
@@ -81,26 +81,26 @@ def test_a_run_returned_for_its_required_action_raises_nothing(accepted: tuple[s
 
 
 @pytest.mark.parametrize("status", ["completed", "requires_action", "failed", None])
-def test_the_error_of_the_wait_comes_before_what_the_status_says(status: str | None) -> None:
+def test_the_error_of_the_wait_takes_precedence_over_the_status(status: str | None) -> None:
     error = RunWaitTimeoutError("Gave up.")
     with pytest.raises(RunWaitTimeoutError) as caught:
         Outcome(ref=REF, status=status, error=error).raise_unless_accepted(("completed",))
     assert caught.value is error
 
 
-def test_an_end_without_a_reason_says_so() -> None:
+def test_an_error_without_a_reason_says_so() -> None:
     message = str(Outcome(ref=REF, status="failed").ended_error())
     assert "no reason" in message
     assert "None" not in message
 
 
-def test_a_further_sentence_comes_into_the_error_of_an_end() -> None:
+def test_advice_is_part_of_the_error_of_a_final_status() -> None:
     assert "The last step failed." in str(
         Outcome(ref=REF, status="failed").ended_error("The last step failed.")
     )
 
 
-def test_the_outcome_of_a_run_is_its_status_and_why() -> None:
+def test_the_outcome_of_a_run_has_its_status_and_reason() -> None:
     run = Run(id="r", status="failed", last_error=RunError(code="server_error", message="Sorry."))
     outcome = Outcome.from_run(run, REF, "req_1")
     assert (outcome.ref, outcome.status, outcome.code, outcome.request_id) == (
@@ -114,7 +114,7 @@ def test_the_outcome_of_a_run_is_its_status_and_why() -> None:
     assert "Sorry." in outcome.reason
 
 
-def test_an_incomplete_run_says_what_cut_it_short() -> None:
+def test_the_error_of_an_incomplete_run_names_the_reason() -> None:
     run = Run(id="r", status="incomplete", incomplete_details={"reason": "max_output_tokens"})
     assert "max_output_tokens" in str(Outcome.from_run(run, REF).ended_error())
 
@@ -150,25 +150,33 @@ def test_the_event_of_any_run_is_small_json(run: Run) -> None:
     ],
     ids=["message", "code", "incomplete", "payload"],
 )
-def test_an_event_stays_small_however_much_the_api_says(run: Run) -> None:
+def test_an_event_stays_small_for_a_very_long_payload(run: Run) -> None:
     assert len(json.dumps(Outcome.from_run(run, REF).to_event())) < SMALL
 
 
 @quick
 @given(outcomes)
-def test_an_outcome_crosses_in_an_event(outcome: Outcome) -> None:
+def test_an_outcome_survives_an_event(outcome: Outcome) -> None:
     event = json.loads(json.dumps(outcome.to_event()))
-    came = Outcome.from_event(event, ref_from_json(event))
-    assert came.to_event() == event
-    assert (came.ref, came.status, type(came.error)) == (outcome.ref, outcome.status, type(outcome.error))
-    assert (came.reason, came.code, came.request_id) == (outcome.reason, outcome.code, outcome.request_id)
+    result = Outcome.from_event(event, ref_from_json(event))
+    assert result.to_event() == event
+    assert (result.ref, result.status, type(result.error)) == (
+        outcome.ref,
+        outcome.status,
+        type(outcome.error),
+    )
+    assert (result.reason, result.code, result.request_id) == (
+        outcome.reason,
+        outcome.code,
+        outcome.request_id,
+    )
 
 
 @quick
 @given(
     outcomes, st.dictionaries(st.text().map(lambda key: f"x_{key}"), json_values, max_size=3), json_objects
 )
-def test_what_another_version_added_to_an_event_is_left_out(
+def test_unknown_keys_of_an_event_are_ignored(
     outcome: Outcome, added: dict[str, Any], added_to_error: dict[str, Any]
 ) -> None:
     event = outcome.to_event()
@@ -177,7 +185,7 @@ def test_what_another_version_added_to_an_event_is_left_out(
     assert Outcome.from_event({**added, **event}, outcome.ref).to_event() == outcome.to_event()
 
 
-def test_an_error_type_of_a_newer_triggerer_still_fails_the_wait() -> None:
+def test_an_unknown_error_type_fails_the_wait() -> None:
     error = {"type": "RunPausedError", "message": "Paused."}
     event = {"run_id": "run_1", "status": "completed", "error": error}
     outcome = Outcome.from_event(event, ref_from_json(event))
@@ -185,12 +193,12 @@ def test_an_error_type_of_a_newer_triggerer_still_fails_the_wait() -> None:
         outcome.raise_unless_accepted(("completed",))
 
 
-def test_the_least_an_event_holds_is_the_id_of_the_run() -> None:
+def test_an_event_needs_only_the_id_of_the_run() -> None:
     event = {"run_id": "run_1"}
     outcome = Outcome.from_event(event, ref_from_json(event))
     assert (outcome.ref, outcome.status, outcome.error) == (RunRef("responses", "run_1"), None, None)
 
 
-def test_a_status_nobody_knows_does_not_pass_for_success() -> None:
+def test_an_unknown_status_is_not_a_success() -> None:
     with pytest.raises(RunEndedError, match="brand_new"):
         Outcome(ref=REF, status="brand_new").raise_unless_accepted(("completed",))

@@ -16,7 +16,7 @@ from tests.run_strategies import runs
 
 @quick
 @given(runs)
-def test_a_run_reads_back_equal_from_its_xcom_as_json(run: Run) -> None:
+def test_a_run_survives_xcom_as_json(run: Run) -> None:
     assert Run.from_xcom(json.loads(json.dumps(run.to_xcom()))) == run
 
 
@@ -36,12 +36,12 @@ def test_the_documented_attributes_are_the_seventeen() -> None:
     )
 
 
-def test_a_run_with_nothing_but_an_id_has_none_everywhere_and_no_files() -> None:
+def test_a_run_with_only_an_id_has_none_everywhere_and_no_files() -> None:
     value = Run(id="r").to_xcom()
-    assert {name: held for name, held in value.items() if held is not None} == {"id": "r", "file_ids": []}
+    assert {name: item for name, item in value.items() if item is not None} == {"id": "r", "file_ids": []}
 
 
-def test_a_step_is_pushed_under_the_documented_names() -> None:
+def test_a_step_has_the_documented_names() -> None:
     value = RunStep(id="s", type="tool_calls", details="{}").to_xcom()
     assert {"id", "object", "created_at", "type", "status", "details"} <= set(value)
 
@@ -86,7 +86,7 @@ def test_values_are_frozen(value: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "state"), [*STATUSES.items(), (None, RunState.UNKNOWN), ("?", RunState.UNKNOWN)]
 )
-def test_what_a_run_means_is_what_its_status_means(status: str | None, state: RunState) -> None:
+def test_the_state_of_a_run_is_that_of_its_status(status: str | None, state: RunState) -> None:
     run = Run(id="r", status=status, completed_at=1)
     assert run.state is state
     assert run.is_terminal is state.is_terminal
@@ -105,7 +105,7 @@ def test_what_a_run_means_is_what_its_status_means(status: str | None, state: Ru
         (Run(id="r", incomplete_details={"reason": "max_output_tokens"}), ["max_output_tokens"]),
     ],
 )
-def test_the_reason_is_what_the_api_said(run: Run, named: list[str]) -> None:
+def test_the_reason_is_the_message_of_the_api(run: Run, named: list[str]) -> None:
     assert run.reason is not None
     assert all(word in run.reason for word in named)
     assert "None" not in run.reason
@@ -120,7 +120,7 @@ def test_the_reason_is_what_the_api_said(run: Run, named: list[str]) -> None:
         Run(id="r", last_error=RunError()),
     ],
 )
-def test_there_is_no_reason_where_the_api_gave_none(run: Run) -> None:
+def test_without_an_error_there_is_no_reason(run: Run) -> None:
     assert not run.reason
 
 
@@ -130,7 +130,7 @@ def test_an_empty_error_does_not_hide_why_a_run_is_incomplete() -> None:
     assert "content_filter" in run.reason
 
 
-def test_the_failing_step_is_the_last_one_that_went_wrong() -> None:
+def test_the_failing_step_is_the_last_unsuccessful_one() -> None:
     fine, failed = RunStep(id="1", status="completed"), RunStep(id="2", status="failed")
     erroneous = RunStep(id="3", status="in_progress", last_error=RunError(code="server_error"))
     assert Run(id="r", steps=(failed, erroneous, fine)).failing_step is erroneous
@@ -140,5 +140,5 @@ def test_the_failing_step_is_the_last_one_that_went_wrong() -> None:
 @pytest.mark.parametrize(
     "steps", [None, (), (RunStep(id="1", status="completed"), RunStep(id="2", status="odd"))]
 )
-def test_without_a_bad_step_none_is_failing(steps: tuple[RunStep, ...] | None) -> None:
+def test_without_an_unsuccessful_step_none_is_failing(steps: tuple[RunStep, ...] | None) -> None:
     assert Run(id="r", steps=steps).failing_step is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openai_run.types import status as room
+import airflow_provider_openai_run
 from airflow_provider_openai_run.types.status import (
     STATUSES,
     TERMINAL_STATUSES,
@@ -18,10 +18,15 @@ from airflow_provider_openai_run.types.status import (
 )
 from tests.json_strategies import quick
 
-PACKAGE = Path(room.__file__).parent
-ROOMS_THAT_ASK_THE_TABLE = sorted(
-    path for path in (*PACKAGE.glob("*.py"), *PACKAGE.glob("apis/*.py")) if path.name != "status.py"
-)
+PACKAGE = Path(airflow_provider_openai_run.__path__[0])
+#: The sandbox has statuses of its own to play. The page compares states of Airflow's tasks, and a run that is
+#: being cancelled has no state of its own.
+READERS_OF_THE_TABLE = {
+    path.relative_to(PACKAGE).as_posix(): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "status.py" and path.relative_to(PACKAGE).parts[0] != "sandbox"
+}
+ALLOWED = {"operators/cancel_run.py": {"cancelling"}, "run_page/notices.py": {"failed", "queued"}}
 
 
 @pytest.mark.parametrize(
@@ -38,20 +43,20 @@ ROOMS_THAT_ASK_THE_TABLE = sorted(
         ("incomplete", RunState.INCOMPLETE, True),
     ],
 )
-def test_each_documented_status_has_its_meaning(status: str, state: RunState, has_ended: bool) -> None:
+def test_each_documented_status_has_its_state(status: str, state: RunState, has_ended: bool) -> None:
     assert classify_status(status) is state
     assert state.is_terminal is has_ended
     assert (status in TERMINAL_STATUSES) is has_ended
 
 
-def test_the_table_holds_the_nine_statuses_and_no_more() -> None:
+def test_the_table_has_exactly_nine_statuses() -> None:
     assert len(STATUSES) == 9
     assert len(TERMINAL_STATUSES) == 5
 
 
 @quick
 @given(st.none() | st.text().filter(lambda word: word not in STATUSES))
-def test_a_status_nobody_knows_is_neither_success_nor_an_end(status: str | None) -> None:
+def test_an_unknown_status_is_neither_successful_nor_terminal(status: str | None) -> None:
     assert classify_status(status) is RunState.UNKNOWN
     assert not classify_status(status).is_terminal
 
@@ -59,7 +64,7 @@ def test_a_status_nobody_knows_is_neither_success_nor_an_end(status: str | None)
 @pytest.mark.parametrize(
     "almost", ["Completed", "COMPLETED", " completed", "complete", "succeeded", "canceled", ""]
 )
-def test_a_word_that_only_looks_like_a_status_is_unknown(almost: str) -> None:
+def test_a_word_similar_to_a_status_is_unknown(almost: str) -> None:
     assert classify_status(almost) is RunState.UNKNOWN
 
 
@@ -67,23 +72,21 @@ def test_only_one_status_is_success() -> None:
     assert [word for word, state in STATUSES.items() if state is RunState.SUCCEEDED] == ["completed"]
 
 
-def test_nobody_can_change_the_table() -> None:
+def test_the_table_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
         cast("dict[str, RunState]", STATUSES)["done"] = RunState.SUCCEEDED
 
 
-@pytest.mark.parametrize("path", ROOMS_THAT_ASK_THE_TABLE, ids=lambda path: path.name)
-def test_no_other_module_compares_a_status_by_its_word(path: Path) -> None:
-    compared = [
+@pytest.mark.parametrize("name", READERS_OF_THE_TABLE)
+def test_no_other_module_compares_statuses_by_name(name: str) -> None:
+    compared = {
         constant.value
-        for comparison in ast.walk(ast.parse(path.read_text()))
+        for comparison in ast.walk(ast.parse(READERS_OF_THE_TABLE[name].read_text(encoding="utf-8")))
         if isinstance(comparison, ast.Compare | ast.MatchValue)
         for constant in ast.walk(comparison)
-        if isinstance(constant, ast.Constant)
-        and isinstance(constant.value, str)
-        and constant.value in STATUSES
-    ]
-    assert compared == []
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+    }
+    assert compared & STATUSES.keys() == ALLOWED.get(name, set())
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,6 @@ def test_terminal_statuses_are_accepted_in_any_collection(statuses: Any) -> None
         ([5], "5"),
     ],
 )
-def test_what_no_run_ends_as_is_refused_by_name(statuses: Any, named: str) -> None:
+def test_a_status_that_is_not_terminal_is_refused_by_name(statuses: Any, named: str) -> None:
     with pytest.raises(ValueError, match=f"accepted_statuses.*({named})"):
         check_accepted_statuses(statuses)

@@ -73,7 +73,7 @@ def test_an_integer_of_any_length_is_kept_as_text() -> None:
     assert int(storable(10**20_000), 16) == 10**20_000
 
 
-def test_what_is_nested_too_deeply_becomes_json_text() -> None:
+def test_a_value_nested_too_deeply_becomes_json_text() -> None:
     stored = storable(nested(MAX_DEPTH + 30))
     assert depth_of(stored) == MAX_DEPTH
     innermost = stored
