@@ -1,7 +1,8 @@
-"""Runs a task as Airflow's own task runner does, and its trigger as the triggerer does, without a supervisor.
+"""
+Run a task with Airflow's own task runner, and its trigger as the triggerer does, in the test process.
 
-What a try came to (its state, what it would tell the supervisor, its XComs) is decided by Airflow's code. In
-place of the supervisor stands an object that writes down what it is told.
+Airflow's code decides the state of the task and the messages to the supervisor. A stand-in for the supervisor
+records them.
 """
 
 from __future__ import annotations
@@ -34,41 +35,41 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from airflow.models.trigger import TRIGGER_FAIL_REPR, Trigger, TriggerFailureReason
 
-__all__ = ["AirflowTask", "Trigger", "TriggerFailureReason", "Try", "event_of", "rebuilt_trigger"]
+__all__ = ["AirflowTask", "TaskAttempt", "Trigger", "TriggerFailureReason", "load_trigger", "only_event"]
 
 RUN_ID = "manual__1"
 
-#: How long it takes until a task is run again after its time has come, in seconds.
-_SCHEDULING = 0.01
+#: Seconds between the time a task is rescheduled to and its next execution.
+_SCHEDULING_DELAY = 0.01
 
-#: Makes the task anew, as every process does that parses the DAG's file.
+#: Creates the task, as each process does that parses the DAG's file.
 MakeTask = Callable[[], BaseOperator]
 
 
 @dataclass
-class Try:
+class TaskAttempt:
     """
-    What a try of a task came to, so far.
+    The result of one process that ran a try of a task.
 
-    :param state: Airflow's word for it: ``success``, ``failed`` (and not retried), ``up_for_retry``,
-        ``skipped``, ``deferred``, ``up_for_reschedule``.
-    :param error: what it raised, if Airflow takes that for a failure.
-    :param told: what the supervisor was told last.
-    :param xcoms: what it pushed.
+    :param state: Airflow's state of the task instance: ``success``, ``failed`` (not retried),
+        ``up_for_retry``, ``skipped``, ``deferred`` or ``up_for_reschedule``.
+    :param error: the exception that Airflow takes for a failure, if any.
+    :param message: the last message to the supervisor, such as ``DeferTask``.
+    :param xcoms: the XComs that were pushed.
     """
 
     state: str
     error: BaseException | None
-    told: Any
+    message: Any
     xcoms: dict[str, Any]
 
 
 @dataclass
 class Supervisor:
-    """Takes the messages of a task, and answers it: about XComs, and the one question that a sensor has."""
+    """Record the messages of a task; answer those about XComs and about the first start of a sensor."""
 
     first_start: dt.datetime
-    kept: dict[str, Any]
+    stored_xcoms: dict[str, Any]
     messages: list[Any] = field(default_factory=list)
 
     def send(self, msg: Any) -> Any:
@@ -76,9 +77,9 @@ class Supervisor:
         if isinstance(msg, comms.GetTaskRescheduleStartDate):
             return comms.TaskRescheduleStartDate(start_date=self.first_start)
         if isinstance(msg, comms.GetXCom):
-            return comms.XComResult(key=msg.key, value=self.kept.get(msg.key))
+            return comms.XComResult(key=msg.key, value=self.stored_xcoms.get(msg.key))
         if isinstance(msg, comms.SetXCom):
-            self.kept[msg.key] = msg.value
+            self.stored_xcoms[msg.key] = msg.value
         return None
 
     async def asend(self, msg: Any) -> Any:
@@ -91,76 +92,77 @@ class Supervisor:
 
 class AirflowTask:
     """
-    One try of a task, over all the processes that it takes.
+    One try of a task, over all the processes that run it.
 
-    :param make_task: makes the task.
-    :param stopped: the time.
+    :param make_task: creates the task.
+    :param clock: the clock of the test.
     :param params: the DAG's parameters.
-    :param map_index: which of a mapped task's it is.
+    :param map_index: the index of a mapped task instance; -1 for any other.
     """
 
     def __init__(
         self,
         make_task: MakeTask,
-        stopped: FakeClock,
+        clock: FakeClock,
         *,
         params: dict[str, Any] | None = None,
         map_index: int = -1,
     ) -> None:
         self._make_task = make_task
-        self._stopped = stopped
+        self._clock = clock
         self._params = params or {}
         self._map_index = map_index
         self._reschedules = 0
-        self._first_start = stopped.utcnow()
+        self._first_start = clock.utcnow()
         self._xcoms: dict[str, Any] = {}
 
-    def begin(self) -> Try:
-        """Let a worker execute the task."""
-        return self._work(None, None)
+    def begin(self) -> TaskAttempt:
+        """Execute the task on a worker."""
+        return self._run_worker(None, None)
 
-    def to_its_end(self) -> Try:
-        """Let worker and triggerer do what it takes until the try is over."""
+    def run_to_end(self) -> TaskAttempt:
+        """Let worker and triggerer run the task until the try is over."""
         attempt = self.begin()
         while attempt.state in {"deferred", "up_for_reschedule"}:
-            attempt = self.go_on(attempt)
+            attempt = self.advance(attempt)
         return attempt
 
-    def go_on(self, attempt: Try) -> Try:
-        """Let happen what a deferred or rescheduled task waits for, and let a worker go on with it."""
+    def advance(self, attempt: TaskAttempt) -> TaskAttempt:
+        """Let pass what a deferred or rescheduled task waits for, and run it on a worker again."""
         if attempt.state == "deferred":
-            return self.resume(attempt, *self._triggered(attempt))
-        wait = attempt.told.reschedule_date - self._stopped.utcnow()
-        self._stopped.sleep(max(0.0, wait.total_seconds()) + _SCHEDULING)
+            return self.resume(attempt, *self._run_trigger(attempt))
+        wait = attempt.message.reschedule_date - self._clock.utcnow()
+        self._clock.sleep(max(0.0, wait.total_seconds()) + _SCHEDULING_DELAY)
         self._reschedules += 1
         return self.begin()
 
-    def resume(self, attempt: Try, next_method: str, next_kwargs: dict[str, Any]) -> Try:
-        """Let a worker go on with a task that was deferred."""
+    def resume(self, attempt: TaskAttempt, next_method: str, next_kwargs: dict[str, Any]) -> TaskAttempt:
+        """Resume a deferred task on a worker."""
         assert attempt.state == "deferred"
-        return self._work(next_method, json.loads(json.dumps(_serialized(next_kwargs))))
+        return self._run_worker(next_method, json.loads(json.dumps(_serialized(next_kwargs))))
 
-    def time_out(self, attempt: Try) -> Try:
-        """Let the scheduler find that the trigger took too long."""
+    def time_out(self, attempt: TaskAttempt) -> TaskAttempt:
+        """Let the scheduler end a deferral that has lasted too long."""
         return self.resume(attempt, TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT})
 
-    def _triggered(self, attempt: Try) -> tuple[str, dict[str, Any]]:
+    def _run_trigger(self, attempt: TaskAttempt) -> tuple[str, dict[str, Any]]:
         try:
-            event = self._stopped.run(event_of(rebuilt_trigger(attempt)))
-        except Exception as error:  # noqa: BLE001 - the triggerer fails the task for any
-            told = traceback.format_exception(error)
-            return TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_FAILURE, "traceback": told}
-        return attempt.told.next_method, {**attempt.told.next_kwargs, "event": event}
+            event = self._clock.run(only_event(load_trigger(attempt)))
+        except Exception as error:  # noqa: BLE001 - the triggerer fails the task for any exception
+            lines = traceback.format_exception(error)
+            return TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_FAILURE, "traceback": lines}
+        return attempt.message.next_method, {**attempt.message.next_kwargs, "event": event}
 
-    def _work(self, next_method: str | None, next_kwargs: dict[str, Any] | None) -> Try:
+    def _run_worker(self, next_method: str | None, next_kwargs: dict[str, Any] | None) -> TaskAttempt:
         supervisor = Supervisor(self._first_start, self._xcoms)
         ti = self._task_instance(next_method, next_kwargs)
-        with _in_the_place_of_a_worker(supervisor):
-            state, told, error = task_runner.run(ti, ti.get_template_context(), structlog.get_logger("task"))
-        return Try(state.value, error, told, supervisor.xcoms)
+        with _worker_process(supervisor):
+            context = ti.get_template_context()
+            state, message, error = task_runner.run(ti, context, structlog.get_logger("task"))
+        return TaskAttempt(state.value, error, message, supervisor.xcoms)
 
     def _task_instance(self, next_method: str | None, next_kwargs: dict[str, Any] | None) -> Any:
-        now = self._stopped.utcnow()
+        now = self._clock.utcnow()
         with DAG("runs", schedule=None, params=self._params) as dag:
             task = self._make_task()
         server = TIRunContext(
@@ -187,17 +189,17 @@ class AirflowTask:
         )
 
 
-def rebuilt_trigger(attempt: Try) -> BaseTrigger:
-    """The trigger of a deferred task, as the triggerer makes it from what the database holds."""
-    told = attempt.told
-    arguments = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(told.trigger_kwargs))
-    module, _, name = told.classpath.rpartition(".")
+def load_trigger(attempt: TaskAttempt) -> BaseTrigger:
+    """Return the trigger of a deferred task, as the triggerer loads it from the database."""
+    message = attempt.message
+    arguments = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(message.trigger_kwargs))
+    module, _, name = message.classpath.rpartition(".")
     trigger: BaseTrigger = getattr(import_module(module), name)(**arguments)
     return trigger
 
 
-async def event_of(trigger: BaseTrigger) -> dict[str, Any]:
-    """The one event of a trigger, as it comes out of the database."""
+async def only_event(trigger: BaseTrigger) -> dict[str, Any]:
+    """Return the only event of a trigger, as the worker reads it from the database."""
     payloads = [event.payload async for event in trigger.run()]
     assert len(payloads) == 1
     payload: dict[str, Any] = json.loads(json.dumps(payloads[0]))
@@ -205,7 +207,7 @@ async def event_of(trigger: BaseTrigger) -> dict[str, Any]:
 
 
 def _serialized(next_kwargs: dict[str, Any]) -> Any:
-    """Arguments in the form in which the API server of this Airflow hands them to the task runner."""
+    """Return arguments in the form in which this Airflow's API server passes them to the task runner."""
     try:
         from airflow.sdk.serde import serialize
     except ImportError:  # Airflow 3.1
@@ -216,7 +218,7 @@ def _serialized(next_kwargs: dict[str, Any]) -> Any:
 
 
 def _dag_run(dag: DAG, now: dt.datetime) -> DagRun:
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "dag_id": dag.dag_id,
         "run_id": RUN_ID,
         "run_after": now,
@@ -226,12 +228,12 @@ def _dag_run(dag: DAG, now: dt.datetime) -> DagRun:
         "consumed_asset_events": [],
     }
     required: Any = (name for name, item in DagRun.model_fields.items() if item.is_required())
-    return DagRun(**{**dict.fromkeys(required), **facts})
+    return DagRun(**{**dict.fromkeys(required), **fields})
 
 
 @contextmanager
-def _in_the_place_of_a_worker(supervisor: Supervisor) -> Iterator[None]:
-    """Give the task runner its supervisor, and undo what it does to the process."""
+def _worker_process(supervisor: Supervisor) -> Iterator[None]:
+    """Set the supervisor of the task runner, and undo what the runner changes in the process."""
     on_terminate = signal.getsignal(signal.SIGTERM)
     with (
         mock.patch.object(task_runner, "SUPERVISOR_COMMS", supervisor, create=True),
@@ -239,7 +241,7 @@ def _in_the_place_of_a_worker(supervisor: Supervisor) -> Iterator[None]:
         mock.patch.dict(os.environ),
         warnings.catch_warnings(),
     ):
-        # Airflow 3.1 warns of itself when a worker looks up a connection, and takes that for a failure.
+        # Airflow 3.1 raises this warning itself when a worker looks up a connection, and would fail by it.
         warnings.filterwarnings("ignore", "Using Connection", DeprecationWarning)
         try:
             yield

@@ -1,6 +1,7 @@
-"""A time that stands still until somebody would sleep: the sandbox's, our own code's and Airflow's sensors'.
+"""
+A clock that only sleeping moves, for the sandbox, this package and Airflow's sensors.
 
-Sleeping moves it and returns at once, so a wait of an hour takes as long as its requests.
+A sleep moves the clock and returns at once, so a wait of an hour takes as long as its requests.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from airflow_provider_openai_run.sandbox import Clock
 
 T = TypeVar("T")
 
-#: Whoever asks what time it is while waiting for a run, with all that these import.
-_ASKING = (
+#: The modules that read the time while waiting for a run; what they import is covered too.
+_WAITING_MODULES = (
     "airflow_provider_openai_run.hooks.openai_run",
-    "airflow_provider_openai_run.operators.openai_run",
+    "airflow_provider_openai_run.operators.cancel_run",
+    "airflow_provider_openai_run.operators.get_run",
     "airflow_provider_openai_run.sensors.openai_run",
     "airflow_provider_openai_run.triggerer.connection_poller",
     "airflow_provider_openai_run.events.thread_feed",
@@ -35,15 +37,15 @@ _OURS, _SANDBOX = "airflow_provider_openai_run", "airflow_provider_openai_run.sa
 
 class FakeClock:
     """
-    Stands in for the module ``time``.
+    A stand-in for the module ``time``.
 
-    :param clock: the sandbox's own.
+    :param clock: the clock of the sandbox.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.slept: list[float] = []
-        self.asking = 0
+        self.open_requests = 0
 
     def time(self) -> float:
         return self.clock.now()
@@ -54,15 +56,15 @@ class FakeClock:
         self.slept.append(seconds)
         self.clock.advance(seconds)
 
-    async def asleep(self, seconds: float) -> None:
+    async def async_sleep(self, seconds: float) -> None:
         self.sleep(seconds)
 
     def utcnow(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self.time(), dt.UTC)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let this be the time of all who wait for runs."""
-        for name in _ASKING:
+        """Replace the clocks of all modules that wait for runs."""
+        for name in _WAITING_MODULES:
             import_module(name)
         sensor = import_module("airflow.sdk.bases.sensor")
         for module in (sensor, *_own_modules()):
@@ -70,24 +72,24 @@ class FakeClock:
                 monkeypatch.setattr(module, "time", self)
         monkeypatch.setattr(sensor, "timezone", SimpleNamespace(utcnow=self.utcnow))
         hook = import_module("airflow_provider_openai_run.hooks.openai_run")
-        loop_functions = SimpleNamespace(sleep=self.asleep, to_thread=asyncio.to_thread)
+        loop_functions = SimpleNamespace(sleep=self.async_sleep, to_thread=asyncio.to_thread)
         monkeypatch.setattr(hook, "asyncio", loop_functions)
-        repeater = import_module("airflow_provider_openai_run.triggerer.replay_transport").ReplayTransport
-        monkeypatch.setattr(repeater, "ask", self._counted(repeater.ask))
+        transport = import_module("airflow_provider_openai_run.triggerer.replay_transport").ReplayTransport
+        monkeypatch.setattr(transport, "ask", self._counted(transport.ask))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in an event loop of this time, and let what it leaves behind come to its end."""
+        """Run a coroutine in an event loop on this clock, and then the tasks that it has started."""
         with asyncio.Runner(loop_factory=lambda: _Loop(self)) as runner:
-            return runner.run(_with_what_it_began(work))
+            return runner.run(_with_started_tasks(work))
 
-    def _counted(self, ask: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
-        @functools.wraps(ask)
+    def _counted(self, send: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+        @functools.wraps(send)
         async def counted(*arguments: Any) -> T:
-            self.asking += 1
+            self.open_requests += 1
             try:
-                return await ask(*arguments)
+                return await send(*arguments)
             finally:
-                self.asking -= 1
+                self.open_requests -= 1
 
         return counted
 
@@ -102,45 +104,45 @@ def _own_modules() -> list[ModuleType]:
 
 class _Loop(asyncio.SelectorEventLoop):
     """
-    An event loop that does not wait for its timers, except while the API is being asked.
+    An event loop that skips the time until its next timer, except while a request is open.
 
-    The time that this does take passes for everybody: what is due by the loop is due by the clock.
+    The time that a request takes moves the clock, so that loop and clock agree on what is due.
     """
 
-    def __init__(self, stopped: FakeClock) -> None:
-        self._stopped = stopped
-        self._looked_at = time.monotonic()
-        super().__init__(_Selector(self._leap))
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._read_at = time.monotonic()
+        super().__init__(_Selector(self._skip))
 
     def time(self) -> float:
-        before, self._looked_at = self._looked_at, time.monotonic()
-        return self._stopped.clock.advance(self._looked_at - before)
+        before, self._read_at = self._read_at, time.monotonic()
+        return self._clock.clock.advance(self._read_at - before)
 
-    def _leap(self, seconds: float) -> bool:
-        if self._stopped.asking:
+    def _skip(self, seconds: float) -> bool:
+        if self._clock.open_requests:
             return False
-        self._stopped.sleep(seconds)
+        self._clock.sleep(seconds)
         return True
 
 
 class _Selector(selectors.DefaultSelector):
     """
-    A selector that may leap over the time in which nothing would happen.
+    A selector that can skip the time in which nothing happens.
 
-    :param leap: leaps over so many seconds, or says that it does not.
+    :param skip: skips so many seconds and returns True, or returns False.
     """
 
-    def __init__(self, leap: Callable[[float], bool]) -> None:
+    def __init__(self, skip: Callable[[float], bool]) -> None:
         super().__init__()
-        self._leap = leap
+        self._skip = skip
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        return super().select(0) or ([] if self._leap(timeout) else super().select(timeout))
+        return super().select(0) or ([] if self._skip(timeout) else super().select(timeout))
 
 
-async def _with_what_it_began(work: Coroutine[Any, Any, T]) -> T:
+async def _with_started_tasks(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await work
     finally:

@@ -14,7 +14,7 @@ from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.operators.openai_run import OpenAICancelRunOperator, OpenAIGetRunOperator
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 from airflow_provider_openai_run.types.run_ref import RunRef
-from tests.airflow_task import AirflowTask, Try
+from tests.airflow_task import AirflowTask, TaskAttempt
 from tests.api.toy_api import ToyApi
 from tests.fake_clock import FakeClock
 from tests.fake_http_server import FakeHttpServer, ReceivedRequest, Reply, fake_http_server
@@ -90,7 +90,7 @@ def test_the_sensor_waits_for_a_run_of_a_further_api(
     toy_server: ToyServer, fake_clock: FakeClock, mode: str
 ) -> None:
     task = AirflowTask(lambda: OpenAIRunSensor(task_id="wait", **TOY, **MODES[mode]), fake_clock)
-    result = task.to_its_end()
+    result = task.run_to_end()
     assert (result.state, result.error) == ("success", None)
     assert result.xcoms["return_value"] == {
         "run_id": "job_1",
@@ -107,7 +107,7 @@ def test_a_failed_run_of_a_further_api_fails_the_sensor(
 ) -> None:
     toy_server.final_state = "broken"
     task = AirflowTask(lambda: OpenAIRunSensor(task_id="wait", **TOY, **MODES[mode]), fake_clock)
-    result = task.to_its_end()
+    result = task.run_to_end()
     assert isinstance(result.error, RunFailedError)
     assert "A wheel fell off" in str(result.error)
     assert (result.error.api, result.error.run_id, result.error.parent_id) == ("toy", "job_1", None)
@@ -115,14 +115,14 @@ def test_a_failed_run_of_a_further_api_fails_the_sensor(
 
 @pytest.mark.usefixtures("toy_server")
 def test_the_cancel_operator_cancels_a_run_of_a_further_api(fake_clock: FakeClock) -> None:
-    result = AirflowTask(lambda: OpenAICancelRunOperator(task_id="stop", **TOY), fake_clock).to_its_end()
+    result = AirflowTask(lambda: OpenAICancelRunOperator(task_id="stop", **TOY), fake_clock).run_to_end()
     assert result.xcoms["return_value"]["status"] == "cancelled"
 
 
-def retrieve(fake_clock: FakeClock, mode: str) -> Try:
+def retrieve(fake_clock: FakeClock, mode: str) -> TaskAttempt:
     """Let the get operator wait for the run and retrieve it."""
     arguments = {**TOY, **MODES[mode], "wait_for_completion": True}
-    return AirflowTask(lambda: OpenAIGetRunOperator(task_id="get", **arguments), fake_clock).to_its_end()
+    return AirflowTask(lambda: OpenAIGetRunOperator(task_id="get", **arguments), fake_clock).run_to_end()
 
 
 @pytest.mark.usefixtures("toy_server")

@@ -65,7 +65,7 @@ def test_the_function_returns_the_input_and_the_task_the_answer(
     def summarize(text: str) -> str:
         return f"The article: {text}"
 
-    end = decorated(summarize, "Rain.", instructions="Be brief.", deferrable=deferrable).to_its_end()
+    end = decorated(summarize, "Rain.", instructions="Be brief.", deferrable=deferrable).run_to_end()
 
     assert end.state == "success"
     assert end.xcoms["return_value"] == "The answer is 42."
@@ -80,7 +80,7 @@ def test_the_function_returns_the_input_and_the_task_the_answer(
 def test_the_attributes_of_the_response_are_pushed_under_their_keys(
     decorated: Decorated, deferrable: bool
 ) -> None:
-    end = decorated(lambda: "Hi", task_id="greet", deferrable=deferrable).to_its_end()
+    end = decorated(lambda: "Hi", task_id="greet", deferrable=deferrable).run_to_end()
     assert end.xcoms["status"] == "completed"
     assert end.xcoms["id"].startswith("resp_")
     assert end.xcoms["usage"]["total_tokens"] == 300
@@ -88,7 +88,7 @@ def test_the_attributes_of_the_response_are_pushed_under_their_keys(
 
 
 def test_nothing_is_pushed_if_that_is_switched_off(decorated: Decorated, deferrable: bool) -> None:
-    end = decorated(lambda: "Hi", task_id="greet", deferrable=deferrable, do_xcom_push=False).to_its_end()
+    end = decorated(lambda: "Hi", task_id="greet", deferrable=deferrable, do_xcom_push=False).run_to_end()
     assert (end.state, end.xcoms) == ("success", {})
 
 
@@ -96,13 +96,13 @@ def test_with_a_text_format_the_answer_is_the_parsed_object(
     sandbox: Sandbox, decorated: Decorated, deferrable: bool
 ) -> None:
     sandbox.set_default_script({"base": "completed", "steps": [{"text": '{"name": "red"}'}]})
-    end = decorated(lambda: "Hi", task_id="task", text_format=Colour, deferrable=deferrable).to_its_end()
+    end = decorated(lambda: "Hi", task_id="task", text_format=Colour, deferrable=deferrable).run_to_end()
     assert end.xcoms["return_value"] == {"name": "red"}
 
 
 def test_an_object_can_be_pushed_key_by_key(sandbox: Sandbox, decorated: Decorated) -> None:
     sandbox.set_default_script({"base": "completed", "steps": [{"text": '{"name": "red"}'}]})
-    end = decorated(lambda: "Hi", task_id="task", text_format=Colour, multiple_outputs=True).to_its_end()
+    end = decorated(lambda: "Hi", task_id="task", text_format=Colour, multiple_outputs=True).run_to_end()
     assert end.xcoms["name"] == "red"
 
 
@@ -110,7 +110,7 @@ def test_the_function_gets_the_context_and_may_return_items(sandbox: Sandbox, de
     def prompt_for(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         return [{"role": "user", "content": (params or {})["question"]}]
 
-    decorated(prompt_for, params={"question": "Why?"}).to_its_end()
+    decorated(prompt_for, params={"question": "Why?"}).run_to_end()
     assert body_sent(sandbox)["input"] == [{"role": "user", "content": "Why?"}]
 
 
@@ -123,7 +123,7 @@ def test_arguments_are_rendered_and_the_input_is_not(sandbox: Sandbox, decorated
         "{{ params.name }}",
         model="{{ params.model }}",
         params={"name": "Ann", "model": "m", "secret": 1},
-    ).to_its_end()
+    ).run_to_end()
     assert (body_sent(sandbox)["model"], body_sent(sandbox)["input"]) == ("m", "Ann {{ params.secret }}")
 
 
@@ -134,7 +134,7 @@ def test_the_function_is_not_called_again_after_a_deferral(decorated: Decorated)
         calls.append("called")
         return "Hi"
 
-    assert decorated(prompt_for, deferrable=True).to_its_end().state == "success"
+    assert decorated(prompt_for, deferrable=True).run_to_end().state == "success"
     assert calls == ["called"]
 
 
@@ -144,21 +144,21 @@ def test_a_function_that_returns_none_fails_before_anything_is_sent(
     def prompt_for() -> None:
         return None
 
-    end = decorated(prompt_for).to_its_end()
+    end = decorated(prompt_for).run_to_end()
     assert isinstance(end.error, ValueError)
     assert "prompt_for returned None" in str(end.error)
     assert sandbox.requests == []
 
 
 def test_a_stored_prompt_needs_no_input(sandbox: Sandbox, decorated: Decorated) -> None:
-    end = decorated(lambda: None, task_id="task", prompt={"id": "pmpt_1"}).to_its_end()
+    end = decorated(lambda: None, task_id="task", prompt={"id": "pmpt_1"}).run_to_end()
     assert end.state == "success"
     assert "input" not in body_sent(sandbox)
 
 
 def test_a_failed_response_fails_the_task(sandbox: Sandbox, decorated: Decorated, deferrable: bool) -> None:
     sandbox.set_default_script("failed")
-    end = decorated(lambda: "Hi", task_id="task", deferrable=deferrable).to_its_end()
+    end = decorated(lambda: "Hi", task_id="task", deferrable=deferrable).run_to_end()
     assert isinstance(end.error, RunFailedError)
 
 
@@ -166,7 +166,7 @@ def test_an_error_of_the_function_fails_the_task(sandbox: Sandbox, decorated: De
     def prompt_for() -> str:
         raise LookupError("no article")
 
-    end = decorated(prompt_for).to_its_end()
+    end = decorated(prompt_for).run_to_end()
     assert isinstance(end.error, LookupError)
     assert sandbox.requests == []
 
@@ -176,7 +176,7 @@ def test_it_can_be_mapped(sandbox: Sandbox, decorated: Decorated) -> None:
         return f"About {text}"
 
     for index in (0, 1):
-        decorated(prompt_for, expand={"text": ["rain", "snow"]}, map_index=index).to_its_end()
+        decorated(prompt_for, expand={"text": ["rain", "snow"]}, map_index=index).run_to_end()
     inputs = [request.body["input"] for request in sandbox.requests if request.method == "POST"]
     assert inputs == ["About rain", "About snow"]
 

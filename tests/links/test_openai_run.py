@@ -88,7 +88,7 @@ def test_the_url_is_there_while_deferred_and_afterwards(
     assert link.startswith("https://console.example/resp_")
     end = deferred
     while end.state == "deferred":
-        end = task.go_on(end)
+        end = task.advance(end)
     assert end.state == "success"
     assert end.xcoms.get(LINK_KEY, link) in (link, "")
 
@@ -99,7 +99,7 @@ def test_a_sensor_pushes_the_url_at_its_first_poll(
 ) -> None:
     connect(extra=TEMPLATE)
     run_id = sandbox.create_response(script="completed")["id"]
-    end = AirflowTask(sensor(run_id, mode=mode, deferrable=False), fake_clock).to_its_end()
+    end = AirflowTask(sensor(run_id, mode=mode, deferrable=False), fake_clock).run_to_end()
     assert end.xcoms[LINK_KEY] == f"https://console.example/{run_id}"
 
 
@@ -109,7 +109,7 @@ def test_a_task_that_does_not_wait_pushes_the_url(
     connect(extra=TEMPLATE)
     run_id = sandbox.create_response(script="in_progress")["id"]
     task = AirflowTask(lambda: OpenAICancelRunOperator(task_id="cancel", run_id=run_id), fake_clock)
-    assert task.to_its_end().xcoms[LINK_KEY] == f"https://console.example/{run_id}"
+    assert task.run_to_end().xcoms[LINK_KEY] == f"https://console.example/{run_id}"
 
 
 def test_a_self_hosted_server_without_a_template_has_no_url(sandbox: Sandbox, fake_clock: FakeClock) -> None:

@@ -16,11 +16,11 @@ MODES: Mapping[str, Mapping[str, Any]] = {
     "deferrable": {"deferrable": True},
 }
 TIMEOUT = 100.0
-#: Few looks at a run that goes on.
-PACE: Mapping[str, Any] = {"poll_interval": 50.0, "max_poll_interval": 50.0}
+#: Few polls of a run that goes on.
+POLL_OPTIONS: Mapping[str, Any] = {"poll_interval": 50.0, "max_poll_interval": 50.0}
 
-#: Makes the task that waits for a run or a response of the sandbox: ``waiting(run, "poke", timeout=…)``.
-Waiting = Callable[..., AirflowTask]
+#: Creates the task that waits for a run or a response: ``make_sensor(run, "poke", timeout=…)``.
+MakeSensor = Callable[..., AirflowTask]
 
 
 def ids_of(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def waiting(sandbox: Sandbox, fake_clock: FakeClock) -> Waiting:
+def make_sensor(sandbox: Sandbox, fake_clock: FakeClock) -> MakeSensor:
     def make(run: Mapping[str, Any], mode: str, *, params: Any = None, **options: Any) -> AirflowTask:
-        arguments = {"timeout": TIMEOUT, **PACE, **ids_of(run), **MODES[mode], **options}
+        arguments = {"timeout": TIMEOUT, **POLL_OPTIONS, **ids_of(run), **MODES[mode], **options}
         return AirflowTask(lambda: OpenAIRunSensor(task_id="wait", **arguments), fake_clock, params=params)
 
     return make

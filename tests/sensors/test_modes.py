@@ -1,4 +1,4 @@
-"""For the same run a sensor comes to the same end, whichever way it waits."""
+"""For the same run a sensor has the same result in every mode."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from airflow_provider_openai_run.exceptions import (
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox, Script
 from tests.fake_clock import FakeClock
-from tests.sensors.conftest import TIMEOUT, Waiting
-from tests.sensors.ends import assert_end
+from tests.sensors.conftest import TIMEOUT, MakeSensor
+from tests.sensors.results import assert_result
 
-#: What becomes of a run; the status in which the sensor leaves it; the error it fails with, if it does.
+#: The script of a run, the last status that the sensor reads, and the error it fails with, if any.
 ENDS: list[tuple[str, str, type[OpenAIRunError] | None]] = [
     ("completed", "completed", None),
     ("unknown_status_then_completed", "completed", None),
@@ -47,9 +47,9 @@ RESPONSE_ENDS: list[tuple[str, str, type[OpenAIRunError] | None]] = [
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize(("script", "status", "error"), ENDS)
-def test_a_run_comes_to_the_same_end_in_every_mode(
+def test_a_run_has_the_same_result_in_every_mode(
     sandbox: Sandbox,
-    waiting: Waiting,
+    make_sensor: MakeSensor,
     mode: str,
     script: str,
     status: str,
@@ -57,33 +57,33 @@ def test_a_run_comes_to_the_same_end_in_every_mode(
     soft_fail: bool,
 ) -> None:
     run = sandbox.create_run(script=script)
-    end = waiting(run, mode, soft_fail=soft_fail).to_its_end()
-    assert_end(end, run, status, error, soft_fail=soft_fail)
+    end = make_sensor(run, mode, soft_fail=soft_fail).run_to_end()
+    assert_result(end, run, status, error, soft_fail=soft_fail)
     assert {request.method for request in sandbox.requests} == {"GET"}
     assert sandbox.count(path="cancel") == 0
 
 
 @pytest.mark.parametrize(("script", "status", "error"), RESPONSE_ENDS)
-def test_a_response_comes_to_the_same_end_in_every_mode(
+def test_a_response_has_the_same_result_in_every_mode(
     sandbox: Sandbox,
-    waiting: Waiting,
+    make_sensor: MakeSensor,
     mode: str,
     script: str,
     status: str,
     error: type[OpenAIRunError] | None,
 ) -> None:
     response = sandbox.create_response(script=script)
-    end = waiting(response, mode).to_its_end()
-    assert_end(end, {"id": response["id"]}, status, error, soft_fail=False)
+    end = make_sensor(response, mode).run_to_end()
+    assert_result(end, {"id": response["id"]}, status, error, soft_fail=False)
     assert {request.method for request in sandbox.requests} == {"GET"}
 
 
 @pytest.mark.parametrize(
     ("script", "status", "error"), [end for end in ENDS if end[2] is not RunWaitTimeoutError]
 )
-def test_a_run_that_has_ended_is_looked_at_once_in_every_mode(
+def test_a_run_that_has_ended_is_polled_once_in_every_mode(
     sandbox: Sandbox,
-    waiting: Waiting,
+    make_sensor: MakeSensor,
     fake_clock: FakeClock,
     mode: str,
     script: str,
@@ -92,19 +92,19 @@ def test_a_run_that_has_ended_is_looked_at_once_in_every_mode(
 ) -> None:
     run = sandbox.create_run(script=script)
     sandbox.clock.advance(10)
-    end = waiting(run, mode).begin()
-    assert_end(end, run, status, error, soft_fail=False)
+    end = make_sensor(run, mode).begin()
+    assert_result(end, run, status, error, soft_fail=False)
     assert sandbox.count() == 1
     assert fake_clock.slept == []
 
 
-def test_the_first_end_counts_when_a_run_comes_back_to_life(
-    sandbox: Sandbox, waiting: Waiting, mode: str
+def test_the_first_terminal_status_counts_in_every_mode(
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str
 ) -> None:
     phases = ((0, "queued"), (30, "cancelled"), (70, "in_progress"), (90, "completed"))
     run = sandbox.create_run(script=Script(phases=phases))
-    end = waiting(run, mode).to_its_end()
-    assert_end(end, run, "cancelled", RunCancelledError, soft_fail=False)
+    end = make_sensor(run, mode).run_to_end()
+    assert_result(end, run, "cancelled", RunCancelledError, soft_fail=False)
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
@@ -112,83 +112,87 @@ def test_the_first_end_counts_when_a_run_comes_back_to_life(
     ("on_requires_action", "error"),
     [("wait", RunWaitTimeoutError), ("fail", RunRequiresActionError), ("return", None)],
 )
-def test_a_run_that_asks_for_something_is_treated_alike_in_every_mode(
+def test_a_required_action_has_the_same_result_in_every_mode(
     sandbox: Sandbox,
-    waiting: Waiting,
+    make_sensor: MakeSensor,
     mode: str,
     on_requires_action: str,
     error: type[OpenAIRunError] | None,
     soft_fail: bool,
 ) -> None:
     run = sandbox.create_run(script="requires_action")
-    end = waiting(run, mode, on_requires_action=on_requires_action, soft_fail=soft_fail).to_its_end()
-    assert_end(end, run, "requires_action", error, soft_fail=soft_fail)
+    end = make_sensor(run, mode, on_requires_action=on_requires_action, soft_fail=soft_fail).run_to_end()
+    assert_result(end, run, "requires_action", error, soft_fail=soft_fail)
 
 
-def test_the_failure_names_the_calls_that_a_run_waits_for(
-    sandbox: Sandbox, waiting: Waiting, mode: str
+def test_the_error_names_the_calls_without_their_arguments(
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str
 ) -> None:
     run = sandbox.create_run(script="requires_action")
-    end = waiting(run, mode, on_requires_action="fail").to_its_end()
+    end = make_sensor(run, mode, on_requires_action="fail").run_to_end()
     assert "get_weather" in str(end.error)
     assert "Oslo" not in str(end.error)
 
 
-def test_a_timeout_names_the_run_its_last_status_and_the_budget(
-    sandbox: Sandbox, waiting: Waiting, fake_clock: FakeClock, mode: str
+def test_a_timeout_names_the_run_its_status_and_the_limit(
+    sandbox: Sandbox, make_sensor: MakeSensor, fake_clock: FakeClock, mode: str
 ) -> None:
     run = sandbox.create_run(script="in_progress")
-    began = fake_clock.time()
-    end = waiting(run, mode).to_its_end()
+    started_at = fake_clock.time()
+    end = make_sensor(run, mode).run_to_end()
     for words in (run["id"], run["thread_id"], "in_progress", "1 minute 40 seconds", "may still go on"):
         assert words in str(end.error)
-    assert fake_clock.time() - began >= TIMEOUT
+    assert fake_clock.time() - started_at >= TIMEOUT
 
 
 @pytest.mark.parametrize("own_mode", ["poke", "reschedule"])
 @pytest.mark.parametrize("slow", ["run_url", "poll_once"])
-def test_a_timeout_names_the_run_whatever_took_so_long(
+def test_a_timeout_names_the_run_if_a_request_was_slow(
     sandbox: Sandbox,
-    waiting: Waiting,
+    make_sensor: MakeSensor,
     fake_clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
     own_mode: str,
     slow: str,
 ) -> None:
-    quick = getattr(OpenAIRunHook, slow)
+    method = getattr(OpenAIRunHook, slow)
 
-    def slowly(hook: OpenAIRunHook, about: Any) -> Any:
-        result = quick(hook, about)
+    def slow_method(hook: OpenAIRunHook, about: Any) -> Any:
+        result = method(hook, about)
         fake_clock.sleep(TIMEOUT)
         return result
 
-    monkeypatch.setattr(OpenAIRunHook, slow, slowly)
+    monkeypatch.setattr(OpenAIRunHook, slow, slow_method)
     run = sandbox.create_run(script="in_progress")
-    end = waiting(run, own_mode).to_its_end()
+    end = make_sensor(run, own_mode).run_to_end()
     assert run["id"] in str(end.error)
 
 
-def test_accepted_statuses_are_successes_in_every_mode(sandbox: Sandbox, waiting: Waiting, mode: str) -> None:
+def test_accepted_statuses_are_successes_in_every_mode(
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str
+) -> None:
     run = sandbox.create_run(script="failed")
-    end = waiting(run, mode, accepted_statuses=("completed", "failed")).to_its_end()
-    assert_end(end, run, "failed", None, soft_fail=False)
+    end = make_sensor(run, mode, accepted_statuses=("completed", "failed")).run_to_end()
+    assert_result(end, run, "failed", None, soft_fail=False)
 
 
-def test_completed_is_no_success_where_it_is_not_accepted(
-    sandbox: Sandbox, waiting: Waiting, mode: str
+def test_completed_fails_if_it_is_not_an_accepted_status(
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str
 ) -> None:
     run = sandbox.create_run(script="completed")
-    end = waiting(run, mode, accepted_statuses=["cancelled"]).to_its_end()
+    end = make_sensor(run, mode, accepted_statuses=["cancelled"]).run_to_end()
     assert end.state == "failed"
     assert "ended as completed" in str(end.error)
 
 
 @pytest.mark.parametrize("script", ["failed", "in_progress", "requires_action"])
-def test_never_fail_skips_in_every_mode(sandbox: Sandbox, waiting: Waiting, mode: str, script: str) -> None:
+def test_never_fail_skips_in_every_mode(
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str, script: str
+) -> None:
     run = sandbox.create_run(script=script)
-    assert waiting(run, mode, never_fail=True).to_its_end().state == "skipped"
+    assert make_sensor(run, mode, never_fail=True).run_to_end().state == "skipped"
 
 
-def test_never_fail_skips_for_an_id_no_request_can_be_made_of(waiting: Waiting, mode: str) -> None:
-    task = waiting({"id": "{{ params.gone }}"}, mode, never_fail=True, params={"gone": ""})
-    assert task.to_its_end().state == "skipped"
+def test_never_fail_skips_for_an_invalid_id(make_sensor: MakeSensor, mode: str) -> None:
+    task = make_sensor({"id": "{{ params.empty }}"}, mode, never_fail=True, params={"empty": ""})
+    assert task.run_to_end().state == "skipped"

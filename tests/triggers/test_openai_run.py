@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
-from tests.airflow_task import Trigger, event_of
+from tests.airflow_task import Trigger, only_event
 from tests.fake_clock import FakeClock
 from tests.sandbox_fixtures import Connect
 from tests.task_log import TaskLog
@@ -50,7 +50,7 @@ def test_neither_its_arguments_nor_its_event_hold_a_secret_or_a_prompt(
 ) -> None:
     run = sandbox.create_run(script="requires_action", instructions="Top secret.")
     trigger = trigger_for(run, fake_clock, on_requires_action="fail")
-    event = fake_clock.run(event_of(trigger))
+    event = fake_clock.run(only_event(trigger))
     for told in (repr(trigger.serialize()), json.dumps(event), task_log.everything(), repr(trigger)):
         for secret in (sandbox.api_key, "Top secret", "Oslo"):
             assert secret not in told
@@ -61,7 +61,7 @@ def test_it_sends_one_small_event_when_the_run_has_ended(
     sandbox: Sandbox, fake_clock: FakeClock, script: str
 ) -> None:
     run = sandbox.create_run(script=script)
-    event = fake_clock.run(event_of(rebuilt(trigger_for(run, fake_clock))))
+    event = fake_clock.run(only_event(rebuilt(trigger_for(run, fake_clock))))
     assert (event["api"], event["status"]) == ("assistants", script)
     assert (event["run_id"], event["parent_id"]) == (run["id"], run["thread_id"])
     assert "error" not in event
@@ -70,7 +70,7 @@ def test_it_sends_one_small_event_when_the_run_has_ended(
 
 def test_it_sends_the_event_of_a_response(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     response = sandbox.create_response(script="completed")
-    event = fake_clock.run(event_of(trigger_for({"id": response["id"]}, fake_clock)))
+    event = fake_clock.run(only_event(trigger_for({"id": response["id"]}, fake_clock)))
     assert (event["api"], event["status"]) == ("responses", "completed")
     assert (event["run_id"], event["parent_id"]) == (response["id"], None)
 
@@ -86,7 +86,7 @@ def test_it_sends_the_event_of_a_response(sandbox: Sandbox, fake_clock: FakeCloc
 def test_an_error_is_an_event_too(sandbox: Sandbox, fake_clock: FakeClock, kind: str, name: str) -> None:
     sandbox.faults.add(kind)
     trigger = trigger_for(sandbox.create_run(), fake_clock, max_consecutive_failures=2)
-    event = fake_clock.run(event_of(trigger))
+    event = fake_clock.run(only_event(trigger))
     assert event["error"]["type"] == name
 
 
@@ -95,7 +95,7 @@ def test_a_connection_that_is_no_good_is_an_event_that_names_it(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, fields: dict[str, Any]
 ) -> None:
     connect(**fields)
-    event = fake_clock.run(event_of(trigger_for({"id": "resp_1"}, fake_clock)))
+    event = fake_clock.run(only_event(trigger_for({"id": "resp_1"}, fake_clock)))
     assert event["error"]["type"] == "InvalidConnectionError"
     assert "openai_default" in event["error"]["message"]
 
@@ -105,13 +105,13 @@ def test_a_connection_that_is_not_there_is_an_event_that_names_it(
 ) -> None:
     arguments = {**trigger_for({"id": "resp_1"}, fake_clock).serialize()[1], "conn_id": "openai_gone"}
     monkeypatch.setenv("AIRFLOW_CONN_OPENAI_GONE", "")
-    event = fake_clock.run(event_of(OpenAIRunTrigger(**arguments)))
+    event = fake_clock.run(only_event(OpenAIRunTrigger(**arguments)))
     assert "openai_gone" in event["error"]["message"]
 
 
 def test_it_gives_up_at_its_deadline_by_itself(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     began = fake_clock.time()
-    event = fake_clock.run(event_of(trigger_for(sandbox.create_run(script="queued"), fake_clock)))
+    event = fake_clock.run(only_event(trigger_for(sandbox.create_run(script="queued"), fake_clock)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "its last status was queued" in event["error"]["message"]
     assert fake_clock.time() - began >= 100
@@ -121,7 +121,7 @@ def test_it_gives_up_at_its_deadline_though_the_api_asks_for_more_time(
     sandbox: Sandbox, fake_clock: FakeClock
 ) -> None:
     sandbox.faults.add("rate_limited", retry_after=3600)
-    event = fake_clock.run(event_of(trigger_for(sandbox.create_run(), fake_clock)))
+    event = fake_clock.run(only_event(trigger_for(sandbox.create_run(), fake_clock)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "HTTP 429" in event["error"]["message"]
 
@@ -131,7 +131,7 @@ def test_it_gives_up_at_its_deadline_though_the_api_is_silent(
 ) -> None:
     connect(timeout=0.2)
     sandbox.faults.add("stalled")
-    event = fake_clock.run(event_of(trigger_for(sandbox.create_run(), fake_clock, poll_interval=20.0)))
+    event = fake_clock.run(only_event(trigger_for(sandbox.create_run(), fake_clock, poll_interval=20.0)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "its status is not known" in event["error"]["message"]
 
@@ -143,13 +143,13 @@ def test_a_restart_keeps_its_start_and_its_deadline(sandbox: Sandbox, fake_clock
     restarted = rebuilt(trigger)
     assert restarted.options == trigger.options
     fake_clock.sleep(70)
-    event = fake_clock.run(event_of(restarted))
+    event = fake_clock.run(only_event(restarted))
     assert "after 1 minute 40 seconds" in event["error"]["message"]
     assert sandbox.count() == 1
 
 
 def test_what_it_waits_for_is_told_once(sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog) -> None:
-    fake_clock.run(event_of(trigger_for(sandbox.create_run(script="requires_action"), fake_clock)))
+    fake_clock.run(only_event(trigger_for(sandbox.create_run(script="requires_action"), fake_clock)))
     assert len([text for text in task_log.warnings if "get_weather" in text]) == 1
 
 
@@ -186,7 +186,7 @@ def test_nothing_blocks_the_event_loop(
 ) -> None:
     found = _blockings(monkeypatch)
     sandbox.faults.add("server_error", times=2)
-    fake_clock.run(event_of(trigger_for(sandbox.create_run(script="minute"), fake_clock, timeout=200)))
+    fake_clock.run(only_event(trigger_for(sandbox.create_run(script="minute"), fake_clock, timeout=200)))
     assert found == []
 
 

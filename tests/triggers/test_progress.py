@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_openai_run import progress
 from airflow_provider_openai_run.progress import PROGRESS_KEY
 from airflow_provider_openai_run.sandbox import Sandbox
-from tests.airflow_task import event_of
+from tests.airflow_task import only_event
 from tests.fake_clock import FakeClock
 from tests.test_progress import Task, xcom
 from tests.triggers.conftest import trigger_for
@@ -39,7 +39,7 @@ def test_each_change_of_status_is_published_once(
 ) -> None:
     run = sandbox.create_run(script={"base": script, "seconds": 60})
     options = {"poll_interval": 1.0, "max_poll_interval": 1.0}
-    fake_clock.run(event_of(of(xcom, run, fake_clock, **options)))
+    fake_clock.run(only_event(of(xcom, run, fake_clock, **options)))
     seen = [entry["status"] for entry in xcom.xcoms[PROGRESS_KEY]["statuses"]]
     assert seen == statuses
     assert xcom.xcoms[PROGRESS_KEY]["run"]["model"] == run["model"]
@@ -47,7 +47,7 @@ def test_each_change_of_status_is_published_once(
 
 def test_what_the_run_waits_for_is_published(sandbox: Sandbox, fake_clock: FakeClock, xcom: Task) -> None:
     run = sandbox.create_run(script="requires_action")
-    fake_clock.run(event_of(of(xcom, run, fake_clock)))
+    fake_clock.run(only_event(of(xcom, run, fake_clock)))
     action = xcom.xcoms[PROGRESS_KEY]["run"]["required_action"]
     assert action["submit_tool_outputs"]["tool_calls"][0]["function"]["name"] == "get_weather"
 
@@ -57,7 +57,7 @@ def test_a_failure_to_publish_is_logged_once_and_the_wait_goes_on(
 ) -> None:
     xcom.error = OSError("the bucket is gone")
     run = sandbox.create_run(script={"base": "failed", "seconds": 60})
-    event = fake_clock.run(event_of(of(xcom, run, fake_clock)))
+    event = fake_clock.run(only_event(of(xcom, run, fake_clock)))
     assert event["status"] == "failed"
     said = [record for record in caplog.records if "the bucket is gone" in record.getMessage()]
     assert len(said) == 1
@@ -73,7 +73,7 @@ def test_an_end_does_not_wait_for_what_is_only_for_show(
     monkeypatch.setattr(progress, "push_async", never)
     run = sandbox.create_run(script={"base": "failed", "seconds": 60})
     began = fake_clock.time()
-    event = fake_clock.run(event_of(of(xcom, run, fake_clock, poll_interval=1.0, max_poll_interval=1.0)))
+    event = fake_clock.run(only_event(of(xcom, run, fake_clock, poll_interval=1.0, max_poll_interval=1.0)))
     assert event["status"] == "failed"
     assert fake_clock.time() - began < 65
 
@@ -82,5 +82,5 @@ def test_nothing_is_published_by_a_task_that_pushes_nothing(
     sandbox: Sandbox, fake_clock: FakeClock, xcom: Task
 ) -> None:
     run = sandbox.create_run(script="failed")
-    fake_clock.run(event_of(of(xcom, run, fake_clock, publish=False)))
+    fake_clock.run(only_event(of(xcom, run, fake_clock, publish=False)))
     assert xcom.xcoms == {}

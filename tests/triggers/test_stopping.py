@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
-from tests.airflow_task import event_of
+from tests.airflow_task import only_event
 from tests.fake_clock import FakeClock
 from tests.sandbox_fixtures import Connect
 from tests.triggers.conftest import trigger_for
@@ -90,7 +90,7 @@ def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, fake_clock: Fake
     completed, endless = sandbox.create_run(script="minute"), sandbox.create_run(script="in_progress")
 
     async def both() -> dict[str, Any]:
-        going = asyncio.create_task(event_of(trigger_for(completed, fake_clock)))
+        going = asyncio.create_task(only_event(trigger_for(completed, fake_clock)))
         other = trigger_for(endless, fake_clock)
         await interrupted(other, sandbox, lambda: sandbox.count(path=endless["id"]) >= 1)
         return await going
@@ -102,7 +102,7 @@ def test_many_share_one_client_and_each_gets_its_own_event(sandbox: Sandbox, fak
     runs = [sandbox.create_run(script=script) for script in ("completed", "failed", "expired") * 4]
 
     async def all_of_them() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(event_of(trigger_for(run, fake_clock)) for run in runs))
+        return await asyncio.gather(*(only_event(trigger_for(run, fake_clock)) for run in runs))
 
     events = fake_clock.run(all_of_them())
     assert [event["run_id"] for event in events] == [run["id"] for run in runs]
@@ -113,7 +113,7 @@ def test_two_may_wait_for_the_same_run(sandbox: Sandbox, fake_clock: FakeClock) 
     run = sandbox.create_run(script="completed")
 
     async def twice() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(event_of(trigger_for(run, fake_clock)) for _ in range(2)))
+        return await asyncio.gather(*(only_event(trigger_for(run, fake_clock)) for _ in range(2)))
 
     first, second = fake_clock.run(twice())
     assert (first["status"], second["status"]) == ("completed", "completed")
@@ -126,7 +126,7 @@ def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
     trigger = trigger_for(run, fake_clock, timeout=400)
 
     async def key_changes() -> dict[str, Any]:
-        going = asyncio.create_task(event_of(trigger))
+        going = asyncio.create_task(only_event(trigger))
         while not any(request.status for request in sandbox.requests):
             assert not going.done()
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What it means that a sensor has come to a run's end."""
+"""The result of a sensor for each end of a run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_openai_run.exceptions import OpenAIRunError, RunWaitTimeoutError
 from airflow_provider_openai_run.progress import PROGRESS_KEY
-from tests.airflow_task import Try
+from tests.airflow_task import TaskAttempt
 from tests.sensors.conftest import ids_of
 
 
-def assert_end(
-    end: Try, run: Mapping[str, Any], status: str, error: type[OpenAIRunError] | None, *, soft_fail: bool
+def assert_result(
+    end: TaskAttempt,
+    run: Mapping[str, Any],
+    status: str,
+    error: type[OpenAIRunError] | None,
+    *,
+    soft_fail: bool,
 ) -> None:
-    """A run's end is the sensor's: success, skipped, or failed without another try."""
+    """Check that the sensor has succeeded, was skipped, or has failed without a retry."""
     if error is None:
         assert (end.state, end.error) == ("success", None)
         api = "responses" if run.get("thread_id") is None else "assistants"

@@ -1,4 +1,4 @@
-"""A connection that is wrong is named by the worker, in every mode, before anything waits or is sent."""
+"""An invalid connection fails the task on the worker, in every mode, before a request is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.airflow_task import AirflowTask
 from tests.fake_clock import FakeClock
 from tests.sandbox_fixtures import Connect
-from tests.sensors.conftest import Waiting
+from tests.sensors.conftest import MakeSensor
 
 SENTENCE = (
     "Connection 'openai_default': host has no scheme; write https://runs.example.com/v1.",
@@ -35,39 +35,46 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("sentence", "fields"), WRONG)
-def test_the_first_look_of_a_sensor_says_what_is_wrong(
-    sandbox: Sandbox, connect: Connect, waiting: Waiting, mode: str, sentence: str, fields: dict[str, Any]
+def test_a_sensor_names_the_invalid_field(
+    sandbox: Sandbox,
+    connect: Connect,
+    make_sensor: MakeSensor,
+    mode: str,
+    sentence: str,
+    fields: dict[str, Any],
 ) -> None:
     run = sandbox.create_run()
     connect(**fields)
-    end = waiting(run, mode).begin()
+    end = make_sensor(run, mode).begin()
     assert end.state == "up_for_retry"
     assert isinstance(end.error, InvalidConnectionError)
     assert str(end.error) == sentence
     assert sandbox.requests == []
 
 
-def test_never_fail_skips_it(sandbox: Sandbox, connect: Connect, waiting: Waiting, mode: str) -> None:
+def test_never_fail_skips_for_an_invalid_connection(
+    sandbox: Sandbox, connect: Connect, make_sensor: MakeSensor, mode: str
+) -> None:
     run = sandbox.create_run()
     connect(password=None)
-    assert waiting(run, mode, never_fail=True).begin().state == "skipped"
+    assert make_sensor(run, mode, never_fail=True).begin().state == "skipped"
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize(
     "kind", [OpenAIGetRunOperator, OpenAICancelRunOperator, OpenAICreateResponseOperator]
 )
-def test_an_operator_says_it_too(
+def test_an_operator_names_the_invalid_field(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, kind: Any, deferrable: bool
 ) -> None:
     sentence, fields = SENTENCE
     connect(**fields)
-    about = (
+    arguments = (
         {"model": "gpt-5.2", "input": "Hi"} if kind is OpenAICreateResponseOperator else {"run_id": "resp_1"}
     )
 
     def make() -> Any:
-        return kind(task_id="task", wait_for_completion=True, deferrable=deferrable, **about)
+        return kind(task_id="task", wait_for_completion=True, deferrable=deferrable, **arguments)
 
     end = AirflowTask(make, fake_clock).begin()
     assert isinstance(end.error, InvalidConnectionError)
