@@ -245,7 +245,7 @@ class RunPoller:
             return self._failed_outcome(
                 RunRequiresActionError(message, **fields, run_left_running=not run.is_terminal)
             )
-        if run.is_terminal or (needs_action and policy == "return"):
+        if run.is_terminal or (needs_action and policy in ("return", "answer")):
             return Outcome.from_run(run, self.ref, request_id)
         return None
 

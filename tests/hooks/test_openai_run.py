@@ -304,7 +304,12 @@ def test_a_wait_returns_the_run_or_raises(
 
 
 def test_a_wait_checks_its_options_before_polling(sandbox: Sandbox, call: Call) -> None:
-    for options in ({"poll_interval": 0}, {"accepted_statuses": ["queued"]}, {"on_requires_action": "panic"}):
+    for options in (
+        {"poll_interval": 0},
+        {"accepted_statuses": ["queued"]},
+        {"on_requires_action": "panic"},
+        {"on_requires_action": "answer"},
+    ):
         with pytest.raises(ValueError, match=next(iter(options))):
             call("wait_for_run", run_id="resp_1", **options)
     assert sandbox.requests == []

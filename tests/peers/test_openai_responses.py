@@ -154,9 +154,7 @@ def test_each_unsuccessful_end_raises_its_own_error(hook: OpenAIRunHook, seed: S
     assert (caught.value.status, caught.value.code) == (status, "server_error")
 
 
-@pytest.mark.parametrize(
-    "status", ["queued", "in_progress", "requires_action", "cancelling", "new_status"]
-)
+@pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "cancelling", "new_status"])
 def test_an_active_run_is_retrieved(hook: OpenAIRunHook, seed: Seed, status: str) -> None:
     run_id = f"run_{status}"
     seed(a_run(run_id, status=status))

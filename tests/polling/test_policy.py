@@ -41,7 +41,7 @@ from tests.polling.decisions import (
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
-@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return"])
+@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return", "answer"])
 def test_the_first_terminal_status_ends_the_wait(
     make_poller: MakePoller, status: str, on_requires_action: str
 ) -> None:

@@ -82,7 +82,7 @@ any_options = st.builds(
     st.none() | st.floats(0, 600),
     st.floats(0.5, 60),
     st.floats(0, 120),
-    st.sampled_from(["wait", "fail", "return"]),
+    st.sampled_from(["wait", "fail", "return", "answer"]),
     st.integers(1, 4),
 )
 
@@ -104,7 +104,12 @@ class Model:
                 return result.status
             if result.status == "requires_action":
                 by_policy: dict[RequiresActionPolicy, str | type[Exception] | None]
-                by_policy = {"return": "requires_action", "fail": RunRequiresActionError, "wait": None}
+                by_policy = {
+                    "return": "requires_action",
+                    "answer": "requires_action",
+                    "fail": RunRequiresActionError,
+                    "wait": None,
+                }
                 if self.poll_options.on_requires_action != "wait":
                     return by_policy[self.poll_options.on_requires_action]
             return RunWaitTimeoutError if late else None

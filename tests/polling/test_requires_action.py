@@ -25,7 +25,7 @@ from tests.polling.decisions import (
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "expired", "incomplete"])
-@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return"])
+@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return", "answer"])
 def test_a_failed_run_keeps_its_status_despite_an_action(
     make_poller: MakePoller, status: str, on_requires_action: str
 ) -> None:
@@ -37,7 +37,7 @@ def test_a_failed_run_keeps_its_status_despite_an_action(
     assert (outcome.status, outcome.error) == (status, None)
 
 
-@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return"])
+@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return", "answer"])
 def test_an_empty_required_action_does_not_change_a_completed_run(
     make_poller: MakePoller, on_requires_action: str
 ) -> None:
@@ -48,7 +48,7 @@ def test_an_empty_required_action_does_not_change_a_completed_run(
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "cancelling"])
-@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return"])
+@pytest.mark.parametrize("on_requires_action", ["wait", "fail", "return", "answer"])
 @pytest.mark.parametrize("leftover", [None, REQUIRED_ACTION])
 def test_an_active_run_is_polled_again_despite_a_leftover_action(
     make_poller: MakePoller, status: str, on_requires_action: str, leftover: dict[str, Any] | None
@@ -92,12 +92,15 @@ def test_the_fail_policy_fails_a_wait_for_a_run_that_requires_action(
     assert ("get_rain" in str(error)) is (action == REQUIRED_ACTION)
 
 
+@pytest.mark.parametrize("on_requires_action", ["return", "answer"])
 @pytest.mark.parametrize("action", [REQUIRED_ACTION, None, {}])
-def test_the_return_policy_returns_a_run_that_requires_action(
-    make_poller: MakePoller, action: dict[str, Any] | None
+def test_return_and_answer_return_a_run_that_requires_action(
+    make_poller: MakePoller, on_requires_action: str, action: dict[str, Any] | None
 ) -> None:
     outcome = outcome_of(
-        make_poller(on_requires_action="return").on_run(run("requires_action", required_action=action), START)
+        make_poller(on_requires_action=on_requires_action).on_run(
+            run("requires_action", required_action=action), START
+        )
     )
     assert (outcome.status, outcome.error) == ("requires_action", None)
     outcome.raise_unless_accepted(("completed",))
@@ -114,7 +117,7 @@ def test_a_completed_response_with_open_calls_fails_only_by_the_policy(make_poll
 
 
 @quick
-@given(json_values, st.sampled_from(["wait", "fail", "return"]))
+@given(json_values, st.sampled_from(["wait", "fail", "return", "answer"]))
 def test_a_required_action_of_any_shape_leads_to_a_decision(
     make_poller: MakePoller, value: Any, on_requires_action: RequiresActionPolicy
 ) -> None:

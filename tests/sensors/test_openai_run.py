@@ -52,6 +52,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"max_poll_interval": 1}, "max_poll_interval", "1"),
     ({"max_poll_interval": float("nan")}, "max_poll_interval", "nan"),
     ({"on_requires_action": "panic"}, "on_requires_action", "panic"),
+    ({"on_requires_action": "answer"}, "on_requires_action", "OpenAISubmitToolOutputsOperator"),
     ({"max_consecutive_failures": 0}, "max_consecutive_failures", "0"),
     ({"max_consecutive_failures": 1.5}, "max_consecutive_failures", "1.5"),
     ({"accepted_statuses": "completed"}, "accepted_statuses", "completed"),
