@@ -45,8 +45,8 @@ def build_client(
 
     :param settings: the connection's settings.
     :param conn_id: its id, for the error.
-    :param get_workload_identity: returns the official hook's workload identity; called only if the settings
-        ask for one.
+    :param get_workload_identity: returns the official hook's workload identity; called only for settings with
+        that ``auth_type``.
     :raises InvalidConnectionError: one sentence that names what is wrong.
     """
 

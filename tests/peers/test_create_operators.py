@@ -78,7 +78,7 @@ def test_an_unknown_assistant_fails_without_a_retry(openai_responses: str, conne
         thread_id=hook.execute_call(calls.create_thread({})),
         **PACE,
     )
-    with pytest.raises(AirflowFailException, match=r"No run was made.*An assistant"):
+    with pytest.raises(AirflowFailException, match=r"No run was created.*The assistant"):
         TaskAttempts(task).begin()
 
 
