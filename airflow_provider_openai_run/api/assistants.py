@@ -76,7 +76,7 @@ class AssistantsApi(RunApi):
         query = {"limit": _PAGE_SIZE, "order": order}
         if after is not None:
             query["after"] = after
-        return self._request("GET", path, query=query, answer_key="data")
+        return self._request("GET", path, query=query, required_key="data")
 
     def _request(self, method: str, path: str, **more: Any) -> Request:
         return Request(method, path, headers=_BETA, ended_at_openai=self.ended_at_openai, **more)

@@ -22,7 +22,7 @@ class Request:
     :param query: query parameters beside those of the connection.
     :param body: the JSON to send; None sends none.
     :param headers: headers beside those of the connection.
-    :param answer_key: a key that the JSON object of a successful response has.
+    :param required_key: a key that the JSON object of every valid response has.
     :param ended_at_openai: if OpenAI has ended the API: a sentence that says so and what to do instead.
     """
 
@@ -31,7 +31,7 @@ class Request:
     query: dict[str, str] = field(default_factory=dict)
     body: dict[str, Json] | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    answer_key: str = "id"
+    required_key: str = "id"
     ended_at_openai: str | None = None
 
 

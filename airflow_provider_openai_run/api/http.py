@@ -128,7 +128,7 @@ def parse_or_raise(
         raise _malformed_error(response, ref, "a body that is not valid JSON") from None
     if not isinstance(body, dict):
         raise _malformed_error(response, ref, f"a JSON {type(body).__name__} instead of an object")
-    key = request.answer_key
+    key = request.required_key
     value = body.get(key)
     is_valid = isinstance(value, list) if key == "data" else isinstance(value, str | int) and bool(value)
     if not is_valid:

@@ -125,7 +125,9 @@ CONFLICT = RetryRule(
     may_have_ended=True,
     reason="a lock that is held for a short time; for a cancel it may also mean that the run has ended",
 )
-TOO_EARLY = RetryRule(name="too_early", condition="425", retried=_POLL, reason="asks for a later request")
+TOO_EARLY = RetryRule(
+    name="too_early", condition="425", retried=_POLL, reason="the server wants the request later"
+)
 RATE_LIMITED = RetryRule(name="rate_limited", condition="429", retried=_EVERYWHERE, reason="nothing was done")
 UNAVAILABLE = RetryRule(name="unavailable", condition="503", retried=_EVERYWHERE, reason="nothing was done")
 SERVER_ERROR = RetryRule(

@@ -84,7 +84,7 @@ def _judge(client: OpenAI, api: RunApi, unknown_path: ApiResponse) -> tuple[bool
     if status in (401, 403) or (status == 400 and _ABOUT_THE_KEY.search(message)):
         return False, f"refuses the credentials ({reason})"
     if status == 200:
-        is_served = request.answer_key in body
+        is_served = request.required_key in body
     elif status == 404:
         is_served = unknown_path.http_status != 404 or _wording(response) != _wording(unknown_path)
     elif status in (400, 422) and unknown_path.http_status != status:

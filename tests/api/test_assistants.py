@@ -70,8 +70,8 @@ def test_each_request_has_its_method_and_the_beta_header() -> None:
 def test_steps_are_requested_in_pages_of_100_oldest_first() -> None:
     assert API.list_steps(REF, None).query == {"limit": "100", "order": "asc"}
     assert API.list_steps(REF, "step_1").query == {"limit": "100", "order": "asc", "after": "step_1"}
-    assert API.list_steps(REF, None).answer_key == "data"
-    assert API.retrieve(REF).answer_key == "id"
+    assert API.list_steps(REF, None).required_key == "data"
+    assert API.retrieve(REF).required_key == "id"
 
 
 def test_a_run_is_created_on_a_thread_or_with_a_new_one() -> None:

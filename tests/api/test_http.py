@@ -29,10 +29,10 @@ REF = RunRef("assistants", "run_1", "thread_1")
 HEADERS = {"x-request-id": "req_1", "content-type": "text/html"}
 
 
-def request_for(ref: RunRef | None, answer_key: str = "id") -> Request:
+def request_for(ref: RunRef | None, required_key: str = "id") -> Request:
     """The request for a run, as its API makes it, or one that creates a response."""
     request = get_api("responses").create(None, {}) if ref is None else api_of(ref).retrieve(ref)
-    return dataclasses.replace(request, answer_key=answer_key)
+    return dataclasses.replace(request, required_key=required_key)
 
 
 def error_for(

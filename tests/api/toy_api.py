@@ -29,7 +29,7 @@ class ToyApi(RunApi):
     def list_steps(self, ref: RunRef, after: str | None) -> Request:
         """Return the request for the events after the one with the id ``after``."""
         query = {} if after is None else {"after": after}
-        return Request("GET", f"/jobs/{ref.run_id}/events", query=query, answer_key="data")
+        return Request("GET", f"/jobs/{ref.run_id}/events", query=query, required_key="data")
 
     def cancel(self, ref: RunRef) -> Request:
         """Return the request that stops the job."""
