@@ -1,6 +1,6 @@
-"""What a task that waits leaves in XCom about its run, for the run's page: at each change of its status.
+"""The XCom that a waiting task pushes for the run's page at each change of the run's status.
 
-Small and bounded, and plain JSON: what the run is, and which statuses were seen when.
+A small, bounded JSON object: the run's attributes, and its statuses with the time at which each was read.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _ATTRIBUTES = (
     "conversation_id",
     "previous_response_id",
 )
-_MOST_CHARACTERS = 20_000
-_MOST_STATUSES = 50
+_MAX_CHARACTERS = 20_000
+_MAX_STATUSES = 50
 
-#: How long the triggerer may take to set an XCom before the wait goes on without, in seconds.
-_PATIENCE = 10.0
+#: How many seconds the triggerer may take to set an XCom before the wait goes on without it.
+_XCOM_TIMEOUT = 10.0
 
-_under_way: set[asyncio.Task[None]] = set()
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+_writes: set[asyncio.Task[None]] = set()
+_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 def build_payload(
@@ -70,35 +70,35 @@ def build_payload(
     error: OpenAIRunError | None = None,
 ) -> dict[str, Json]:
     """
-    Give what is to be published now.
+    Return the JSON object to push now.
 
-    :param before: what was published before; of another run or of another shape, it counts for nothing.
-    :param status: the run's.
-    :param at: when it was seen, in epoch seconds.
+    :param before: what was pushed before; ignored if it is about another run or has another shape.
+    :param status: the run's status.
+    :param at: when the status was read, in epoch seconds.
     :param run: the run, if it was retrieved.
-    :param request_id: of the answer that said so.
+    :param request_id: the id of the request that returned the status.
     :param reason: why the run ended without success, in the API's words.
-    :param error: why the wait ended although the run did not.
+    :param error: the error that ended the wait although the run has not ended.
     """
-    kept = dict_or_none(before) or {}
-    known = dict_or_none(kept.get("run")) or {}
-    if run is not None and known.get("id") not in (None, run.id):
-        kept, known = {}, {}
-    attributes = _bounded(run) if run is not None else {**known, "status": status}
-    statuses = list_or_none(kept.get("statuses")) or []
+    previous = dict_or_none(before) or {}
+    previous_run = dict_or_none(previous.get("run")) or {}
+    if run is not None and previous_run.get("id") not in (None, run.id):
+        previous, previous_run = {}, {}
+    attributes = _bounded(run) if run is not None else {**previous_run, "status": status}
+    statuses = list_or_none(previous.get("statuses")) or []
     if status is not None and not (statuses and _status_of(statuses[-1]) == status):
         statuses = [*statuses, {"status": status[:200], "at": round(at, 3)}]
     value: dict[str, Json] = {
         "run": attributes,
-        "statuses": statuses[-_MOST_STATUSES:],
+        "statuses": statuses[-_MAX_STATUSES:],
         "seen_at": round(at, 3),
     }
     if request_id is not None:
         value["request_id"] = request_id
     if reason is not None:
-        value["reason"] = _cut(reason)
+        value["reason"] = _truncate(reason)
     if error is not None:
-        value["error"] = {"type": type(error).__name__, "message": _cut(error.message)}
+        value["error"] = {"type": type(error).__name__, "message": _truncate(error.message)}
     return value
 
 
@@ -107,7 +107,7 @@ def _status_of(entry: Json) -> Json:
 
 
 def _bounded(run: Run) -> dict[str, Json]:
-    """Give the run's attributes, without what is large or was told to the model."""
+    """Return the run's attributes, without large values and without its input."""
     attributes = {name: value for name in _ATTRIBUTES if (value := getattr(run, name)) is not None}
     for name in ("usage", "last_error"):
         if name in attributes:
@@ -115,33 +115,33 @@ def _bounded(run: Run) -> dict[str, Json]:
     if "last_error" in attributes:
         message = attributes["last_error"].get("message")
         attributes["last_error"]["message"] = None if message is None else redact(message)
-    return {name: _small(value) for name, value in attributes.items()}
+    return {name: _limit_size(value) for name, value in attributes.items()}
 
 
-def _small(value: Json) -> Json:
+def _limit_size(value: Json) -> Json:
     if isinstance(value, str):
-        return _cut(value)
+        return _truncate(value)
     size = len(json.dumps(value))
-    if size <= _MOST_CHARACTERS:
+    if size <= _MAX_CHARACTERS:
         return value
-    kind = value.get("type") if isinstance(value, dict) else None
-    return {"type": kind, "left_out": f"{size} characters are too many to publish while the task waits"}
+    value_type = value.get("type") if isinstance(value, dict) else None
+    return {"type": value_type, "left_out": f"{size} characters are too many to push while the task waits"}
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+def _truncate(text: str) -> str:
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
 
 
 class RunningTask(Protocol):
-    """The part of a running task instance that is needed to publish."""
+    """The part of a running task instance that is used to push an XCom."""
 
     @property
     def task_id(self) -> str:
-        """The task."""
+        """The id of the task."""
 
     @property
     def map_index(self) -> int | None:
-        """Which one of a mapped task's it is."""
+        """The index of a mapped task instance."""
 
     def xcom_pull(self, *, key: str, task_ids: str, map_indexes: int | None) -> Any:
         """Read an XCom."""
@@ -151,7 +151,7 @@ class RunningTask(Protocol):
 
 
 class TaskInstanceKey(Protocol):
-    """Which task instance a trigger serves."""
+    """The ids of the task instance that a trigger belongs to."""
 
     dag_id: str
     task_id: str
@@ -161,17 +161,17 @@ class TaskInstanceKey(Protocol):
 
 def payload_for(decision: Decision, before: Json, at: float) -> dict[str, Json] | None:
     """
-    Give what is to be published because of a decision; None for nothing.
+    Return the JSON object to push for a decision; None if nothing must be pushed.
 
-    An outcome without the run is published only if it tells why the wait ended badly.
+    An outcome without the run is pushed only if it has the reason why the wait or the run failed.
 
-    :param decision: what came of a look at the run.
-    :param before: what was published before.
-    :param at: when, in epoch seconds.
+    :param decision: the decision after a poll.
+    :param before: what was pushed before.
+    :param at: when the poll returned, in epoch seconds.
     """
     if isinstance(decision, Outcome):
-        is_good = decision.error is None and classify_status(decision.status) is RunState.SUCCEEDED
-        if decision.run is None and is_good:
+        is_success = decision.error is None and classify_status(decision.status) is RunState.SUCCEEDED
+        if decision.run is None and is_success:
             return None
         return build_payload(
             before,
@@ -189,9 +189,9 @@ def payload_for(decision: Decision, before: Json, at: float) -> dict[str, Json] 
 
 def push(decision: Decision, ti: RunningTask) -> None:
     """
-    Publish on a worker what a decision brings; with a warning in place of an error.
+    Push the progress on a worker; a failure is only logged.
 
-    :param decision: what came of a look at the run.
+    :param decision: the decision after a poll.
     :param ti: the running task instance.
     """
     if payload_for(decision, None, time.time()) is None:
@@ -199,45 +199,46 @@ def push(decision: Decision, ti: RunningTask) -> None:
     try:
         before = ti.xcom_pull(key=PROGRESS_KEY, task_ids=ti.task_id, map_indexes=ti.map_index)
         ti.xcom_push(key=PROGRESS_KEY, value=payload_for(decision, before, time.time()))
-    except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and this is only for show
-        log.warning("The run's page will not show this: %s", error)
+    except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and only the page reads it
+        log.warning("The progress XCom could not be set, so the run's page is not updated: %s", error)
 
 
 async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
     """
-    Publish in the triggerer what a decision brings; with a warning in place of an error.
+    Push the progress in the triggerer; a failure is only logged.
 
-    Airflow sets the XComs of all triggers one after the other, and answers their other questions in between:
-    so all triggers of an event loop take turns. An outcome does not wait for its turn; it is not published
-    then, since an end must not be late for a page.
+    Airflow sets the XComs of all triggers one after the other, and answers their other requests in between.
+    So the triggers of an event loop push one at a time. An outcome does not wait for the others: it is not
+    pushed then, because the event of a run's end must not be delayed for the page.
 
-    :param decision: what came of a look at the run.
+    :param decision: the decision after a poll.
     :param ti: the task instance that is deferred.
-    :return: whether it is worth trying again: Airflow offers it (from 3.3 on), and it did not fail.
+    :return: whether the next push may succeed: Airflow can set XComs here (3.3 and later) and did not fail.
     """
     if payload_for(decision, None, time.time()) is None:
         return True
     xcom: Any = (await asyncio.to_thread(import_module, "airflow.sdk.execution_time.xcom")).XCom
     if not hasattr(xcom, "aset"):
         return False
-    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-    if turn.locked() and isinstance(decision, Outcome):
+    lock = _locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    if lock.locked() and isinstance(decision, Outcome):
         return True
-    async with turn:
-        # Apart, so that neither an answer that does not come nor an error can hold up or end the wait.
-        task = asyncio.create_task(_set(xcom, decision, ti))
-        _under_way.add(task)
-        task.add_done_callback(_under_way.discard)
-        await asyncio.wait({task}, timeout=_PATIENCE)
+    async with lock:
+        # In a task of its own, so that neither a missing reply nor an error delays or ends the wait.
+        task = asyncio.create_task(_write(xcom, decision, ti))
+        _writes.add(task)
+        task.add_done_callback(_writes.discard)
+        await asyncio.wait({task}, timeout=_XCOM_TIMEOUT)
     error = task.exception() if task.done() and not task.cancelled() else None
     if task.done() and error is None:
         return True
-    log.warning("The run's page will not show changes while the task is deferred: %s", error or "no answer")
+    reason = error or f"no reply from Airflow within {_XCOM_TIMEOUT:g} s"
+    log.warning("The progress XCom could not be set, so the run's page is not updated: %s", reason)
     return False
 
 
-async def _set(xcom: Any, decision: Decision, ti: TaskInstanceKey) -> None:
+async def _write(xcom: Any, decision: Decision, ti: TaskInstanceKey) -> None:
     at = time.time()
-    which = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
-    before = await xcom.aget_one(key=PROGRESS_KEY, **which)
-    await xcom.aset(PROGRESS_KEY, payload_for(decision, before, at), **which)
+    key = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+    before = await xcom.aget_one(key=PROGRESS_KEY, **key)
+    await xcom.aset(PROGRESS_KEY, payload_for(decision, before, at), **key)

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 #: The modules that read the time while waiting for a run; what they import is covered too.
 _WAITING_MODULES = (
+    "airflow_provider_openai_run.cancellation",
     "airflow_provider_openai_run.hooks.openai_run",
     "airflow_provider_openai_run.operators.cancel_run",
     "airflow_provider_openai_run.operators.get_run",
@@ -64,8 +65,10 @@ class FakeClock:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Replace the clocks of all modules that wait for runs."""
-        for name in _WAITING_MODULES:
-            import_module(name)
+        imported = {name: import_module(name) for name in _WAITING_MODULES}
+        # Triggers import in a thread, which this loop would not wait for.
+        lazy_import = import_module("airflow_provider_openai_run.triggers._lazy_import")
+        monkeypatch.setattr(lazy_import, "_imported", imported)
         sensor = import_module("airflow.sdk.bases.sensor")
         for module in (sensor, *_own_modules()):
             if vars(module).get("time") is time:
@@ -75,7 +78,7 @@ class FakeClock:
         loop_functions = SimpleNamespace(sleep=self.async_sleep, to_thread=asyncio.to_thread)
         monkeypatch.setattr(hook, "asyncio", loop_functions)
         transport = import_module("airflow_provider_openai_run.triggerer.replay_transport").ReplayTransport
-        monkeypatch.setattr(transport, "ask", self._counted(transport.ask))
+        monkeypatch.setattr(transport, "send", self._counted(transport.send))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in an event loop on this clock, and then the tasks that it has started."""

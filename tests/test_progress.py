@@ -70,24 +70,24 @@ def xcom(monkeypatch: pytest.MonkeyPatch) -> Task:
     return task
 
 
-def test_statuses_are_kept_with_when_they_were_seen() -> None:
+def test_statuses_are_kept_with_their_times() -> None:
     first = build_payload(None, status="queued", at=AT, run=QUEUED)
     then = build_payload(first, status="in_progress", at=AT + 7, run=RUNNING)
     assert then["statuses"] == [{"status": "queued", "at": AT}, {"status": "in_progress", "at": AT + 7}]
     assert (then["run"]["status"], then["seen_at"]) == ("in_progress", AT + 7)
 
 
-def test_what_the_model_was_told_is_not_published() -> None:
+def test_instructions_are_not_pushed() -> None:
     assert "Top secret" not in json.dumps(build_payload(None, status="queued", at=AT, run=QUEUED))
 
 
-def test_another_run_begins_a_history_of_its_own() -> None:
+def test_another_run_starts_a_new_history() -> None:
     first = build_payload(None, status="completed", at=AT, run=QUEUED)
     other = build_payload(first, status="queued", at=AT + 7, run=Run(id="run_2", status="queued"))
     assert other["statuses"] == [{"status": "queued", "at": AT + 7}]
 
 
-def test_an_end_without_the_run_keeps_what_was_known_of_it() -> None:
+def test_an_end_without_the_run_keeps_the_known_attributes() -> None:
     first = build_payload(None, status="queued", at=AT, run=QUEUED)
     end = build_payload(first, status="failed", at=AT + 7, reason="Sorry.", request_id="req_1")
     assert (end["run"]["model"], end["run"]["status"]) == ("gpt-5.2", "failed")
@@ -95,13 +95,13 @@ def test_an_end_without_the_run_keeps_what_was_known_of_it() -> None:
 
 
 @given(json_values)
-def test_what_was_published_by_others_does_not_get_in_the_way(before: Any) -> None:
+def test_values_pushed_by_others_are_ignored(before: Any) -> None:
     value = build_payload(before, status="queued", at=AT, run=QUEUED)
     assert value["run"]["id"] == "run_1"
     assert value["statuses"][-1]["status"] == "queued"
 
 
-def test_it_stays_small_whatever_the_run_asks_for_and_however_often_it_changes() -> None:
+def test_the_payload_is_bounded() -> None:
     action = {"submit_tool_outputs": {"tool_calls": [{"function": {"arguments": "x" * 50_000}}]}}
     value: Any = None
     for number in range(500):
@@ -111,7 +111,7 @@ def test_it_stays_small_whatever_the_run_asks_for_and_however_often_it_changes()
     assert "too many" in value["run"]["required_action"]["left_out"]
 
 
-def test_a_key_in_an_error_is_masked() -> None:
+def test_an_api_key_in_an_error_is_masked() -> None:
     error = RunError(code="invalid", message="Incorrect API key provided: sk-proj-abcdefghijklmnopqrstuvwx.")
     value = build_payload(
         None, status="failed", at=AT, run=Run(id="run_1", status="failed", last_error=error)
@@ -134,11 +134,11 @@ def test_usage_is_plain_json() -> None:
         (Outcome(ref=REF, status="queued", error=RunWaitTimeoutError("Gave up")), True),
     ],
 )
-def test_only_changes_and_bad_ends_are_news(decision: Any, is_news: bool) -> None:
+def test_only_changes_and_failures_have_a_payload(decision: Any, is_news: bool) -> None:
     assert (payload_for(decision, None, AT) is not None) == is_news
 
 
-def test_a_worker_goes_on_with_what_it_finds() -> None:
+def test_a_worker_extends_the_pushed_history() -> None:
     task = Task()
     push(changed(QUEUED), task)
     push(PollAgain(AT), task)
@@ -146,24 +146,24 @@ def test_a_worker_goes_on_with_what_it_finds() -> None:
     assert [entry["status"] for entry in task.xcoms[PROGRESS_KEY]["statuses"]] == ["queued", "in_progress"]
 
 
-def test_a_worker_that_cannot_publish_says_so_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_push_on_a_worker_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     push(changed(QUEUED), Task(error=OSError("the bucket is gone")))
     assert "the bucket is gone" in caplog.text
 
 
-async def test_the_triggerer_goes_on_with_what_the_worker_left(xcom: Task) -> None:
+async def test_the_triggerer_extends_the_history_of_the_worker(xcom: Task) -> None:
     push(changed(QUEUED), xcom)
     assert await push_async(changed(RUNNING), xcom)
     assert [entry["status"] for entry in xcom.xcoms[PROGRESS_KEY]["statuses"]] == ["queued", "in_progress"]
 
 
-async def test_the_triggerer_is_not_asked_for_what_is_no_news(xcom: Task) -> None:
+async def test_a_poll_without_a_change_is_not_pushed(xcom: Task) -> None:
     assert await push_async(PollAgain(AT), xcom)
     assert xcom.xcoms == {}
 
 
-async def test_a_triggerer_that_cannot_publish_says_so_once_and_does_not_try_again(
+async def test_a_failed_push_in_the_triggerer_is_logged_and_not_retried(
     xcom: Task, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -172,7 +172,7 @@ async def test_a_triggerer_that_cannot_publish_says_so_once_and_does_not_try_aga
     assert "the bucket is gone" in caplog.text
 
 
-async def test_an_answer_that_does_not_come_holds_nothing_up(
+async def test_a_missing_reply_from_airflow_does_not_delay_the_wait(
     xcom: Task, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -181,15 +181,15 @@ async def test_an_answer_that_does_not_come_holds_nothing_up(
     async def never(*_: Any, **__: Any) -> None:
         await answered.wait()
 
-    monkeypatch.setattr(progress, "_set", never)
-    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "_write", never)
+    monkeypatch.setattr(progress, "_XCOM_TIMEOUT", 0.0)
     assert not await push_async(changed(QUEUED), xcom)
-    assert "no answer" in caplog.text
+    assert "no reply" in caplog.text
     answered.set()
     await asyncio.sleep(0)
 
 
-async def test_triggers_take_turns_and_an_outcome_does_not_queue(
+async def test_triggers_push_one_at_a_time_and_an_outcome_never_waits(
     xcom: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = asyncio.Event()
@@ -199,7 +199,7 @@ async def test_triggers_take_turns_and_an_outcome_does_not_queue(
         begun.append(decision.run.status)
         await answered.wait()
 
-    monkeypatch.setattr(progress, "_set", slow)
+    monkeypatch.setattr(progress, "_write", slow)
     first = asyncio.create_task(push_async(changed(QUEUED), xcom))
     second = asyncio.create_task(push_async(changed(RUNNING), xcom))
     while not begun:  # noqa: ASYNC110 - it begins in a thread
@@ -213,7 +213,7 @@ async def test_triggers_take_turns_and_an_outcome_does_not_queue(
     assert begun == ["queued", "in_progress"]
 
 
-async def test_an_airflow_that_offers_no_way_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_airflow_without_async_xcom_is_not_pushed_to(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.execution_time import xcom
 
     monkeypatch.setattr(xcom, "XCom", object)

@@ -1,4 +1,4 @@
-"""What a trigger has Airflow remember with the assets it updates, over restarts: on Airflow 3.3 and later."""
+"""Values that a trigger keeps in Airflow's asset state store over restarts: on Airflow 3.3 and later."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from airflow_provider_openai_run.types.run import Json
 
-#: How long to wait for Airflow's answer, in seconds. A triggerer that is stopping gives none.
-_PATIENCE = 10.0
+#: How many seconds Airflow may take to reply. A triggerer that is stopping does not reply at all.
+_STORE_TIMEOUT = 10.0
 
-#: What comes of a store that cannot be read or written for the moment.
-_TROUBLES = (AirflowRuntimeError, TimeoutError, OSError)
+#: What the store raises if it cannot be read or written at present.
+_STORE_ERRORS = (AirflowRuntimeError, TimeoutError, OSError)
 
 
 class AssetStateError(Exception):
@@ -24,9 +26,9 @@ class AssetStateError(Exception):
 
 class AssetState:
     """
-    One value, remembered with each of the assets that a trigger updates.
+    One value, stored with each of the assets that a trigger updates.
 
-    Asset watchers that are alike share one trigger, so there may be several assets.
+    Equal asset watchers share one trigger, so there may be several assets.
 
     :param stores: Airflow's accessors of the asset state stores; None before 3.3.
     :param key: the name of the value in the stores.
@@ -38,36 +40,36 @@ class AssetState:
         self._key = key
 
     @property
-    def lasts(self) -> bool:
-        """Whether there is anything to remember with."""
+    def is_available(self) -> bool:
+        """Whether there is a store to write to."""
         return bool(self._stores)
 
     async def read(self) -> Json:
         """
-        Give what was written last, None if nothing was.
+        Return the value that was written last; None if there is none.
 
-        :raises AssetStateError: if Airflow cannot tell.
+        :raises AssetStateError: if a store cannot be read.
         """
-        held = [await _answer(store.aget(self._key)) for store in self._stores]
-        written = [value for value in held if isinstance(value, dict) and "written_at" in value]
-        latest = max(written, key=lambda value: float(value["written_at"]), default=None)
+        entries = [await _reply_to(store.aget(self._key)) for store in self._stores]
+        written = [entry for entry in entries if isinstance(entry, dict) and "written_at" in entry]
+        latest = max(written, key=lambda entry: float(entry["written_at"]), default=None)
         return None if latest is None else latest.get("value")
 
     async def write(self, value: Json) -> None:
         """
-        Remember a value.
+        Store a value.
 
         :param value: plain JSON.
-        :raises AssetStateError: if Airflow cannot.
+        :raises AssetStateError: if a store cannot be written.
         """
-        held = {"written_at": time.time(), "value": value}
+        entry = {"written_at": time.time(), "value": value}
         for store in self._stores:
-            await _answer(store.aset(self._key, held))
+            await _reply_to(store.aset(self._key, entry))
 
 
-async def _answer(question: Any) -> Json:
+async def _reply_to(call: Awaitable[Any]) -> Any:
     try:
-        async with asyncio.timeout(_PATIENCE):
-            return await question
-    except _TROUBLES as error:
-        raise AssetStateError(str(error) or "Airflow did not answer") from error
+        async with asyncio.timeout(_STORE_TIMEOUT):
+            return await call
+    except _STORE_ERRORS as error:
+        raise AssetStateError(str(error) or f"Airflow did not reply within {_STORE_TIMEOUT:g} s") from error

@@ -1,19 +1,18 @@
-"""Which runs of a thread have ended since it was last looked at.
+"""Which runs of a thread have ended since its last checkpoint.
 
-Pure decisions: an operation like those of :mod:`airflow_provider_openai_run.api.calls` asks for the
-runs of a thread and gives what is new, and a :class:`ThreadCheckpoint` is what has to be remembered for the next time.
-The newest run alone would not do as a watermark: an older one may still be going, and times are in whole
-seconds.
+Pure decisions: a call like those of :mod:`airflow_provider_openai_run.api.calls` lists the runs of a thread
+and returns the changes; a :class:`ThreadCheckpoint` is what must be stored until the next call. The newest
+run alone would not do as a watermark: an older one may not have ended yet, and times are in whole seconds.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none, string_items, text_or_none
+from airflow_provider_openai_run.api.registry import api_of, author_ids, run_ref
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError, RunNotFoundError
 from airflow_provider_openai_run.types.outcome import LogMessage
 from airflow_provider_openai_run.types.redaction import redact
@@ -25,121 +24,155 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.api.calls import ApiCall
 
-#: How much later than the newest run an older one may come into the list, in seconds.
-_LATE_BY = 600
-#: How many settled runs are remembered by their ids, beside those settled by their age: more than a page has.
-_MOST_SETTLED = 300
-#: How many runs are remembered that have not ended, and how many of them are asked for one by one at a look.
-_MOST_OPEN = 300
-_MOST_STRAGGLERS = 10
-#: How many pages of a hundred runs are read at the first look, and later, at most.
-_PAGES_AT_FIRST = 10
-_MOST_PAGES = 30
-_LONGEST_WORD = 200
+#: How many seconds after a newer run an older one may still appear in the list.
+_MAX_LIST_DELAY = 600
+#: How many reported runs are kept by their ids, beside those before the watermark: more than one page has.
+_MAX_REPORTED = 300
+#: How many runs that have not ended are kept, and how many of them are retrieved one by one per call.
+_MAX_PENDING = 300
+_MAX_RETRIEVED = 10
+#: How many pages of a hundred runs are read by the first call, and by later ones.
+_MAX_PAGES_AT_FIRST = 10
+_MAX_PAGES = 30
+_MAX_CODE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadCheckpoint:
     """
-    What is known of the runs of a thread. A run is settled once its end was told, or need not be.
+    The runs of a thread that need no event any more, and those that have not ended.
 
-    :param horizon: runs created before it (Unix seconds) are settled, but for the open ones; None: it is not
-        known since when.
-    :param settled: when the latest settled runs were created, by their ids, the oldest first; None for a
-        server that does not say when.
-    :param open: the ids of runs that had not ended; those not asked about for longest first.
+    :param watermark: runs created before it (Unix seconds) are reported, except the pending ones; None if
+        the server sends no times.
+    :param reported: the latest reported runs, oldest first: their ids, each with its creation time in Unix
+        seconds; None for a server that sends no times.
+    :param pending: the ids of runs that had not ended, the one that was polled least recently first.
     """
 
-    horizon: int | None = None
-    settled: Mapping[str, int | None] = field(default_factory=dict)
-    open: tuple[str, ...] = ()
+    watermark: int | None = None
+    reported: Mapping[str, int | None] = field(default_factory=dict)
+    pending: tuple[str, ...] = ()
 
-    def has_settled(self, run: Run) -> bool:
-        """Tell whether nothing is to be told of a run any more."""
-        if run.id in self.open:
+    def is_reported(self, run: Run) -> bool:
+        """Return whether a run needs no event any more."""
+        if run.id in self.pending:
             return False
-        aged = self.horizon is not None and run.created_at is not None and run.created_at < self.horizon
-        return aged or run.id in self.settled
+        is_old = self.watermark is not None and run.created_at is not None and run.created_at < self.watermark
+        return is_old or run.id in self.reported
 
     def to_json(self) -> dict[str, Json]:
-        """Give the ledger as plain JSON."""
-        return {"horizon": self.horizon, "settled": dict(self.settled), "open": list(self.open)}
+        """Return the checkpoint as plain JSON."""
+        return {
+            "watermark": self.watermark,
+            "reported": dict(self.reported),
+            "pending": list(self.pending),
+        }
 
     @classmethod
     def from_json(cls, value: Json) -> Self | None:
-        """Read what :meth:`to_json` gave; None for anything else."""
-        if not isinstance(value, dict) or "horizon" not in value:
+        """
+        Read what :meth:`to_json` returned, also that of version 0.1.0; return None for anything else.
+
+        :param value: ``horizon``, ``settled`` and ``open`` are the names that 0.1.0 stored.
+        """
+        if not isinstance(value, dict):
             return None
-        horizon, settled = value["horizon"], dict_or_none(value.get("settled"))
-        times = [horizon, *(settled or {}).values()]
-        if settled is None or not all(time is None or isinstance(time, int) for time in times):
+        if "watermark" in value:
+            watermark, reported, pending = value["watermark"], value.get("reported"), value.get("pending")
+        elif "horizon" in value:
+            watermark, reported, pending = value["horizon"], value.get("settled"), value.get("open")
+        else:
             return None
-        return cls(horizon, settled, tuple(string_items(value.get("open"))))
+        reported_at = dict_or_none(reported)
+        times = [watermark, *(reported_at or {}).values()]
+        if reported_at is None or not all(time is None or isinstance(time, int) for time in times):
+            return None
+        return cls(watermark, reported_at, tuple(string_items(pending)))
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ThreadChanges:
     """
-    What a look at a thread has brought.
+    The changes of a thread since a checkpoint.
 
-    :param ended: the runs that have ended and were not settled, the oldest first.
-    :param ledger: what to remember once they are told.
-    :param notes: what to log.
+    :param ended: the runs that have ended since then, oldest first.
+    :param checkpoint: what to store once these are reported.
+    :param messages: what to log.
     """
 
     ended: tuple[Run, ...]
-    ledger: ThreadCheckpoint
-    notes: tuple[LogMessage, ...] = ()
+    checkpoint: ThreadCheckpoint
+    messages: tuple[LogMessage, ...] = ()
 
 
-def read_thread(
-    thread_id: str, ledger: ThreadCheckpoint | None, now: float, *, include_past: bool = False
-) -> ApiCall[News]:
+class _RunsOfThread(RunRef):
+    """All runs of a thread, in place of one: error messages name the thread."""
+
+    def __str__(self) -> str:
+        return f"the runs of thread {self.parent_id}"
+
+
+def runs_of_thread(thread_id: str) -> RunRef:
     """
-    Look which runs of a thread have ended.
+    Return a reference for requests that are about all runs of a thread.
 
     :param thread_id: the thread.
-    :param ledger: what the look before gave; None at the first look.
+    :raises InvalidRunReferenceError: for an id that no request can be made of.
+    """
+    ref = run_ref("-", thread_id=thread_id)
+    return _RunsOfThread(ref.api, ref.run_id, ref.parent_id)
+
+
+def read_changes(
+    thread_id: str, checkpoint: ThreadCheckpoint | None, now: float, *, include_past: bool = False
+) -> ApiCall[ThreadChanges]:
+    """
+    Read which runs of a thread have ended since a checkpoint.
+
+    :param thread_id: the thread.
+    :param checkpoint: what the call before returned; None at the first call.
     :param now: epoch seconds.
-    :param include_past: whether runs that have ended before the first look are news, too.
-    :raises RunRequestError: whatever is thrown in; nothing has happened then.
+    :param include_past: whether the first call returns the runs that have ended before it.
+    :raises RunRequestError: what a request raises; the checkpoint still holds then.
     """
-    is_first = ledger is None and not include_past
-    before = ledger or ThreadCheckpoint()
-    notes: list[LogMessage] = []
-    listed = yield from _list_runs(thread_id, before, _PAGES_AT_FIRST if is_first else _MOST_PAGES, notes)
-    stragglers = [run_id for run_id in before.open if run_id not in listed]
-    asked, unasked = stragglers[:_MOST_STRAGGLERS], stragglers[_MOST_STRAGGLERS:]
-    found = yield from _retrieve_runs(thread_id, asked, notes)
+    thread = runs_of_thread(thread_id)
+    is_first = checkpoint is None and not include_past
+    before = checkpoint or ThreadCheckpoint()
+    messages: list[LogMessage] = []
+    listed = yield from _list_runs(thread, before, _MAX_PAGES_AT_FIRST if is_first else _MAX_PAGES, messages)
+    unlisted = [run_id for run_id in before.pending if run_id not in listed]
+    due, not_due = unlisted[:_MAX_RETRIEVED], unlisted[_MAX_RETRIEVED:]
+    retrieved = yield from _retrieve_runs(thread, due, messages)
+    # Reversed first: runs of the same second keep the order of the list.
     oldest_first = reversed(listed.values())
-    latest = sorted(oldest_first, key=lambda run: run.created_at or 0)
-    unsettled = [run for run in (*found, *latest) if not before.has_settled(run)]
-    ended = [run for run in unsettled if run.is_terminal]
-    still_open = [*unasked, *(run.id for run in unsettled if not run.is_terminal)]
-    if len(still_open) > _MOST_OPEN:
-        text = f"{len(still_open)} runs of {thread_id} have not ended; only {_MOST_OPEN} are watched on"
-        notes.append(LogMessage(logging.WARNING, text))
-        still_open = still_open[-_MOST_OPEN:]
-    after = _settled(before, ended, tuple(still_open), now)
-    return News(() if is_first else tuple(ended), after, tuple(notes))
+    by_age = sorted(oldest_first, key=lambda run: run.created_at or 0)
+    unreported = [run for run in (*retrieved, *by_age) if not before.is_reported(run)]
+    ended = [run for run in unreported if run.is_terminal]
+    pending = [*not_due, *(run.id for run in unreported if not run.is_terminal)]
+    if len(pending) > _MAX_PENDING:
+        text = f"Thread {thread_id} has {len(pending)} pending runs; only {_MAX_PENDING} are followed"
+        messages.append(LogMessage(logging.WARNING, text))
+        pending = pending[-_MAX_PENDING:]
+    after = _advance(before, ended, tuple(pending), now)
+    return ThreadChanges(() if is_first else tuple(ended), after, tuple(messages))
 
 
-def event_for(run: Run, thread_id: str) -> dict[str, Json]:
+def event_payload(run: Run, thread_id: str) -> dict[str, Json]:
     """
-    Give what is told of a run that has ended, as plain JSON: ids, status, times and usage, never its content.
+    Return the event of a run that has ended, as plain JSON: ids, status, times and usage, never its content.
 
     :param run: the run.
-    :param thread_id: the thread it was listed with.
+    :param thread_id: the thread in whose list it is.
     """
     reason = text_or_none((run.incomplete_details or {}).get("reason"))
     code = (run.last_error.code if run.last_error else None) or reason
     usage = run.usage
     return {
+        **author_ids(runs_of_thread(thread_id)),
         "run_id": run.id,
-        "thread_id": thread_id,
         "assistant_id": run.assistant_id,
         "status": run.status,
-        "code": redact(code)[:_LONGEST_WORD] if code else None,
+        "code": redact(code)[:_MAX_CODE_CHARACTERS] if code else None,
         "created_at": run.created_at,
         "started_at": run.started_at,
         "completed_at": run.completed_at,
@@ -155,65 +188,65 @@ def event_for(run: Run, thread_id: str) -> dict[str, Json]:
 
 
 def _list_runs(
-    thread_id: str, ledger: ThreadCheckpoint, most_pages: int, notes: list[LogMessage]
+    thread: RunRef, checkpoint: ThreadCheckpoint, max_pages: int, messages: list[LogMessage]
 ) -> ApiCall[dict[str, Run]]:
-    """List the runs of a thread, the newest first, down to where all are known."""
-    api = AssistantsApi()
+    """List the runs of a thread, newest first, until all further ones are reported."""
+    api, thread_id = api_of(thread), str(thread.parent_id)
     runs: dict[str, Run] = {}
     after: str | None = None
-    for _page in range(most_pages):
+    for _page in range(max_pages):
         body = yield api.list_runs(thread_id, after)
-        raw = [run for run in list_or_none(body.get("data")) or () if isinstance(run, dict)]
-        page = [api.read_run(run) for run in raw if run.get("id")]
-        known = len(runs)
+        items = [item for item in list_or_none(body.get("data")) or () if isinstance(item, dict)]
+        page = [api.read_run(item) for item in items if item.get("id")]
+        count = len(runs)
         for run in page:
             runs.setdefault(run.id, run)
-        if not body.get("has_more") or len(runs) == known or _is_known_from(page, ledger):
+        if not body.get("has_more") or len(runs) == count or _is_rest_reported(page, checkpoint):
             return runs
         after = text_or_none(body.get("last_id")) or page[-1].id
-    text = f"Thread {thread_id} has more than {len(runs)} runs that are new here; the older ones are left out"
-    notes.append(LogMessage(logging.WARNING, text))
+    text = f"Thread {thread_id} has more than {len(runs)} unreported runs; the older ones are skipped"
+    messages.append(LogMessage(logging.WARNING, text))
     return runs
 
 
-def _is_known_from(page: list[Run], ledger: ThreadCheckpoint) -> bool:
-    """Tell whether all that comes after a page is known."""
+def _is_rest_reported(page: list[Run], checkpoint: ThreadCheckpoint) -> bool:
+    """Return whether all runs after a page are reported."""
     first, last = page[0], page[-1]
-    # Some servers do not heed the order that is asked for.
-    oldest_first = (first.created_at or 0) < (last.created_at or 0)
-    return not oldest_first and (last.id in ledger.open or ledger.has_settled(last))
+    # Some servers ignore the requested order.
+    is_oldest_first = (first.created_at or 0) < (last.created_at or 0)
+    return not is_oldest_first and (last.id in checkpoint.pending or checkpoint.is_reported(last))
 
 
-def _retrieve_runs(thread_id: str, run_ids: list[str], notes: list[LogMessage]) -> ApiCall[list[Run]]:
-    """Retrieve open runs that so many newer ones have come after that they were not listed."""
-    api = AssistantsApi()
+def _retrieve_runs(thread: RunRef, run_ids: list[str], messages: list[LogMessage]) -> ApiCall[list[Run]]:
+    """Retrieve pending runs that are so old that the pages read do not list them."""
+    api = api_of(thread)
     runs = []
     for run_id in run_ids:
         try:
-            body = yield api.retrieve(RunRef(api.name, run_id, thread_id))
+            body = yield api.retrieve(replace(thread, run_id=run_id))
         except (RunNotFoundError, InvalidRunReferenceError):
-            text = f"Run {run_id} of {thread_id}, which had not ended, is not there any more"
-            notes.append(LogMessage(logging.WARNING, text))
+            text = f"Run {run_id} of thread {thread.parent_id} was deleted before it had ended"
+            messages.append(LogMessage(logging.WARNING, text))
         else:
             runs.append(api.read_run({**body, "id": run_id}))
     return runs
 
 
-def _settled(
-    before: ThreadCheckpoint, ended: list[Run], still_open: tuple[str, ...], now: float
+def _advance(
+    before: ThreadCheckpoint, ended: list[Run], pending: tuple[str, ...], now: float
 ) -> ThreadCheckpoint:
-    """Settle runs; let those go by their age whose ids need not be remembered any more."""
-    settled = {**before.settled, **{run.id: run.created_at for run in ended}}
-    # No clock of a server's may settle what is to come.
-    newest = max((min(time, int(now)) for time in settled.values() if time is not None), default=None)
-    horizon = _latest(before.horizon, None if newest is None else newest - _LATE_BY)
-    if horizon is not None:
-        settled = {run_id: time for run_id, time in settled.items() if time is None or time >= horizon}
-    too_many = len(settled) - _MOST_SETTLED
-    if too_many > 0:
-        horizon = _latest(horizon, *list(settled.values())[:too_many])
-        settled = dict(list(settled.items())[too_many:])
-    return ThreadCheckpoint(horizon, settled, still_open)
+    """Return the checkpoint after more runs have ended, without ids that its watermark covers."""
+    reported = {**before.reported, **{run.id: run.created_at for run in ended}}
+    # A creation time in the future must not mark runs as reported that do not exist yet.
+    newest = max((min(time, int(now)) for time in reported.values() if time is not None), default=None)
+    watermark = _latest(before.watermark, None if newest is None else newest - _MAX_LIST_DELAY)
+    if watermark is not None:
+        reported = {run_id: time for run_id, time in reported.items() if time is None or time >= watermark}
+    excess = len(reported) - _MAX_REPORTED
+    if excess > 0:
+        watermark = _latest(watermark, *list(reported.values())[:excess])
+        reported = dict(list(reported.items())[excess:])
+    return ThreadCheckpoint(watermark, reported, pending)
 
 
 def _latest(*times: int | None) -> int | None:

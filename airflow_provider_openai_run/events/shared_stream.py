@@ -1,4 +1,4 @@
-"""Remembering what was told only once Airflow has it in its database: on Airflow 3.3 and later."""
+"""Store a checkpoint only once Airflow has the events in its database: on Airflow 3.3 and later."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ if TYPE_CHECKING:
 
     from airflow.triggers.shared_stream import AdvanceItem
 
-    from airflow_provider_openai_run.events.thread_feed import FeedReader, News
+    from airflow_provider_openai_run.events.thread_feed import FeedReader, FeedUpdate
 
 
 class Delivery:
     """
-    News of a thread on their way to all triggers that follow it.
+    One update of a thread, for all triggers that follow it.
 
-    :param news: the news.
-    :param number: how many came before.
+    :param update: the update.
+    :param number: how many were delivered before it.
     """
 
-    def __init__(self, news: News, number: int) -> None:
-        self.news = news
+    def __init__(self, update: FeedUpdate, number: int) -> None:
+        self.update = update
         self.number = number
-        self.when_told: list[Callable[[], Awaitable[None]]] = []
-        """What is to be done once all that the triggers made of the news is in the database."""
+        self.on_stored: list[Callable[[], Awaitable[None]]] = []
+        """What to call once all events that the triggers sent for the update are in the database."""
 
 
 class ThreadProducer(SharedStreamProducer):
     """
-    Brings the news of a thread to the triggers, and hears of it when all is told.
+    Deliver the updates of a thread to the triggers, and let them commit their checkpoints.
 
-    :param follow: begins to follow the thread.
+    :param open_reader: starts to follow the thread.
     """
 
-    def __init__(self, follow: Callable[[], Awaitable[FeedReader]]) -> None:
-        self._follow = follow
-        self._brought = 0
-        self._void_before = 0
+    def __init__(self, open_reader: Callable[[], Awaitable[FeedReader]]) -> None:
+        self._open_reader = open_reader
+        self._delivered = 0
+        self._first_valid_number = 0
 
     async def open_stream(self) -> AsyncGenerator[tuple[Delivery, Delivery], None]:
-        """Bring the news, for ever."""
-        follower = await self._follow()
+        """Deliver updates without end."""
+        reader = await self._open_reader()
         try:
             while True:
-                delivery = Delivery(await follower.news(), self._brought)
-                self._brought += 1
+                delivery = Delivery(await reader.next_update(), self._delivered)
+                self._delivered += 1
                 yield delivery, delivery
         finally:
-            follower.leave()
+            reader.close()
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """
-        Let the triggers write down what they have told, for sure.
+        Let the triggers commit their checkpoints, now that their events are in the database.
 
-        What a trigger writes down includes all it has told before. Once one of them has failed, that is not
-        sure of anything brought until then; what is brought later, it takes no part in any more.
+        A trigger's checkpoint includes everything it has sent before. So once a trigger has failed, no
+        checkpoint of an update delivered until then is committed; it takes no part in later ones.
         """
         for item in batch:
             delivery: Any = item.broker_payload
             if item.outcome.failed:
-                self._void_before = self._brought
-            if delivery.number >= self._void_before:
-                for write_down in delivery.when_told:
-                    await write_down()
+                self._first_valid_number = self._delivered
+            if delivery.number >= self._first_valid_number:
+                for commit in delivery.on_stored:
+                    await commit()

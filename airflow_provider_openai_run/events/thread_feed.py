@@ -1,4 +1,4 @@
-"""One listing of the runs of a thread, shared by all triggers that follow them over one connection."""
+"""One listing of the runs of a thread, shared by all triggers that follow it over one connection."""
 
 from __future__ import annotations
 
@@ -8,244 +8,231 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_provider_openai_run.api.assistants import AssistantsApi
+from airflow_provider_openai_run.api.calls import execute_call_async
 from airflow_provider_openai_run.api.http import parse_or_raise
 from airflow_provider_openai_run.api.registry import api_of
+from airflow_provider_openai_run.events.checkpoint import runs_of_thread
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.polling.backoff import PollBackoff
-from airflow_provider_openai_run.triggerer.connection_poller import asker
-from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.triggerer.connection_poller import open_ad_hoc_requests
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.api.calls import ApiCall
     from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
     from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.run_ref import RunRef
 
-#: How far apart to ask at most where asking again does not help until somebody mends something, in seconds.
-_SLOWEST = 300.0
-#: How long a look may take, in seconds: less than Airflow lets a trigger be busy with it.
-_PATIENCE = 120.0
+#: The longest interval between requests after an error that a retry alone cannot resolve, in seconds.
+_MAX_BACKOFF = 300.0
+#: How many seconds a call may take: fewer than Airflow lets a trigger spend on one item of a stream.
+_CALL_TIMEOUT = 120.0
 
-_Key: TypeAlias = tuple[asyncio.AbstractEventLoop, str, str]
+_FeedKey: TypeAlias = tuple[asyncio.AbstractEventLoop, str, str]
 """An event loop, a connection and a thread."""
 
-_listings: dict[_Key, _Listing] = {}
+_feeds: dict[_FeedKey, ThreadFeed] = {}
 
 
-def follow(conn_id: str, thread_id: str, pace: PollBackoff) -> FeedReader:
+def open_reader(conn_id: str, thread_id: str, backoff: PollBackoff) -> FeedReader:
     """
-    Follow the runs of a thread, by the one listing that the running event loop has for it.
+    Follow the runs of a thread, by the one feed that the running event loop has for it.
 
     :param conn_id: the connection.
     :param thread_id: the thread.
-    :param pace: how often to look; of all who follow the thread, the most eager one counts.
-    :return: where the looks come in; leave it when they are not wanted any more.
+    :param backoff: the poll intervals; the shortest of all readers of the thread counts.
+    :return: the updates of the thread; close it when they are no longer needed.
     """
     key = (asyncio.get_running_loop(), conn_id, thread_id)
-    listing = _listings.get(key)
-    if listing is None:
-        listing = _listings[key] = _Listing(key)
-    return listing.join(pace)
+    feed = _feeds.get(key)
+    if feed is None:
+        feed = _feeds[key] = ThreadFeed(key)
+    return feed.add_reader(backoff)
 
 
-class Look:
+class Snapshot:
     """
-    What the API says of the runs of a thread at one time; each question is asked once, whoever asks it.
+    The runs of a thread at one time; equal requests about it are sent once for all readers.
 
-    :param asker: who asks.
-    :param ref: what the questions are about.
-    :param request: the first question.
-    :param body: its answer.
+    :param requests: sends further requests.
+    :param ref: the runs of the thread, for error messages.
+    :param request: the request that listed the runs.
+    :param body: the JSON object of its response.
     """
 
-    def __init__(self, asker: AdHocRequests, ref: RunRef, request: Request, body: dict[str, Json]) -> None:
-        self._asker = asker
+    def __init__(self, requests: AdHocRequests, ref: RunRef, request: Request, body: dict[str, Json]) -> None:
+        self._requests = requests
         self._ref = ref
-        self._answers: dict[str, asyncio.Task[dict[str, Json]]] = {}
-        self._first = (_key(request), body)
+        self._listing = (_request_key(request), body)
+        self._responses: dict[str, asyncio.Task[dict[str, Json]]] = {}
 
-    async def carry_out(self, operation: ApiCall[Any]) -> Any:
+    async def execute(self, call: ApiCall[Any]) -> Any:
         """
-        Do what an operation asks for, and give its result.
+        Carry out a call, and return its result.
 
-        :raises RunRequestError: whatever came of a request, unless the operation bears it.
+        :param call: a call on the runs of the thread.
+        :raises RunRequestError: what a request raises, unless the call handles it.
         """
         try:
-            async with asyncio.timeout(_PATIENCE):
-                return await self._carry_out(operation)
+            async with asyncio.timeout(_CALL_TIMEOUT):
+                return await execute_call_async(call, self._send)
         except TimeoutError:
-            told = f"The API could not be asked for {self._ref}: that is not done within {_PATIENCE:g} s"
-            raise RunRequestError(told, is_retryable=True) from None
+            message = f"The requests for {self._ref} did not finish within {_CALL_TIMEOUT:g} s"
+            raise RunRequestError(message, is_retryable=True) from None
 
-    async def _carry_out(self, operation: ApiCall[Any]) -> Any:
-        try:
-            request = next(operation)
-            while True:
-                try:
-                    body = await self._answer(request)
-                except RunRequestError as error:
-                    request = operation.throw(error)
-                else:
-                    request = operation.send(body)
-        except StopIteration as stop:
-            return stop.value
-
-    async def _answer(self, request: Request) -> dict[str, Json]:
-        key = _key(request)
-        if key == self._first[0]:
-            return self._first[1]
-        if self._asker.has_left:
-            told = f"The API could not be asked for {self._ref}: nobody follows them any more"
-            raise RunRequestError(told, is_retryable=True)
-        if key not in self._answers:
-            self._answers[key] = self._asker.start(_ask(self._asker, request, self._ref))
-        # Others may wait for it, too.
-        return await asyncio.shield(self._answers[key])
+    async def _send(self, request: Request) -> dict[str, Json]:
+        key = _request_key(request)
+        if key == self._listing[0]:
+            return self._listing[1]
+        if self._requests.is_closed:
+            message = f"The request for {self._ref} was not sent: no trigger follows the thread any more"
+            raise RunRequestError(message, is_retryable=True)
+        if key not in self._responses:
+            self._responses[key] = self._requests.start(_send_and_parse(self._requests, request, self._ref))
+        # Shielded, because other readers may wait for it too.
+        return await asyncio.shield(self._responses[key])
 
 
-News: TypeAlias = Look | RunRequestError
-"""A look, or why there is none."""
+FeedUpdate: TypeAlias = Snapshot | RunRequestError
+"""A snapshot of a thread, or the error of the request for one."""
 
 
 class FeedReader:
     """
-    Somebody who follows the runs of a thread, and hears of the latest look.
+    One reader of the updates of a thread.
 
-    :param listing: who looks.
-    :param pace: how often.
+    :param feed: the feed of the thread.
+    :param backoff: the poll intervals of this reader.
     """
 
-    def __init__(self, listing: _Listing, pace: PollBackoff) -> None:
-        self.pace = pace
-        self._listing = listing
-        self._news: News | None = None
+    def __init__(self, feed: ThreadFeed, backoff: PollBackoff) -> None:
+        self.backoff = backoff
+        self._feed = feed
+        self._update: FeedUpdate | None = None
         self._error: BaseException | None = None
-        self._heard = asyncio.Event()
+        self._is_ready = asyncio.Event()
 
-    async def news(self) -> News:
+    async def next_update(self) -> FeedUpdate:
         """
-        Wait for the next look; those that nobody waited for are passed over.
+        Wait for the next update, and return it; of several since the last call only the latest is kept.
 
-        :raises BaseException: whatever unforeseen error the looking ended with.
+        :raises BaseException: the unexpected error that ended the feed.
         """
-        await self._heard.wait()
-        self._heard.clear()
-        if self._news is None:
+        await self._is_ready.wait()
+        self._is_ready.clear()
+        if self._update is None:
             raise self._error or asyncio.CancelledError
-        news, self._news = self._news, None
-        return news
+        update, self._update = self._update, None
+        return update
 
-    def hear(self, news: News | None, error: BaseException | None = None) -> None:
-        """Take the next look, or the end of looking."""
-        self._news, self._error = news, error
-        self._heard.set()
+    def publish(self, update: FeedUpdate) -> None:
+        """Pass an update to the reader."""
+        self._update = update
+        self._is_ready.set()
 
-    def leave(self) -> None:
-        """Want no more news. The last one out ends the looking."""
-        self._listing.leave(self)
+    def end(self, error: BaseException | None) -> None:
+        """Raise an error to the reader; None stands for a cancelled feed."""
+        self._update, self._error = None, error
+        self._is_ready.set()
+
+    def close(self) -> None:
+        """Stop reading; the last reader of a thread ends its feed. May be called twice."""
+        self._feed.remove_reader(self)
 
 
-class _Listing:
+class ThreadFeed:
     """
-    Looks at the runs of a thread again and again.
+    Poll the list of runs of a thread, and publish each result to all readers.
 
     :param key: the event loop, the connection and the thread.
     """
 
-    def __init__(self, key: _Key) -> None:
+    def __init__(self, key: _FeedKey) -> None:
         _, conn_id, thread_id = key
         self._key = key
-        self._ref = _RunsOf(AssistantsApi.name, "-", thread_id)
-        self._followers: set[FeedReader] = set()
-        self._joined = asyncio.Event()
-        self._asker = asker(conn_id)
-        self._looking = self._asker.start(self._look_again_and_again())
-        self._looking.add_done_callback(self._ended)
+        self._ref = runs_of_thread(thread_id)
+        self._readers: set[FeedReader] = set()
+        self._has_new_reader = asyncio.Event()
+        self._requests = open_ad_hoc_requests(conn_id)
+        self._requests.start(self._poll_repeatedly()).add_done_callback(self._on_end)
 
-    def join(self, pace: PollBackoff) -> FeedReader:
-        """Look for one more, at once."""
-        follower = FeedReader(self, pace)
-        self._followers.add(follower)
-        self._joined.set()
-        return follower
+    def add_reader(self, backoff: PollBackoff) -> FeedReader:
+        """Add a reader, and poll at once."""
+        reader = FeedReader(self, backoff)
+        self._readers.add(reader)
+        self._has_new_reader.set()
+        return reader
 
-    def leave(self, follower: FeedReader) -> None:
-        """Look for one less; without any, end."""
-        if follower not in self._followers:
+    def remove_reader(self, reader: FeedReader) -> None:
+        """Remove a reader, and end if it was the last one. A reader that was removed before is ignored."""
+        if reader not in self._readers:
             return
-        self._followers.remove(follower)
-        if not self._followers:
-            self._forget()
-            self._asker.leave()
+        self._readers.remove(reader)
+        if not self._readers:
+            self._unregister()
+            self._requests.close()
 
-    def _forget(self) -> None:
-        """Let nobody join any more."""
-        if _listings.get(self._key) is self:
-            del _listings[self._key]
+    def _unregister(self) -> None:
+        """Accept no new readers."""
+        if _feeds.get(self._key) is self:
+            del _feeds[self._key]
 
-    async def _look_again_and_again(self) -> None:
-        failures, seen, changed_at = 0, None, 0.0
+    async def _poll_repeatedly(self) -> None:
+        failures, last_statuses, changed_at = 0, None, 0.0
         while True:
-            self._joined.clear()
-            news, shape = await self._look()
+            self._has_new_reader.clear()
+            update, statuses = await self._poll()
             now = time.monotonic()
-            if isinstance(news, RunRequestError):
+            if isinstance(update, RunRequestError):
                 failures += 1
-                delay = self._backoff(news, failures)
+                delay = self._backoff_after(update, failures)
             else:
                 failures = 0
-                if shape != seen:
-                    seen, changed_at = shape, now
+                if statuses != last_statuses:
+                    last_statuses, changed_at = statuses, now
                 delay = self._interval(now - changed_at)
-            for follower in self._followers:
-                follower.hear(news)
+            for reader in self._readers:
+                reader.publish(update)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
-                    await self._joined.wait()
+                    await self._has_new_reader.wait()
 
-    async def _look(self) -> tuple[News, object]:
-        """Look, and say by what to know that something has changed."""
+    async def _poll(self) -> tuple[FeedUpdate, list[tuple[Json, Json]] | None]:
+        """Return an update, and the ids and statuses of the runs it lists."""
         request = api_of(self._ref).list_runs(str(self._ref.parent_id), None)
         try:
-            body = await _ask(self._asker, request, self._ref)
+            body = await _send_and_parse(self._requests, request, self._ref)
         except RunRequestError as error:
             return error, None
         runs = [run for run in body["data"] if isinstance(run, dict)]
-        shape = [(run.get("id"), run.get("status")) for run in runs]
-        return Look(self._asker, self._ref, request, body), shape
+        statuses = [(run.get("id"), run.get("status")) for run in runs]
+        return Snapshot(self._requests, self._ref, request, body), statuses
 
-    def _interval(self, idle: float) -> float:
+    def _interval(self, idle_seconds: float) -> float:
         fraction = random.random()  # noqa: S311 - spreads load only
-        return min(follower.pace.interval(idle, fraction) for follower in self._followers)
+        return min(reader.backoff.interval(idle_seconds, fraction) for reader in self._readers)
 
-    def _backoff(self, error: RunRequestError, failures: int) -> float:
-        paces = [follower.pace for follower in self._followers]
-        shortest = min(pace.poll_interval for pace in paces)
-        longest = min(pace.max_poll_interval for pace in paces) if error.is_retryable else _SLOWEST
-        pace = PollBackoff(shortest, max(shortest, longest))
+    def _backoff_after(self, error: RunRequestError, failures: int) -> float:
+        backoffs = [reader.backoff for reader in self._readers]
+        shortest = min(backoff.poll_interval for backoff in backoffs)
+        longest = min(backoff.max_poll_interval for backoff in backoffs)
+        if not error.is_retryable:
+            longest = _MAX_BACKOFF
         fraction = random.random()  # noqa: S311 - spreads load only
-        return max(pace.backoff(failures, fraction), error.retry_after or 0.0)
+        delay = PollBackoff(shortest, max(shortest, longest)).backoff(failures, fraction)
+        return max(delay, error.retry_after or 0.0)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_end(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        self._forget()
-        for follower in self._followers:
-            follower.hear(None, error)
+        self._unregister()
+        for reader in self._readers:
+            reader.end(error)
 
 
-class _RunsOf(RunRef):
-    """The runs of a thread, as they are spoken of in errors."""
-
-    def __str__(self) -> str:
-        return f"the runs of thread {self.parent_id}"
-
-
-def _key(request: Request) -> str:
+def _request_key(request: Request) -> str:
     return f"{request.path}?{sorted(request.query.items())}"
 
 
-async def _ask(asking: AdHocRequests, request: Request, ref: RunRef) -> dict[str, Json]:
-    answer = await asking.ask(request, ref)
-    now = time.time()
-    return parse_or_raise(answer, request, ref, now=now, base_url=asking.base_url)
+async def _send_and_parse(requests: AdHocRequests, request: Request, ref: RunRef) -> dict[str, Json]:
+    response = await requests.send(request, ref)
+    return parse_or_raise(response, request, ref, now=time.time(), base_url=requests.base_url)

@@ -271,7 +271,7 @@ class BaseRunOperator(BaseOperator):
         started_at = poller.options.started_at
         self.log.info("Deferring until %s has ended", poller.ref)
         self.defer(
-            trigger=OpenAIRunTrigger.for_wait(self.conn_id, poller, publish=self.do_xcom_push),
+            trigger=OpenAIRunTrigger.from_poller(self.conn_id, poller, push_progress=self.do_xcom_push),
             method_name="execute_complete",
             kwargs={"run_id": poller.ref.run_id, "started_at": started_at},
             timeout=self.deferral_timeout(started_at),

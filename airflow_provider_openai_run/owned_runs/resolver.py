@@ -192,7 +192,7 @@ class RunResolver:
         if not isinstance(decision, Outcome):
             self._task.defer(
                 # Without progress: the run's page shows the task's own run, not this one.
-                OpenAIRunTrigger.for_wait(self._config.conn_id, poller, publish=False),
+                OpenAIRunTrigger.from_poller(self._config.conn_id, poller, push_progress=False),
                 method_name="execute_on_free_thread",
                 kwargs={"started_at": started_at},
                 started_at=started_at,

@@ -178,7 +178,7 @@ class OwnedRunRunner:
         trigger_class = OpenAIOwnedRunTrigger if may_cancel else OpenAIRunTrigger
         self._task.log.info("Deferring until %s has ended or requires an action", poller.ref)
         self._task.defer(
-            trigger_class.for_wait(self._config.conn_id, poller, publish=self._config.push_progress),
+            trigger_class.from_poller(self._config.conn_id, poller, push_progress=self._config.push_progress),
             method_name="execute_complete",
             kwargs={"continuation": continuation.to_json()},
             started_at=continuation.started_at,

@@ -1,4 +1,4 @@
-"""Asking for other things than the state of one run, by the watcher that a connection has anyway."""
+"""Requests other than polls of a run, sent by the poller of their connection."""
 
 from __future__ import annotations
 
@@ -14,69 +14,71 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 
-class Poller(Protocol):
-    """What the watcher of a connection does for those who ask by it."""
+class RequestSender(Protocol):
+    """The part of a connection's poller that sends requests for others."""
 
     context: contextvars.Context
 
     @property
     def base_url(self) -> str:
-        """Where the connection points to; empty before the first request."""
+        """The base URL of the connection; empty before the first request."""
 
-    def admit(self, asker: AdHocRequests) -> None:
-        """Stay open for somebody."""
+    def attach(self, user: AdHocRequests) -> None:
+        """Stay open until this user is detached."""
 
-    def leave(self, left: AdHocRequests) -> None:
-        """Stay open no longer for somebody."""
+    def detach(self, user: AdHocRequests) -> None:
+        """Close unless others use the poller."""
 
-    async def ask_in_turn(self, request: Request, ref: RunRef) -> ApiResponse:
-        """Ask when the API bears it."""
+    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
+        """Send a request as soon as the rate limiter allows it."""
 
 
 class AdHocRequests:
     """
-    Asks by a watcher: with its client, at its rate, and in a context that is no trigger's.
+    Send requests with the client and the rate limiter of a connection's poller.
 
-    :param watcher: the watcher of the connection.
+    They run in a context of their own, which is that of no trigger.
+
+    :param sender: the poller of the connection.
     """
 
-    def __init__(self, watcher: Poller) -> None:
-        self._watcher = watcher
+    def __init__(self, sender: RequestSender) -> None:
+        self._sender = sender
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.has_left = False
-        watcher.admit(self)
+        self.is_closed = False
+        sender.attach(self)
 
     @property
     def base_url(self) -> str:
-        """Where the connection points to; empty before the first request."""
-        return self._watcher.base_url
+        """The base URL of the connection; empty before the first request."""
+        return self._sender.base_url
 
-    def ask(self, request: Request, ref: RunRef) -> asyncio.Task[ApiResponse]:
+    def send(self, request: Request, ref: RunRef) -> asyncio.Task[ApiResponse]:
         """
-        Ask when the API bears it.
+        Send a request as soon as the rate limiter allows it.
 
         :param request: a GET.
-        :param ref: what it is about.
-        :return: a task that gives the answer, whatever its status, or raises a ``RunRequestError``.
+        :param ref: the run that it is about, for error messages.
+        :return: a task that returns the response, whatever its HTTP status, or raises a ``RunRequestError``.
         """
-        return self.start(self._watcher.ask_in_turn(request, ref))
+        return self.start(self._sender.send(request, ref))
 
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start a task that ends when this leaves, at the latest."""
-        task = self._watcher.context.run(asyncio.get_running_loop().create_task, work)
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task that is cancelled on :meth:`close`, if it has not ended by then."""
+        task = self._sender.context.run(asyncio.get_running_loop().create_task, coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_done)
         return task
 
-    def leave(self) -> None:
-        """Ask nothing more. The last one out closes the watcher."""
-        self.has_left = True
+    def close(self) -> None:
+        """Cancel what was started; the last user of a connection closes its poller."""
+        self.is_closed = True
         for task in self._tasks:
             task.cancel()
-        self._watcher.context.run(self._watcher.leave, self)
+        self._sender.context.run(self._sender.detach, self)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Whoever wanted to know may have gone.
+            # Marks the error as retrieved: the caller may no longer wait for the result.
             task.exception()

@@ -19,316 +19,255 @@ from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
 from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
 from airflow_provider_openai_run.triggerer.replay_transport import ReplayTransport
-from airflow_provider_openai_run.types.outcome import Outcome
+from airflow_provider_openai_run.triggerer.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.api.http import ApiResponse
-    from airflow_provider_openai_run.polling.policy import Decision, RunPoller
+    from airflow_provider_openai_run.polling.policy import RunPoller
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-#: First polls of runs that begin to be watched together are spread over as much, in seconds.
-_SPREAD = 1.0
+#: The first polls of runs that are subscribed to at the same time are spread over this many seconds.
+_INITIAL_SPREAD = 1.0
 
-#: How long after its deadline a wait is ended by force, if the API keeps its last look from coming back, in
-#: seconds.
-_OVERDUE = 10.0
+#: How many seconds after its deadline a subscription is ended if its last poll has not returned.
+_EXPIRY_GRACE = 10.0
 
-#: How often to look whether polls that may not go yet have become late enough to go, in seconds.
-_LOOK_AGAIN = 0.25
+#: How many seconds later to check again whether the concurrency limit lets an overdue poll start.
+_CONCURRENCY_CHECK_INTERVAL = 0.25
 
-#: How many polls of runs that nobody watches any more may stand in the schedule, beside one for each that is.
-_MOST_LEFT_OVER = 64
+#: How many entries of closed subscriptions may stay in the schedule, beside one for each open one.
+_MAX_CLOSED_ENTRIES = 64
 
 _pollers: dict[tuple[asyncio.AbstractEventLoop, str], ConnectionPoller] = {}
 _closing: set[asyncio.Task[None]] = set()
 
 
-def watch(conn_id: str, wait: RunPoller) -> Subscription:
+def subscribe(conn_id: str, run_poller: RunPoller) -> Subscription:
     """
-    Let a run be watched, by the one watcher that the running event loop has for a connection.
+    Start to poll a run, by the one poller that the running event loop has for a connection.
 
     :param conn_id: the connection.
-    :param wait: the wait, which decides when to ask and when it is over.
-    :return: where the news of it come in; leave it when they are not wanted any more.
+    :param run_poller: decides when to poll the run, and when to stop.
+    :return: the decisions about the run; close it when they are no longer needed.
     """
-    watcher = _poller_for(conn_id)
-    return watcher.context.run(watcher.join, wait)
+    connection_poller = _poller_for(conn_id)
+    return connection_poller.context.run(connection_poller.subscribe, run_poller)
 
 
-def asker(conn_id: str) -> AdHocRequests:
+def open_ad_hoc_requests(conn_id: str) -> AdHocRequests:
     """
-    Let somebody ask for other things than the state of a run, by the watcher of a connection.
+    Return a way to send other requests by the poller of a connection.
 
     :param conn_id: the connection.
-    :return: who asks; leave it when nothing more is to be asked.
+    :return: the sender; close it when nothing more must be sent.
     """
     return AdHocRequests(_poller_for(conn_id))
 
 
 def _poller_for(conn_id: str) -> ConnectionPoller:
     key = (asyncio.get_running_loop(), conn_id)
-    watcher = _pollers.get(key)
-    if watcher is None:
-        watcher = _pollers[key] = ConnectionPoller(conn_id, functools.partial(_pollers.pop, key))
-    return watcher
-
-
-class Subscription:
-    """
-    One run being watched.
-
-    :param watcher: who asks about it.
-    :param wait: the wait for it.
-    """
-
-    __slots__ = ("_error", "_expiry", "_news", "_reader", "_watcher", "is_open", "wait")
-
-    def __init__(self, watcher: ConnectionPoller, wait: RunPoller) -> None:
-        self.wait = wait
-        self.is_open = True
-        self._watcher = watcher
-        self._news: tuple[Decision, ...] = ()
-        self._error: BaseException | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self._expiry: asyncio.TimerHandle | None = None
-
-    async def news(self) -> Decision:
-        """
-        Wait for a decision that has something to say: an outcome, or notes for the log.
-
-        :raises BaseException: whatever unforeseen error the asking about this run ended with.
-        """
-        while not self._news:
-            if self._error is not None:
-                raise self._error
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        first, *rest = self._news
-        self._news = tuple(rest)
-        return first
-
-    def leave(self) -> None:
-        """Want no more news. The last one out closes the watcher."""
-        self.close()
-        self._watcher.context.run(self._watcher.leave, self)
-
-    def expire_at(self, moment: float, expire: Callable[[Subscription], None]) -> None:
-        """Let ``expire`` be called at a time of the event loop, unless the watch is closed by then."""
-        self._expiry = asyncio.get_running_loop().call_at(moment, expire, self)
-
-    def hear(self, decision: Decision) -> None:
-        """Pass a decision on, if it has something to say; an outcome is the last one."""
-        if isinstance(decision, Outcome):
-            self.close()
-        elif not decision.log_messages:
-            return
-        self._news = (*self._news, decision)
-        self._wake_reader()
-
-    def fail(self, error: BaseException) -> None:
-        """Pass an unforeseen error on."""
-        self.close()
-        self._error = error
-        self._wake_reader()
-
-    def close(self) -> None:
-        """Let nobody ask about the run any more."""
-        self.is_open = False
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-
-    def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+    connection_poller = _pollers.get(key)
+    if connection_poller is None:
+        connection_poller = ConnectionPoller(conn_id, functools.partial(_pollers.pop, key))
+        _pollers[key] = connection_poller
+    return connection_poller
 
 
 class ConnectionPoller:
     """
     The schedule of all polls over one connection.
 
-    Nothing of it runs in the context of a trigger: what is known of one trigger (its task log, its context
-    variables) must not leak into what is done for all. So it is entered by its own ``context``, which is
-    empty, and of which everything it starts gets a copy.
+    Nothing of it runs in the context of a trigger: what belongs to one trigger (its task log, its context
+    variables) must not leak into requests that are sent for all. So callers enter it by its own ``context``,
+    which is empty, and everything it starts gets a copy of that.
 
     :param conn_id: the connection.
-    :param forget: called when the last watch leaves; from then on it is not to be found any more.
+    :param on_close: called when the last user leaves; after that the poller must not be used.
     """
 
-    def __init__(self, conn_id: str, forget: Callable[[], object]) -> None:
+    def __init__(self, conn_id: str, on_close: Callable[[], object]) -> None:
         self.context = contextvars.Context()
-        self._forget = forget
+        self._on_close = on_close
         self._loop = asyncio.get_running_loop()
-        self._repeater = ReplayTransport(conn_id)
-        self._throttle = AdaptiveRateLimiter()
-        self._trouble: RunRequestError | None = None
-        self._watches: set[Subscription | AdHocRequests] = set()
+        self._transport = ReplayTransport(conn_id)
+        self._rate_limiter = AdaptiveRateLimiter()
+        self._last_error: RunRequestError | None = None
+        self._users: set[Subscription | AdHocRequests] = set()
         self._schedule: list[tuple[float, int, Subscription]] = []
         self._order = itertools.count()
-        self._polls: set[asyncio.Task[Any]] = set()
+        self._requests: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
-
-    def join(self, wait: RunPoller) -> Subscription:
-        """Begin to watch a run."""
-        joined = Subscription(self, wait)
-        self._watches.add(joined)
-        now, deadline = self._loop.time(), wait.options.deadline
-        if deadline is not None:
-            # A deadline that passed while nobody watched leaves time for one look, too.
-            joined.expire_at(max(self._loop_time(deadline), now) + _OVERDUE, self._expire)
-        spread = random.random() * _SPREAD  # noqa: S311 - spreads load only
-        self._put(joined, max(now + spread, self._loop_time(wait.not_before)))
-        return joined
 
     @property
     def base_url(self) -> str:
-        """Where the connection points to; empty before the first request."""
-        return self._repeater.base_url
+        """The base URL of the connection; empty before the first request."""
+        return self._transport.base_url
 
-    def admit(self, asking: AdHocRequests) -> None:
-        """Stay open for somebody who asks for other things."""
-        self._watches.add(asking)
+    def subscribe(self, run_poller: RunPoller) -> Subscription:
+        """Start to poll a run."""
+        subscription = Subscription(run_poller, self._unsubscribe)
+        self._users.add(subscription)
+        now, deadline = self._loop.time(), run_poller.options.deadline
+        if deadline is not None:
+            # A deadline that passed while no triggerer ran still leaves time for one poll.
+            subscription.expire_at(max(self._loop_time(deadline), now) + _EXPIRY_GRACE, self._expire)
+        spread = random.random() * _INITIAL_SPREAD  # noqa: S311 - spreads load only
+        self._add_to_schedule(subscription, max(now + spread, self._loop_time(run_poller.not_before)))
+        return subscription
 
-    def leave(self, left: Subscription | AdHocRequests) -> None:
-        """Watch a run no more; without any, close."""
-        if left not in self._watches:
+    def attach(self, user: AdHocRequests) -> None:
+        """Stay open until this user is detached."""
+        self._users.add(user)
+
+    def detach(self, user: Subscription | AdHocRequests) -> None:
+        """Remove a user, and close if it was the last one. A user that was removed before is ignored."""
+        if user not in self._users:
             return
-        self._watches.remove(left)
-        if self._watches:
-            self._clear_up()
+        self._users.remove(user)
+        if self._users:
+            self._drop_closed_entries()
             return
-        self._forget()
+        self._on_close()
         self._schedule.clear()
         self._stop_timer()
         closing = self._loop.create_task(self._close())
         _closing.add(closing)
         closing.add_done_callback(_closing.discard)
 
-    def _put(self, watched: Subscription, due: float) -> None:
-        heapq.heappush(self._schedule, (due, next(self._order), watched))
-        if self._schedule[0][2] is watched:
+    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
+        """
+        Send a request as soon as the rate limiter allows it; polls of runs go on meanwhile.
+
+        :param request: a GET.
+        :param ref: the run that it is about, for error messages.
+        :return: the response, whatever its HTTP status.
+        :raises RunRequestError: if there was no response.
+        """
+        due = self._loop.time()
+        # The allowed time may have moved on while this slept.
+        while (start := self._start_time(due, now := self._loop.time())) > now:  # noqa: ASYNC110
+            await asyncio.sleep(start - now)
+        self._rate_limiter.on_sent(now)
+        task = self._loop.create_task(self._send_now(request, ref))
+        self._requests.add(task)
+        try:
+            return await task
+        finally:
+            self._requests.discard(task)
             self._start_due_polls()
 
-    def _clear_up(self) -> None:
-        """Let go of the polls of runs that are not watched any more, once they are the more part."""
-        if len(self._schedule) > 2 * len(self._watches) + _MOST_LEFT_OVER:
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        self.context.run(self.detach, subscription)
+
+    def _add_to_schedule(self, subscription: Subscription, due: float) -> None:
+        heapq.heappush(self._schedule, (due, next(self._order), subscription))
+        if self._schedule[0][2] is subscription:
+            self._start_due_polls()
+
+    def _drop_closed_entries(self) -> None:
+        """Remove closed subscriptions from the schedule once they outnumber the open ones."""
+        if len(self._schedule) > 2 * len(self._users) + _MAX_CLOSED_ENTRIES:
             self._schedule = [entry for entry in self._schedule if entry[2].is_open]
             heapq.heapify(self._schedule)
 
     def _start_due_polls(self) -> None:
-        """Start what is due and may go; and see to it that this is looked at again in time."""
+        """Start the polls that are due and allowed, and set the timer for the next one."""
         while self._schedule:
-            due, _, watched = self._schedule[0]
+            due, _, subscription = self._schedule[0]
             now = self._loop.time()
-            if not watched.is_open:
+            if not subscription.is_open:
                 heapq.heappop(self._schedule)
                 continue
-            at = self._goes_at(due, now)
-            if at > now:
-                self._wake_at(at)
+            start = self._start_time(due, now)
+            if start > now:
+                self._set_timer(start)
                 return
             heapq.heappop(self._schedule)
-            self._throttle.on_sent(now)
-            task = self._loop.create_task(self._poll(watched))
-            self._polls.add(task)
-            task.add_done_callback(functools.partial(self._polled, watched))
+            self._rate_limiter.on_sent(now)
+            task = self._loop.create_task(self._poll(subscription))
+            self._requests.add(task)
+            task.add_done_callback(functools.partial(self._on_poll_done, subscription))
         self._stop_timer()
 
-    def _wake_at(self, moment: float) -> None:
-        if self._timer is None or self._timer.when() != moment:
+    def _set_timer(self, loop_time: float) -> None:
+        if self._timer is None or self._timer.when() != loop_time:
             self._stop_timer()
-            self._timer = self._loop.call_at(moment, self._wake)
+            self._timer = self._loop.call_at(loop_time, self._on_timer)
 
-    def _wake(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         self._start_due_polls()
-
-    def _goes_at(self, due: float, now: float) -> float:
-        """Give when a request that was due may go, or when that is to be looked at again."""
-        at = max(due, self._throttle.ready_at())
-        if at <= now and len(self._polls) >= self._throttle.max_concurrency(due, now):
-            at = now + _LOOK_AGAIN
-        return at
-
-    async def ask_in_turn(self, request: Request, ref: RunRef) -> ApiResponse:
-        """Ask when the API bears it; the polls of runs go on meanwhile."""
-        due = self._loop.time()
-        # Slept over, that time may have become another one.
-        while (at := self._goes_at(due, now := self._loop.time())) > now:  # noqa: ASYNC110
-            await asyncio.sleep(at - now)
-        self._throttle.on_sent(now)
-        task = self._loop.create_task(self._ask(request, ref))
-        self._polls.add(task)
-        try:
-            return await task
-        finally:
-            self._polls.discard(task)
-            self._start_due_polls()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    async def _poll(self, watched: Subscription) -> None:
-        wait = watched.wait
+    def _start_time(self, due: float, now: float) -> float:
+        """Return when a request that was due at ``due`` may start, or when to check that again."""
+        start = max(due, self._rate_limiter.ready_at())
+        if start <= now and len(self._requests) >= self._rate_limiter.max_concurrency(due, now):
+            start = now + _CONCURRENCY_CHECK_INTERVAL
+        return start
+
+    async def _poll(self, subscription: Subscription) -> None:
+        run_poller = subscription.run_poller
         try:
-            answer = await self._ask(api_of(wait.ref).retrieve(wait.ref), wait.ref)
+            response = await self._send_now(api_of(run_poller.ref).retrieve(run_poller.ref), run_poller.ref)
         except RunRequestError as error:
-            decision = wait.on_error(error, time.time())
+            decision = run_poller.on_error(error, time.time())
         else:
-            decision = wait.on_response(answer, time.time(), base_url=self._repeater.base_url)
-        if watched.is_open:
-            watched.hear(decision)
+            decision = run_poller.on_response(response, time.time(), base_url=self._transport.base_url)
+        if subscription.is_open:
+            subscription.publish(decision)
             if isinstance(decision, PollAgain):
-                self._put(watched, self._loop_time(decision.at))
+                self._add_to_schedule(subscription, self._loop_time(decision.at))
 
-    async def _ask(self, request: Request, ref: RunRef) -> ApiResponse:
-        """Ask, and let the mood that shows count for all runs."""
-        asked_at = self._loop.time()
-        try:
-            answer = await self._repeater.ask(request, ref)
-        except RunRequestError as error:
-            self._trouble = error
-            self._throttle.on_error(error.retry_after, self._loop.time(), asked_at)
-            raise
-        self._heed(answer, asked_at)
-        return answer
-
-    def _polled(self, watched: Subscription, task: asyncio.Task[None]) -> None:
-        self._polls.discard(task)
+    def _on_poll_done(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and watched.is_open:
-            watched.fail(error)
-        elif task.cancelled() and watched.is_open:
-            # By no one here; whoever it was, the run is still to be watched.
-            self._put(watched, self._loop.time() + _SPREAD)
+        if error is not None and subscription.is_open:
+            subscription.fail(error)
+        elif task.cancelled() and subscription.is_open:
+            # Code outside this class cancelled the task; the run must still be polled.
+            self._add_to_schedule(subscription, self._loop.time() + _INITIAL_SPREAD)
         self._start_due_polls()
 
-    def _heed(self, answer: ApiResponse, asked_at: float) -> None:
-        """Let the mood that an answer shows count for all runs."""
-        now, after = self._loop.time(), parse_retry_after(answer.headers, time.time())
-        if answer.http_status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._throttle.on_rate_limited(after, now, asked_at)
-        elif answer.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._throttle.on_error(after, now, asked_at)
+    async def _send_now(self, request: Request, ref: RunRef) -> ApiResponse:
+        """Send a request, and report the result to the rate limiter."""
+        sent_at = self._loop.time()
+        try:
+            response = await self._transport.send(request, ref)
+        except RunRequestError as error:
+            self._last_error = error
+            self._rate_limiter.on_error(error.retry_after, self._loop.time(), sent_at)
+            raise
+        self._report_to_rate_limiter(response, sent_at)
+        return response
+
+    def _report_to_rate_limiter(self, response: ApiResponse, sent_at: float) -> None:
+        now, retry_after = self._loop.time(), parse_retry_after(response.headers, time.time())
+        if response.http_status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._rate_limiter.on_rate_limited(retry_after, now, sent_at)
+        elif response.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._rate_limiter.on_error(retry_after, now, sent_at)
         else:
-            self._throttle.on_response(answer.headers, now)
-            self._trouble = None
+            self._rate_limiter.on_response(response.headers, now)
+            self._last_error = None
 
-    def _expire(self, watched: Subscription) -> None:
-        watched.hear(watched.wait.expire(time.time(), connection_error=self._trouble))
+    def _expire(self, subscription: Subscription) -> None:
+        subscription.publish(subscription.run_poller.expire(time.time(), connection_error=self._last_error))
 
-    def _loop_time(self, moment: float) -> float:
-        """Give the event loop's time for an epoch time."""
-        return self._loop.time() + moment - time.time()
+    def _loop_time(self, epoch_seconds: float) -> float:
+        """Return the event loop's time for an epoch time."""
+        return self._loop.time() + epoch_seconds - time.time()
 
     async def _close(self) -> None:
-        under_way = list(self._polls)
-        for task in under_way:
+        requests = list(self._requests)
+        for task in requests:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-        await self._repeater.close()
+        await asyncio.gather(*requests, return_exceptions=True)
+        await self._transport.close()

@@ -1,9 +1,9 @@
-"""A cheap repeated question.
+"""A fast path for polls: replay the SDK's prepared request.
 
-The SDK prepares a request and judges what is unusual; a question that is merely repeated should not pay for
-that again. So one request in a minute goes through the SDK, and what it sent (the URL and the headers, with
-whatever authentication the connection asks for) is repeated with aiohttp for all the other runs. Where that
-is refused or does not get through, the SDK looks again.
+The SDK prepares a request and handles what is unusual; a poll that is merely repeated need not pay for that
+each time. So one request per minute goes through the SDK, and what it sent (the URL and the headers, with the
+authentication of the connection) is replayed with aiohttp for all other runs. Where a replay is refused or
+does not get through, the SDK sends the request instead.
 """
 
 from __future__ import annotations
@@ -24,129 +24,139 @@ from yarl import URL
 
 from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.triggerer.sdk_client import REFUSALS, Client
+from airflow_provider_openai_run.triggerer.sdk_client import UNAUTHORIZED_STATUSES, SdkClient
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-#: How long a prepared request is repeated, in seconds: less than any token's last minutes.
-_PREPARED_FOR = 60.0
-#: How long an idle keep-alive connection stays open, in seconds: longer than the longest poll interval.
-_KEPT_ALIVE_FOR = 150.0
-#: How often in a row the SDK may get through where aiohttp did not, before aiohttp is given up.
-_MOST_MISSES = 3
-#: Headers that aiohttp sees to itself.
-_OF_THE_TRANSPORT = frozenset({"host", "connection", "accept-encoding", "content-length", "content-type"})
-#: What RFC 3986 lets stand in a path, as the SDK's HTTP library does.
-_PLAIN_IN_PATHS = "/!$&'()*+,;=:@"
+#: How many seconds a prepared request is replayed: fewer than any token has left when the SDK renews it.
+_PREPARED_TTL = 60.0
+#: How many seconds an idle keep-alive connection stays open: more than the longest poll interval.
+_KEEP_ALIVE = 150.0
+#: After how many requests in a row that got through with the SDK but not with aiohttp replays are given up.
+_MAX_MISSES = 3
+#: Headers that aiohttp sets itself.
+_TRANSPORT_HEADERS = frozenset({"host", "connection", "accept-encoding", "content-length", "content-type"})
+#: The characters that RFC 3986 allows in a path, which the SDK's HTTP library does not encode.
+_SAFE_IN_PATHS = "/!$&'()*+,;=:@"
 
-_Kind: TypeAlias = tuple[tuple[str, str], ...]
-"""The headers and the query that an API asks for: requests that differ in them are prepared apart."""
+_RequestKind: TypeAlias = tuple[tuple[str, str], ...]
+"""The headers and the query that an API requires: requests that differ in them are prepared separately."""
 
 
 class ReplayTransport:
     """
-    Asks over one Airflow connection, as cheaply as can be.
+    Send requests over one Airflow connection, at little CPU per request.
 
     :param conn_id: the connection.
     """
 
     def __init__(self, conn_id: str) -> None:
-        self._client = Client(conn_id)
+        self._sdk_client = SdkClient(conn_id)
         self._session: aiohttp.ClientSession | None = None
-        self._prepared: dict[_Kind, _Prepared] = {}
-        self._looking = asyncio.Lock()
+        self._prepared: dict[_RequestKind, PreparedRequest] = {}
+        self._sdk_lock = asyncio.Lock()
         self._misses = 0
-        self._unanswered: RunRequestError | None = None
-        self._unanswered_at = -math.inf
+        self._sdk_error: RunRequestError | None = None
+        self._sdk_error_at = -math.inf
 
     @property
     def base_url(self) -> str:
-        """Where the connection points to; empty before the first request."""
-        return self._client.base_url
+        """The base URL of the connection; empty before the first request."""
+        return self._sdk_client.base_url
 
-    async def ask(self, request: Request, ref: RunRef) -> ApiResponse:
+    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
         """
-        Ask about a run.
+        Send a request.
 
         :param request: a GET.
-        :param ref: the run it is about.
-        :return: the answer, whatever its status.
-        :raises RunRequestError: with ``is_retryable`` if there was no answer, without if the connection is no
-            good.
+        :param ref: the run that it is about, for error messages.
+        :return: the response, whatever its HTTP status.
+        :raises RunRequestError: with ``is_retryable`` if there was no response, without if the connection is
+            invalid.
         """
-        if self._misses >= _MOST_MISSES or "after" in request.query:
-            # A page further down a list is hardly asked for twice.
-            return await self._client.ask(request, ref)
+        if self._misses >= _MAX_MISSES or "after" in request.query:
+            # A page further down a list is rarely requested twice.
+            return await self._sdk_client.send(request, ref)
         kind = (*request.headers.items(), *request.query.items())
         prepared = self._prepared.get(kind)
         missed = False
-        # While the SDK looks again, the others go on with what it prepared before.
-        if prepared is not None and (prepared.is_fresh or self._looking.locked()):
-            answer = await self._repeat(prepared, request)
-            if answer is not None and answer.http_status not in REFUSALS:
-                return answer
-            missed = answer is None
-        return await self._look_in_turn(request, ref, kind, prepared, missed=missed)
+        # While the SDK prepares a new request, the others go on with the old one.
+        if prepared is not None and (prepared.is_fresh or self._sdk_lock.locked()):
+            response = await self._replay(prepared, request)
+            if response is not None and response.http_status not in UNAUTHORIZED_STATUSES:
+                return response
+            missed = response is None
+        return await self._send_with_sdk(request, ref, kind, prepared, missed=missed)
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the session and the SDK client."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-        await self._client.close()
+        await self._sdk_client.close()
 
-    async def _repeat(self, prepared: _Prepared, request: Request) -> ApiResponse | None:
-        """Ask as the SDK did; None if that does not get through."""
+    async def _replay(self, prepared: PreparedRequest, request: Request) -> ApiResponse | None:
+        """Send a request as the SDK did; return None if it does not get through."""
         if self._session is None:
             return None
         try:
             async with self._session.get(
-                prepared.url_of(request),
+                prepared.url_for(request),
                 headers=prepared.headers,
                 proxy=prepared.proxy,
                 timeout=prepared.timeout,
-            ) as response:
-                body = await response.read()
-                answer = ApiResponse(response.status, response.headers, body, prepared.sent)
+            ) as http_response:
+                body = await http_response.read()
+                response = ApiResponse(http_response.status, http_response.headers, body, prepared.sent)
         except (aiohttp.ClientError, OSError, ValueError):
             return None
         self._misses = 0
-        return answer
+        return response
 
-    async def _look_in_turn(
-        self, request: Request, ref: RunRef, kind: _Kind, prepared: _Prepared | None, *, missed: bool
+    async def _send_with_sdk(
+        self,
+        request: Request,
+        ref: RunRef,
+        kind: _RequestKind,
+        prepared: PreparedRequest | None,
+        *,
+        missed: bool,
     ) -> ApiResponse:
-        """Let the SDK ask, unless it did while this one was waiting for its turn."""
-        began = time.monotonic()
-        async with self._looking:
+        """Send a request with the SDK, unless another task did while this one waited for the lock."""
+        waiting_since = time.monotonic()
+        async with self._sdk_lock:
             renewed = self._prepared.get(kind)
             if renewed is not None and renewed is not prepared:
-                answer = await self._repeat(renewed, request)
-                if answer is not None and answer.http_status not in REFUSALS:
-                    return answer
-                missed = answer is None
-            elif self._unanswered is not None and self._unanswered_at > began:
-                raise _for_another(self._unanswered, ref)
+                response = await self._replay(renewed, request)
+                if response is not None and response.http_status not in UNAUTHORIZED_STATUSES:
+                    return response
+                missed = response is None
+            elif self._sdk_error is not None and self._sdk_error_at > waiting_since:
+                raise _error_for_another_run(self._sdk_error, ref)
             try:
-                answer = await self._client.ask(request, ref)
+                response = await self._sdk_client.send(request, ref)
             except RunRequestError as error:
                 self._prepared.pop(kind, None)
-                self._unanswered, self._unanswered_at = error, time.monotonic()
+                self._sdk_error, self._sdk_error_at = error, time.monotonic()
                 raise
-            await self._prepare(answer, request, kind, missed=missed)
-            return answer
+            await self._prepare(response, request, kind, missed=missed)
+            return response
 
-    async def _prepare(self, answer: ApiResponse, request: Request, kind: _Kind, *, missed: bool) -> None:
-        """Take what the SDK sent for something to repeat."""
-        if answer.http_status in REFUSALS:
+    async def _prepare(
+        self, response: ApiResponse, request: Request, kind: _RequestKind, *, missed: bool
+    ) -> None:
+        """Keep what the SDK sent, to replay it."""
+        if response.http_status in UNAUTHORIZED_STATUSES:
             self._prepared.clear()
             return
         if self._session is None:
             self._session = await _new_session()
-        timeout = aiohttp.ClientTimeout(total=self._client.timeout)
-        prepared = _Prepared.of(answer.sent, request, timeout, self._client.proxy) if answer.sent else None
+        prepared = None
+        if response.sent is not None:
+            timeout = aiohttp.ClientTimeout(total=self._sdk_client.timeout)
+            prepared = PreparedRequest.from_sent(response.sent, request, timeout, self._sdk_client.proxy)
         if prepared is None:
             self._prepared.pop(kind, None)
         else:
@@ -155,67 +165,68 @@ class ReplayTransport:
             self._misses += 1
 
 
-class _Prepared:
+class PreparedRequest:
     """
-    A request as the SDK sent it, ready to be repeated for other runs.
+    A request as the SDK sent it, ready to be replayed for other runs.
 
-    :param before: its URL up to the run's path.
-    :param after: its query, with the question mark.
-    :param headers: its headers, but for those aiohttp sees to.
-    :param proxy: the proxy it is to go by.
-    :param timeout: how long it may take.
+    :param url_before_path: its URL up to the run's path.
+    :param query: its query, with the leading ``?``; empty if it has none.
+    :param headers: its headers, without those that aiohttp sets.
+    :param proxy: the URL of the proxy; None for none.
+    :param timeout: how long a replay may take.
     """
 
     def __init__(
         self,
-        before: str,
-        after: str,
+        url_before_path: str,
+        query: str,
         headers: CIMultiDict[str],
         proxy: str | None,
         timeout: aiohttp.ClientTimeout,
     ) -> None:
-        self._before = before
-        self._after = after
+        self._url_before_path = url_before_path
+        self._query = query
         self.headers = headers
-        self.sent = SentRequest(before, headers)
+        self.sent = SentRequest(url_before_path, headers)
         self.proxy = proxy
         self.timeout = timeout
-        self._until = time.monotonic() + _PREPARED_FOR
+        self._fresh_until = time.monotonic() + _PREPARED_TTL
 
     @classmethod
-    def of(
+    def from_sent(
         cls, sent: SentRequest, request: Request, timeout: aiohttp.ClientTimeout, proxy: str | None
-    ) -> _Prepared | None:
-        """Cut the run's path out of a request; None for a URL or a proxy that is not as expected."""
+    ) -> PreparedRequest | None:
+        """Cut the run's path out of a request; return None for a URL or a proxy that cannot be replayed."""
         address, mark, query = sent.url.partition("?")
-        proxy = proxy or _proxy_for(address)
+        proxy = proxy or _environment_proxy(address)
         if not unquote(address).endswith(request.path) or not _is_http(proxy):
             return None
-        before = address.rsplit("/", request.path.count("/"))[0]
+        url_before_path = address.rsplit("/", request.path.count("/"))[0]
         headers = CIMultiDict(
-            (name, value) for name, value in sent.headers.items() if name.lower() not in _OF_THE_TRANSPORT
+            (name, value) for name, value in sent.headers.items() if name.lower() not in _TRANSPORT_HEADERS
         )
-        return cls(before, mark + query, headers, proxy, timeout)
+        return cls(url_before_path, mark + query, headers, proxy, timeout)
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it may still be repeated."""
-        return time.monotonic() < self._until
+        """Whether it may still be replayed."""
+        return time.monotonic() < self._fresh_until
 
-    def url_of(self, request: Request) -> URL:
-        """Give the URL for another run."""
-        return URL(f"{self._before}{quote(request.path, _PLAIN_IN_PATHS)}{self._after}", encoded=True)
-
-
-def _for_another(error: RunRequestError, ref: RunRef) -> RunRequestError:
-    """Give the error of one run's request for a run that waited for its turn meanwhile."""
-    told = f"The API could not be asked for {ref} either: {error.message}"
-    about: dict[str, Any] = ref.ids
-    return type(error)(told, is_retryable=error.is_retryable, retry_after=error.retry_after, **about)
+    def url_for(self, request: Request) -> URL:
+        """Return the URL for another run."""
+        path = quote(request.path, _SAFE_IN_PATHS)
+        return URL(f"{self._url_before_path}{path}{self._query}", encoded=True)
 
 
-def _proxy_for(address: str) -> str | None:
-    """Give the proxy that the environment names; aiohttp would look there at each request, for 100 µs."""
+def _error_for_another_run(error: RunRequestError, ref: RunRef) -> RunRequestError:
+    """Return the error of one run's request for a run whose request waited for it."""
+    message = f"The request for {ref} was not sent, because one before it failed: {error.message}"
+    ids: dict[str, Any] = ref.ids
+    return type(error)(message, is_retryable=error.is_retryable, retry_after=error.retry_after, **ids)
+
+
+def _environment_proxy(address: str) -> str | None:
+    """Return the proxy that the environment sets; aiohttp would look it up per request, for 100 µs."""
     parts = urlsplit(address)
     if parts.hostname is None or proxy_bypass(parts.hostname):
         return None
@@ -229,11 +240,11 @@ def _is_http(proxy: str | None) -> bool:
 
 
 async def _new_session() -> aiohttp.ClientSession:
-    """Open a session that trusts whom the SDK trusts."""
-    # In a thread, since reading the certificates takes 20 ms.
+    """Open a session that trusts the same certificates as the SDK."""
+    # In a thread, because reading the certificates takes 20 ms.
     context = await asyncio.to_thread(_tls_context)
-    connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=_KEPT_ALIVE_FOR)
-    # Cookies come with what the SDK sent.
+    connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=_KEEP_ALIVE)
+    # The headers that the SDK sent hold all cookies.
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 

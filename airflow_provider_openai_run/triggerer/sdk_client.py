@@ -1,4 +1,4 @@
-"""The SDK client of a connection, for as long as anybody watches a run over it."""
+"""The SDK client of a connection, as long as a trigger polls over it."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.api.http import ApiResponse
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-#: Answers that say that the API does not take the credentials.
-REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+#: HTTP statuses with which the API refuses the credentials.
+UNAUTHORIZED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
-#: How long a connection is taken for unchanged, in seconds: usually; when the API has refused its credentials
-#: right after it was looked up; and when it could not be looked up again.
-_KEPT_FOR = 600.0
-_REFUSED_KEPT_FOR = 5.0
-_KEPT_ON_FOR = 60.0
-#: How long to wait for a look-up, in seconds, and how long beyond its timeout for a request that dribbles in.
-_LOOK_UP_TIMEOUT = 30.0
-_OVERTIME = 5.0
+#: For how many seconds a connection is not looked up again: normally, after the API has refused the
+#: credentials of a connection that was just looked up, and after a lookup that failed.
+_CONNECTION_TTL = 600.0
+_TTL_AFTER_REFUSAL = 5.0
+_TTL_AFTER_FAILED_LOOKUP = 60.0
+#: How many seconds a lookup may take, and how many seconds beyond its timeout a whole request may take.
+_LOOKUP_TIMEOUT = 30.0
+_TOTAL_TIMEOUT_MARGIN = 5.0
 
-#: What looking up a connection and making a client of it raise if it is missing or wrong.
+#: What the lookup of a connection and the creation of its client raise if it is missing or invalid.
 _CONNECTION_ERRORS = (AirflowException, openai.OpenAIError, ValueError, TypeError, ImportError)
 
 
-class Client:
+class SdkClient:
     """
-    Asks over one Airflow connection with the OpenAI SDK.
+    Send requests over one Airflow connection with the OpenAI SDK.
 
     :param conn_id: the connection; it is looked up at the first request, again after ten minutes, and at once
         when the API refuses its credentials.
@@ -50,17 +50,17 @@ class Client:
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
         self._client: AsyncOpenAI | None = None
-        self._before: AsyncOpenAI | None = None
-        self._good_until = -math.inf
-        self._refused_anew_at = -math.inf
-        self._look_up: asyncio.Task[AsyncOpenAI] | None = None
-        self._closed = False
-        #: The proxy that the connection names; None leaves it to the environment.
+        self._previous_client: AsyncOpenAI | None = None
+        self._valid_until = -math.inf
+        self._new_client_refused_at = -math.inf
+        self._lookup: asyncio.Task[AsyncOpenAI] | None = None
+        self._is_closed = False
+        #: The proxy that the connection sets; None leaves it to the environment.
         self.proxy: str | None = None
 
     @property
     def base_url(self) -> str:
-        """Where the connection points to; empty before the first request."""
+        """The base URL of the connection; empty before the first request."""
         return str(self._client.base_url) if self._client else ""
 
     @property
@@ -69,85 +69,87 @@ class Client:
         timeout = self._client.timeout if self._client else None
         return timeout if isinstance(timeout, int | float) else READ_TIMEOUT
 
-    async def ask(self, request: Request, ref: RunRef) -> ApiResponse:
+    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
         """
-        Ask about a run; once more if the credentials are refused and the connection has newer ones.
+        Send a request; once more if its credentials are refused and the connection has newer ones.
 
         :param request: a GET.
-        :param ref: the run it is about.
-        :return: the answer, whatever its status.
-        :raises RunRequestError: with ``is_retryable`` if there was no answer, without if the connection is no
-            good.
+        :param ref: the run that it is about, for error messages.
+        :return: the response, whatever its HTTP status.
+        :raises RunRequestError: with ``is_retryable`` if there was no response, without if the connection is
+            invalid.
         """
-        client = await self._current()
-        answer = await self._send(client, request, ref)
-        if answer.http_status in REFUSALS and (newer := await self._after(client)) is not client:
-            answer = await self._send(newer, request, ref)
-            if answer.http_status in REFUSALS:
-                self._refused_anew_at = time.monotonic()
-        return answer
+        client = await self._current_client()
+        response = await self._send_by(client, request, ref)
+        if response.http_status in UNAUTHORIZED_STATUSES:
+            newer = await self._client_after_refusal_of(client)
+            if newer is not client:
+                response = await self._send_by(newer, request, ref)
+                if response.http_status in UNAUTHORIZED_STATUSES:
+                    self._new_client_refused_at = time.monotonic()
+        return response
 
     async def close(self) -> None:
-        """Close what was opened, and what a look-up that is still under way will open."""
-        self._closed = True
-        clients = [client for client in (self._before, self._client) if client is not None]
-        self._before = self._client = None
+        """Close all clients, and also the one that a lookup under way will create."""
+        self._is_closed = True
+        clients = [client for client in (self._previous_client, self._client) if client is not None]
+        self._previous_client = self._client = None
         await asyncio.gather(*(client.close() for client in clients))
 
-    async def _send(self, client: AsyncOpenAI, request: Request, ref: RunRef) -> ApiResponse:
+    async def _send_by(self, client: AsyncOpenAI, request: Request, ref: RunRef) -> ApiResponse:
         try:
-            async with asyncio.timeout(self.timeout + _OVERTIME):
+            async with asyncio.timeout(self.timeout + _TOTAL_TIMEOUT_MARGIN):
                 return await asend(client, request, ref, retry=False, quiet=True)
         except TimeoutError as error:
-            told = f"The API could not be asked for {ref}: its answer did not come to an end"
-            raise RunRequestError(told, is_retryable=True, **ref.ids) from error
+            message = f"The request for {ref} failed: its response was not complete in time"
+            raise RunRequestError(message, is_retryable=True, **ref.ids) from error
 
-    async def _current(self) -> AsyncOpenAI:
-        if self._client is not None and time.monotonic() < self._good_until:
+    async def _current_client(self) -> AsyncOpenAI:
+        if self._client is not None and time.monotonic() < self._valid_until:
             return self._client
         try:
-            return await self._looked_up()
+            return await self._look_up()
         except RunRequestError:
             if self._client is None:
                 raise
-            # What Airflow cannot look up for the moment it says is missing.
-            self._good_until = time.monotonic() + _KEPT_ON_FOR
+            # Airflow reports a lookup that failed for a passing reason as a missing connection.
+            self._valid_until = time.monotonic() + _TTL_AFTER_FAILED_LOOKUP
             return self._client
 
-    async def _after(self, refused: AsyncOpenAI) -> AsyncOpenAI:
-        """Give the client for the connection as it is now, after the API refused the credentials of one."""
+    async def _client_after_refusal_of(self, refused: AsyncOpenAI) -> AsyncOpenAI:
+        """Return a client with the connection's present credentials; the same one if there is no newer."""
         if self._client is not refused and self._client is not None:
             return self._client
-        if time.monotonic() - self._refused_anew_at <= _REFUSED_KEPT_FOR:
+        if time.monotonic() - self._new_client_refused_at <= _TTL_AFTER_REFUSAL:
             return refused
-        return await self._looked_up()
+        return await self._look_up()
 
-    async def _looked_up(self) -> AsyncOpenAI:
-        # One for all who want it, and never cancelled: on Airflow 3.1 the answer to a cancelled look-up would
-        # be taken for the answer to the next.
-        if self._look_up is None or self._look_up.done():
-            self._look_up = asyncio.create_task(self._make())
+    async def _look_up(self) -> AsyncOpenAI:
+        # All callers share one lookup, which is never cancelled: on Airflow 3.1 the reply to a cancelled
+        # lookup would be taken for the reply to the next one.
+        if self._lookup is None or self._lookup.done():
+            self._lookup = asyncio.create_task(self._create_client())
         try:
-            async with asyncio.timeout(_LOOK_UP_TIMEOUT):
-                return await asyncio.shield(self._look_up)
+            async with asyncio.timeout(_LOOKUP_TIMEOUT):
+                return await asyncio.shield(self._lookup)
         except TimeoutError as error:
-            message = f"Airflow did not answer when asked for connection {self._conn_id!r}"
+            message = f"Airflow did not return connection {self._conn_id!r} within {_LOOKUP_TIMEOUT:g} s"
             raise RunRequestError(message, is_retryable=True) from error
 
-    async def _make(self) -> AsyncOpenAI:
+    async def _create_client(self) -> AsyncOpenAI:
         hook = OpenAIRunHook(self._conn_id)
         try:
             client = await hook.aget_conn()
         except _CONNECTION_ERRORS as error:
             message = f"Connection {self._conn_id!r} cannot be used: {redact(str(error))}"
             raise RunAuthenticationError(message) from error
-        if self._closed:
+        if self._is_closed:
             await client.close()
             return client
-        # The one before stays open for those who are still asking with it; the one before that has nobody.
-        unused, self._before, self._client = self._before, self._client, client
+        # Requests under way still use the previous client; the one before that has none left.
+        unused, self._previous_client, self._client = self._previous_client, self._client, client
         self.proxy = hook.settings.proxy
-        self._good_until = time.monotonic() + _KEPT_FOR
+        self._valid_until = time.monotonic() + _CONNECTION_TTL
         if unused is not None:
             await unused.close()
         return client

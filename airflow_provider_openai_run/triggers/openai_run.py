@@ -1,4 +1,4 @@
-"""The trigger: waits for the end of a run in the triggerer, at next to no cost."""
+"""Triggers that wait for the end of a run without occupying a worker."""
 
 from __future__ import annotations
 
@@ -9,34 +9,60 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_openai_run.api.parsing import dict_or_none
 from airflow_provider_openai_run.api.registry import run_ref
-from airflow_provider_openai_run.polling.options import PollOptions, PollState
+from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
+from airflow_provider_openai_run.polling.options import (
+    DEFAULT_MAX_CONSECUTIVE_FAILURES,
+    PollOptions,
+    PollState,
+    RequiresActionPolicy,
+    TimeLimit,
+)
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
+from airflow_provider_openai_run.triggers._stored_arguments import checked_arguments, ignore_unknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
-    from airflow_provider_openai_run.triggerer.connection_poller import Subscription
+    from airflow_provider_openai_run.triggerer.subscription import Subscription
     from airflow_provider_openai_run.types.outcome import Outcome
+
+_CONNECTION_POLLER = "airflow_provider_openai_run.triggerer.connection_poller"
+_POLL_STATE_FIELDS = {field.name for field in dataclasses.fields(PollState)}
 
 
 class OpenAIRunTrigger(BaseTrigger):
     """
-    Waits until a run has ended, and sends one small event with its ids and its status.
+    Wait until a run has ended, and send one small event with its ids and its status.
 
-    All triggers of a triggerer that use one connection are served by one watcher, see
+    All triggers of a triggerer that use one connection share one poller, see
     :mod:`airflow_provider_openai_run.triggerer`. The run is never cancelled.
 
+    Arguments that other versions of the provider have stored are accepted: those of older versions keep their
+    meaning, and those that only a newer version knows are ignored, with a warning in the log.
+
     :param conn_id: the OpenAI connection.
-    :param run_id: the run, or the response.
-    :param thread_id: the thread of the run; None for a response.
-    :param so_far: what the worker has learned before it deferred:
-        :class:`~airflow_provider_openai_run.polling.options.PollState` as plain JSON.
-    :param publish: whether to leave changes of the run's status in XCom, for the run's page.
-    :param options: ``started_at``, ``deadline``, ``poll_interval``, ``max_poll_interval``,
-        ``on_requires_action`` and ``max_consecutive_failures`` of
-        :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
+    :param run_id: the run's id; for a response, the response's id.
+    :param api: the API's name, a key of :data:`airflow_provider_openai_run.api.registry.APIS`. None chooses
+        it by the other ids, see :func:`airflow_provider_openai_run.api.registry.run_ref`.
+    :param parent_id: the id of what the run belongs to, where ``api`` is set.
+    :param thread_id: the run's thread, in place of ``api`` and ``parent_id``; None for a response.
+    :param started_at: when the task first started to wait, in epoch seconds; kept over restarts.
+    :param deadline: when to stop waiting, in epoch seconds; None for no limit.
+    :param limit: the argument of the task that the deadline comes from, for the error: ``"timeout"`` or
+        ``"execution_timeout"``.
+    :param poll_interval: the shortest interval between polls, in seconds or as a timedelta; 5 s by default.
+    :param max_poll_interval: the longest, in seconds or as a timedelta; the same as ``poll_interval`` for a fixed interval.
+        None means 120, or ``poll_interval`` if that is more.
+    :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
+        it has got them, ``"fail"``, ``"return"`` with that status, or ``"answer"``, which returns too.
+    :param max_consecutive_failures: after how many failed requests in a row the wait fails; 20 by default.
+    :param poll_state: what the worker knows of the run already, as plain JSON:
+        :class:`~airflow_provider_openai_run.polling.options.PollState`.
+    :param push_progress: whether to push changes of the run's status to XCom, for the run's page.
+    :raises InvalidTriggerArgumentError: (a ``ValueError``) for an invalid id or a value out of its range.
     """
 
     def __init__(
@@ -44,102 +70,120 @@ class OpenAIRunTrigger(BaseTrigger):
         *,
         conn_id: str,
         run_id: str,
-        thread_id: str | None = None,
         api: str | None = None,
         parent_id: str | None = None,
+        thread_id: str | None = None,
+        started_at: float,
+        deadline: float | None = None,
+        limit: TimeLimit = "timeout",
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        max_poll_interval: float | None = None,
+        on_requires_action: RequiresActionPolicy = "wait",
+        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         poll_state: dict[str, Any] | None = None,
-        publish: bool = True,
-        **options: Any,
+        push_progress: bool = True,
+        **stored: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
+        # The names that version 0.1.0 stored.
+        older_state = stored.pop("so_far", None)
+        state = dict_or_none(poll_state or older_state) or {}
+        self.push_progress = bool(stored.pop("publish", push_progress))
+        ignore_unknown(type(self).__qualname__, {*stored, *(state.keys() - _POLL_STATE_FIELDS)})
         self.conn_id = sys.intern(conn_id)
-        self.ref = run_ref(run_id, api=api, parent_id=parent_id, thread_id=thread_id)
-        self.options = PollOptions(**options)
-        self.poll_state = PollState(**poll_state or {})
-        self.publish = publish
-        self._publishing: asyncio.Task[None] | None = None
+        with checked_arguments():
+            self.ref = run_ref(run_id, api=api, parent_id=parent_id, thread_id=thread_id)
+            self.options = PollOptions(
+                started_at=started_at,
+                deadline=deadline,
+                limit=limit,
+                poll_interval=poll_interval,
+                max_poll_interval=max_poll_interval,
+                on_requires_action=on_requires_action,
+                max_consecutive_failures=max_consecutive_failures,
+            )
+        self.poll_state = PollState(**{name: state[name] for name in _POLL_STATE_FIELDS & state.keys()})
+        self._push_task: asyncio.Task[None] | None = None
 
     @classmethod
-    def for_wait(cls, conn_id: str, wait: RunPoller, *, publish: bool = True) -> Self:
+    def from_poller(cls, conn_id: str, run_poller: RunPoller, *, push_progress: bool = True) -> Self:
         """
-        Give the trigger that goes on with a wait.
+        Return the trigger that continues a wait which a worker has started.
 
         :param conn_id: the OpenAI connection.
-        :param wait: what was waited for so far.
-        :param publish: whether to leave changes of the run's status in XCom.
+        :param run_poller: the worker's poller of the run.
+        :param push_progress: whether to push changes of the run's status to XCom.
         """
-        ref = wait.ref
-        options = dataclasses.asdict(wait.options)
-        poll_state = dataclasses.asdict(wait.poll_state)
-        about: dict[str, Any] = {"conn_id": conn_id, **ref.ids}
-        return cls(**about, poll_state=poll_state, publish=publish, **options)
+        ids: dict[str, Any] = run_poller.ref.ids
+        options = dataclasses.asdict(run_poller.options)
+        poll_state = dataclasses.asdict(run_poller.poll_state)
+        return cls(conn_id=conn_id, **ids, **options, poll_state=poll_state, push_progress=push_progress)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give what the trigger is built anew from: ids, times and options; no secret."""
-        about = {"conn_id": self.conn_id, **self.ref.ids}
+        """Return the class path and the arguments as plain JSON: ids, times and options; no secret."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
-                **about,
+                "conn_id": self.conn_id,
+                **self.ref.ids,
                 **dataclasses.asdict(self.options),
                 "poll_state": dataclasses.asdict(self.poll_state),
-                "publish": self.publish,
+                "push_progress": self.push_progress,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, tell the task's log about changes and troubles, and send the outcome."""
-        poller = await import_off_loop("airflow_provider_openai_run.triggerer.connection_poller")
+        """Wait, write changes and failures to the task's log, and send the outcome."""
+        connection_poller = await import_off_loop(_CONNECTION_POLLER)
         from airflow_provider_openai_run.polling.policy import RunPoller
 
-        watch: Subscription = poller.watch(
-            self.conn_id, RunPoller(self.ref, self.options, poll_state=self.poll_state)
-        )
+        run_poller = RunPoller(self.ref, self.options, poll_state=self.poll_state)
+        subscription: Subscription = connection_poller.subscribe(self.conn_id, run_poller)
         outcome: Outcome | None = None
         try:
             while outcome is None:
-                outcome = await self._told(await watch.news())
+                outcome = await self._process(await subscription.next_event())
         finally:
-            watch.leave()
-            if self._publishing is not None:
-                self._publishing.cancel()
+            subscription.close()
+            if self._push_task is not None:
+                self._push_task.cancel()
         yield TriggerEvent(outcome.to_event())
 
-    async def _told(self, decision: Decision) -> Outcome | None:
-        """Log and publish what is new; give the outcome, if it is one."""
+    async def _process(self, decision: Decision) -> Outcome | None:
+        """Log and push what has changed; return the decision if it is an outcome."""
         from airflow_provider_openai_run.types.outcome import Outcome
 
-        # The class's logger: Airflow would make one of a kilobyte for each trigger.
+        # The class's logger: Airflow would create one of a kilobyte for each trigger.
         for message in decision.log_messages:
             self.logger().log(message.level, message.text)
-        earlier = self._publishing
+        previous = self._push_task
         if not isinstance(decision, Outcome):
-            if decision.run is not None and self.publish and self.task_instance is not None:
-                # Beside the wait: the end is not to wait for what is only for show.
-                self._publishing = asyncio.create_task(self._publish(decision, earlier))
+            if decision.run is not None and self.push_progress and self.task_instance is not None:
+                # In a task of its own: the end of the run must not wait for an XCom that only the page reads.
+                self._push_task = asyncio.create_task(self._push(decision, previous))
             return None
-        if earlier is None:
-            await self._publish(decision, None)
+        if previous is None:
+            await self._push(decision, None)
         return decision
 
-    async def _publish(self, decision: Decision, earlier: asyncio.Task[None] | None) -> None:
+    async def _push(self, decision: Decision, previous: asyncio.Task[None] | None) -> None:
         from airflow_provider_openai_run.progress import push_async
 
-        if earlier is not None:
-            await earlier
-        if self.publish and self.task_instance is not None:
-            self.publish = await push_async(decision, self.task_instance)
-        if self._publishing is asyncio.current_task():
-            self._publishing = None
+        if previous is not None:
+            await previous
+        if self.push_progress and self.task_instance is not None:
+            self.push_progress = await push_async(decision, self.task_instance)
+        if self._push_task is asyncio.current_task():
+            self._push_task = None
 
 
 class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
     """
-    Waits for a run that the task has made, and cancels it if a user ends the task meanwhile.
+    Wait for a run that the task has created, and cancel it if a user ends the task meanwhile.
 
-    That is: marks it failed or success, or clears it, on Airflow 3.3 and later. The triggerer's stop or
-    restart, the end of the deadline and the normal end cancel nothing. It takes what
-    :class:`OpenAIRunTrigger` takes.
+    That is: marks it failed or success, or clears it, on Airflow 3.3 and later. A stop or restart of the
+    triggerer, the deadline and the normal end cancel nothing. The arguments are those of
+    :class:`OpenAIRunTrigger`.
     """
 
     async def on_kill(self) -> None:

@@ -49,7 +49,7 @@ def _ours(run: int, age: float, scenario: Scenario) -> dict[str, Any]:
         "poll_interval": scenario.poll_interval,
         "max_poll_interval": scenario.longest_interval or scenario.poll_interval,
         # No contestant but ours has anything to publish, and there is no database to take it.
-        "publish": False,
+        "push_progress": False,
     }
 
 

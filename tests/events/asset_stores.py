@@ -1,4 +1,4 @@
-"""Airflow's asset state stores as a trigger sees them, in memory."""
+"""Airflow's asset state stores as a trigger gets them, in memory."""
 
 from __future__ import annotations
 
@@ -8,32 +8,36 @@ from typing import Any
 
 
 class AssetStore:
-    """The store of one asset."""
+    """
+    The store of one asset.
+
+    ``entries`` are its values by key. ``fault`` is raised by each call; with ``is_silent`` no call returns.
+    """
 
     def __init__(self) -> None:
-        self.held: dict[str, Any] = {}
-        self.trouble: Exception | None = None
+        self.entries: dict[str, Any] = {}
+        self.fault: Exception | None = None
         self.is_silent = False
         self.writes = 0
 
     async def aget(self, key: str, default: Any = None) -> Any:
-        await self._bear()
-        return copy.deepcopy(self.held.get(key, default))
+        await self._apply_fault()
+        return copy.deepcopy(self.entries.get(key, default))
 
     async def aset(self, key: str, value: Any) -> None:
-        await self._bear()
+        await self._apply_fault()
         self.writes += 1
-        self.held[key] = copy.deepcopy(value)
+        self.entries[key] = copy.deepcopy(value)
 
-    async def _bear(self) -> None:
+    async def _apply_fault(self) -> None:
         if self.is_silent:
             await asyncio.Event().wait()
-        if self.trouble is not None:
-            raise self.trouble
+        if self.fault is not None:
+            raise self.fault
 
 
 class AssetStores:
-    """The stores of all assets that a trigger updates, as Airflow hands them over."""
+    """The stores of all assets that a trigger updates, in the form in which Airflow passes them."""
 
     def __init__(self, **by_name: AssetStore) -> None:
         self._by_name = by_name

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.events import checkpoint
-from airflow_provider_openai_run.events.checkpoint import News, ThreadCheckpoint, event_for, read_thread
+from airflow_provider_openai_run.events.checkpoint import (
+    ThreadChanges,
+    ThreadCheckpoint,
+    event_payload,
+    read_changes,
+)
 from airflow_provider_openai_run.exceptions import RunNotFoundError, RunRequestError
 
 THREAD_ID = "thread_1"
@@ -30,7 +35,7 @@ class Thread:
     now: int = START
     runs: list[dict[str, Any]] = field(default_factory=list)
     asked: list[Request] = field(default_factory=list)
-    trouble: RunRequestError | None = None
+    fault: RunRequestError | None = None
 
     def create(self, status: str = "in_progress", **fields: Any) -> str:
         run_id = f"run_{len(self.runs)}"
@@ -42,24 +47,24 @@ class Thread:
         (run,) = (run for run in self.runs if run["id"] == run_id)
         run["status"] = status
 
-    def look(self, ledger: ThreadCheckpoint | None, **options: Any) -> News:
+    def look(self, checkpoint: ThreadCheckpoint | None, **options: Any) -> ThreadChanges:
         """Play the server for one look; what is remembered goes through JSON, as it does over a restart."""
         self.asked.clear()
-        operation = read_thread(THREAD_ID, ledger, float(self.now), **options)
+        operation = read_changes(THREAD_ID, checkpoint, float(self.now), **options)
         try:
             request = next(operation)
             while True:
                 self.asked.append(request)
-                if self.trouble is not None:
-                    request = operation.throw(self.trouble)
+                if self.fault is not None:
+                    request = operation.throw(self.fault)
                 elif (body := self.answer(request)) is None:
                     request = operation.throw(RunNotFoundError("gone"))
                 else:
                     request = operation.send(body)
         except StopIteration as stop:
-            news: News = stop.value
-        read = ThreadCheckpoint.from_json(json.loads(json.dumps(news.ledger.to_json())))
-        assert read == news.ledger
+            news: ThreadChanges = stop.value
+        read = ThreadCheckpoint.from_json(json.loads(json.dumps(news.checkpoint.to_json())))
+        assert read == news.checkpoint
         return news
 
     def answer(self, request: Request) -> dict[str, Any] | None:
@@ -75,11 +80,11 @@ class Thread:
         return {"data": data, "has_more": has_more, "last_id": data[-1]["id"] if data else None}
 
 
-def told(news: News) -> list[str]:
+def told(news: ThreadChanges) -> list[str]:
     return [run.id for run in news.ended]
 
 
-def test_runs_that_had_ended_before_the_first_look_are_no_news() -> None:
+def test_runs_that_ended_before_the_first_call_are_not_returned() -> None:
     thread = Thread()
     thread.create("completed")
     going = thread.create()
@@ -88,10 +93,10 @@ def test_runs_that_had_ended_before_the_first_look_are_no_news() -> None:
 
     assert told(first) == []
     thread.end(going)
-    assert told(thread.look(first.ledger)) == [going]
+    assert told(thread.look(first.checkpoint)) == [going]
 
 
-def test_the_past_is_news_to_whoever_wants_it_the_oldest_first() -> None:
+def test_include_past_returns_earlier_runs_oldest_first() -> None:
     thread = Thread(page_size=2)
     runs = []
     for _ in range(5):
@@ -101,102 +106,102 @@ def test_the_past_is_news_to_whoever_wants_it_the_oldest_first() -> None:
     news = thread.look(None, include_past=True)
 
     assert told(news) == runs
-    assert told(thread.look(news.ledger, include_past=True)) == []
+    assert told(thread.look(news.checkpoint, include_past=True)) == []
 
 
-def test_a_run_that_comes_and_ends_between_two_looks_is_told_once() -> None:
+def test_a_run_that_ends_between_two_calls_is_returned_once() -> None:
     thread = Thread()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     run = thread.create("failed")
 
-    news = thread.look(ledger)
+    news = thread.look(checkpoint)
 
     assert told(news) == [run]
-    assert told(thread.look(news.ledger)) == []
+    assert told(thread.look(news.checkpoint)) == []
 
 
-def test_what_was_not_remembered_is_told_again() -> None:
+def test_without_a_new_checkpoint_runs_are_returned_again() -> None:
     thread = Thread()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     run = thread.create("failed")
 
-    assert told(thread.look(ledger)) == told(thread.look(ledger)) == [run]
+    assert told(thread.look(checkpoint)) == told(thread.look(checkpoint)) == [run]
 
 
-def test_an_old_run_is_told_when_it_ends_long_after_newer_ones() -> None:
+def test_an_old_run_that_ends_after_newer_ones_is_returned() -> None:
     thread = Thread()
     old = thread.create()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     for _ in range(20):
         thread.now += 1000
         thread.create("completed")
-        ledger = thread.look(ledger).ledger
+        checkpoint = thread.look(checkpoint).checkpoint
 
     thread.end(old, "expired")
 
-    assert told(news := thread.look(ledger)) == [old]
-    assert told(thread.look(news.ledger)) == []
+    assert told(news := thread.look(checkpoint)) == [old]
+    assert told(thread.look(news.checkpoint)) == []
 
 
-def test_runs_of_the_same_second_are_told_apart() -> None:
+def test_runs_created_in_the_same_second_are_distinguished() -> None:
     thread = Thread()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     first = thread.create("completed")
-    news = thread.look(ledger)
+    news = thread.look(checkpoint)
     second = thread.create("completed")
 
-    assert (told(news), told(thread.look(news.ledger))) == ([first], [second])
+    assert (told(news), told(thread.look(news.checkpoint))) == ([first], [second])
 
 
-def test_a_run_that_comes_late_into_the_list_is_told() -> None:
+def test_a_run_that_is_listed_late_is_returned() -> None:
     thread = Thread()
     thread.create("completed")
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     thread.now += 30
     thread.create("completed")
-    ledger = thread.look(ledger).ledger
+    checkpoint = thread.look(checkpoint).checkpoint
     thread.runs.insert(1, {"id": "run_late", "status": "completed", "created_at": START + 20})
 
-    assert told(thread.look(ledger)) == ["run_late"]
+    assert told(thread.look(checkpoint)) == ["run_late"]
 
 
-def test_one_page_is_enough_once_all_is_known() -> None:
+def test_one_page_is_read_when_the_rest_is_reported() -> None:
     thread = Thread(page_size=2)
     for _ in range(9):
         thread.create("completed")
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     assert len(thread.asked) == 5
 
-    thread.look(ledger)
+    thread.look(checkpoint)
 
     assert len(thread.asked) == 1
 
 
-def test_after_a_long_absence_all_pages_with_something_new_are_read() -> None:
+def test_all_pages_with_unreported_runs_are_read() -> None:
     thread = Thread(page_size=3)
     thread.create("completed")
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     runs = [thread.create("completed") for _ in range(50)]
 
-    assert told(thread.look(ledger)) == runs
+    assert told(thread.look(checkpoint)) == runs
 
 
-def test_the_reading_is_bounded_and_says_so() -> None:
+def test_the_number_of_pages_is_limited_and_logged() -> None:
     thread = Thread(page_size=1)
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     for _ in range(200):
         thread.create("completed")
 
-    news = thread.look(ledger)
+    news = thread.look(checkpoint)
 
     assert len(thread.asked) == 30
-    (note,) = news.notes
-    assert "has more than 30 runs that are new here" in note.text
+    (note,) = news.messages
+    assert "has more than 30 unreported runs" in note.text
 
 
 @pytest.mark.parametrize("endless", [{"has_more": True, "last_id": "run_0"}, {"has_more": True}])
-def test_a_list_that_does_not_move_on_ends_the_reading(endless: dict[str, Any]) -> None:
-    operation = read_thread(THREAD_ID, None, START)
+def test_a_list_that_repeats_itself_ends_the_reading(endless: dict[str, Any]) -> None:
+    operation = read_changes(THREAD_ID, None, START)
     body = {"data": [{"id": "run_0", "status": "completed", "created_at": START}], **endless}
     next(operation)
     operation.send(body)
@@ -204,116 +209,126 @@ def test_a_list_that_does_not_move_on_ends_the_reading(endless: dict[str, Any]) 
         operation.send(body)
 
 
-def test_an_open_run_that_left_the_first_page_is_asked_for_by_its_id() -> None:
+def test_a_pending_run_beyond_the_first_page_is_retrieved() -> None:
     thread = Thread(page_size=3)
     old = thread.create()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     for _ in range(10):
         thread.create("completed")
-        ledger = thread.look(ledger).ledger
+        checkpoint = thread.look(checkpoint).checkpoint
     assert [request.path for request in thread.asked][1:] == [f"/threads/{THREAD_ID}/runs/{old}"]
 
     thread.end(old)
 
-    assert told(thread.look(ledger)) == [old]
+    assert told(thread.look(checkpoint)) == [old]
 
 
-def test_many_open_runs_out_of_sight_are_asked_for_in_turn() -> None:
+def test_unlisted_pending_runs_are_retrieved_in_turn() -> None:
     thread = Thread(page_size=1)
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     old = []
     for _ in range(25):
         old.append(thread.create())
-        ledger = thread.look(ledger).ledger
+        checkpoint = thread.look(checkpoint).checkpoint
     thread.create("completed")
     asked: list[str] = []
     for _ in range(4):
-        ledger = thread.look(ledger).ledger
+        checkpoint = thread.look(checkpoint).checkpoint
         asked += [request.path.rpartition("/")[2] for request in thread.asked if "/runs/" in request.path]
         assert len(thread.asked) <= 12
     assert set(asked) == set(old)
 
 
-def test_an_open_run_that_was_deleted_is_let_go_with_a_word() -> None:
+def test_a_deleted_pending_run_is_dropped_and_logged() -> None:
     thread = Thread()
     run = thread.create()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     thread.runs.clear()
 
-    news = thread.look(ledger)
+    news = thread.look(checkpoint)
 
     assert told(news) == []
-    assert news.ledger.open == ()
-    assert [run in note.text for note in news.notes] == [True]
+    assert news.checkpoint.pending == ()
+    assert [run in note.text for note in news.messages] == [True]
 
 
-def test_a_status_nobody_knows_is_no_end() -> None:
+def test_an_unknown_status_is_not_terminal() -> None:
     thread = Thread()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     run = thread.create("pondering")
-    news = thread.look(ledger)
+    news = thread.look(checkpoint)
     thread.end(run)
 
-    assert (told(news), told(thread.look(news.ledger))) == ([], [run])
+    assert (told(news), told(thread.look(news.checkpoint))) == ([], [run])
 
 
-def test_trouble_passes_through_and_changes_nothing() -> None:
-    thread = Thread(trouble=RunRequestError("down", is_retryable=True))
+def test_a_request_error_is_raised() -> None:
+    thread = Thread(fault=RunRequestError("down", is_retryable=True))
     with pytest.raises(RunRequestError, match="down"):
         thread.look(None)
 
 
-def test_runs_without_an_id_and_other_rubbish_are_passed_over() -> None:
+def test_list_items_without_an_id_are_skipped() -> None:
     thread = Thread()
-    ledger = thread.look(None).ledger
-    operation = read_thread(THREAD_ID, ledger, START)
+    checkpoint = thread.look(None).checkpoint
+    operation = read_changes(THREAD_ID, checkpoint, START)
     next(operation)
     with pytest.raises(StopIteration) as stop:
         operation.send({"data": [None, 3, {}, {"id": "run_1", "status": "completed"}]})
     assert told(stop.value.value) == ["run_1"]
 
 
-def test_a_time_from_the_future_settles_nothing_that_is_to_come() -> None:
+def test_a_creation_time_in_the_future_hides_no_later_run() -> None:
     thread = Thread()
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     thread.create("completed", created_at=START * 1000)
-    ledger = thread.look(ledger).ledger
+    checkpoint = thread.look(checkpoint).checkpoint
     thread.now += 1000
     run = thread.create("completed")
 
-    assert told(thread.look(ledger)) == [run]
+    assert told(thread.look(checkpoint)) == [run]
 
 
 @pytest.mark.parametrize("tells_times", [True, False])
-def test_what_is_remembered_stays_small(tells_times: bool) -> None:
+def test_the_checkpoint_is_bounded(tells_times: bool) -> None:
     thread = Thread(page_size=100, tells_times=tells_times)
-    ledger, seen = thread.look(None).ledger, Counter[str]()
+    checkpoint, seen = thread.look(None).checkpoint, Counter[str]()
     for _ in range(40):
         for _ in range(50):
             thread.create("completed")
-        news = thread.look(ledger)
-        ledger = news.ledger
+        news = thread.look(checkpoint)
+        checkpoint = news.checkpoint
         seen.update(told(news))
     assert seen == Counter({run["id"]: 1 for run in thread.runs})
-    assert len(ledger.settled) <= 300
+    assert len(checkpoint.reported) <= 300
 
 
-def test_only_so_many_open_runs_are_watched_and_that_is_said() -> None:
+def test_the_number_of_pending_runs_is_limited_and_logged() -> None:
     thread = Thread(page_size=100)
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     for _ in range(4):
         for _ in range(100):
             thread.create()
-        news = thread.look(ledger)
-        ledger = news.ledger
-    assert len(ledger.open) == 300
-    assert any("only 300 are watched on" in note.text for note in news.notes)
+        news = thread.look(checkpoint)
+        checkpoint = news.checkpoint
+    assert len(checkpoint.pending) == 300
+    assert any("only 300 are followed" in note.text for note in news.messages)
 
 
 @pytest.mark.parametrize(
-    "value", [None, 3, [], {}, {"horizon": "x", "settled": {}}, {"horizon": 1, "settled": []}, {"horizon": 1}]
+    "value",
+    [
+        None,
+        3,
+        [],
+        {},
+        {"watermark": "x", "reported": {}},
+        {"watermark": 1, "reported": []},
+        {"watermark": 1},
+        {"horizon": 1, "settled": []},
+    ],
 )
-def test_what_is_no_ledger_is_not_taken_for_one(value: Any) -> None:
+def test_invalid_json_is_not_a_checkpoint(value: Any) -> None:
     assert ThreadCheckpoint.from_json(value) is None
 
 
@@ -337,7 +352,7 @@ MOVES = st.lists(
     tells_times=st.booleans(),
     order=st.booleans(),
 )
-def test_whatever_happens_each_end_is_told_once_and_the_past_never(
+def test_each_end_is_returned_once_and_earlier_ends_never(
     before: list[tuple[str, Any]],
     after: list[tuple[str, Any]],
     page_size: int,
@@ -349,20 +364,20 @@ def test_whatever_happens_each_end_is_told_once_and_the_past_never(
     for move in before:
         play(thread, *move)
     past = {run["id"] for run in thread.runs if run["status"] == "completed"}
-    ledger = thread.look(None).ledger
+    checkpoint = thread.look(None).checkpoint
     seen = Counter[str]()
     for move in after:
         if move[0] in ("look", "crash"):
-            news = thread.look(ledger)
+            news = thread.look(checkpoint)
             if move[0] == "look":
-                ledger = news.ledger
+                checkpoint = news.checkpoint
                 seen.update(told(news))
         else:
             play(thread, *move)
     # Those in the middle of a thread that is longer than a look may be are asked for in turn.
     for _ in range(5):
-        news = thread.look(ledger)
-        ledger = news.ledger
+        news = thread.look(checkpoint)
+        checkpoint = news.checkpoint
         seen.update(told(news))
     ended = {run["id"] for run in thread.runs if run["status"] == "completed"}
     assert seen == Counter(dict.fromkeys(ended - past, 1))
@@ -380,10 +395,10 @@ def play(thread: Thread, move: str, choice: Any) -> None:
 
 
 def event_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    return event_for(AssistantsApi().read_run({"id": "run_1", **body}), THREAD_ID)
+    return event_payload(AssistantsApi().read_run({"id": "run_1", **body}), THREAD_ID)
 
 
-def test_an_event_is_small_plain_json_and_holds_no_content() -> None:
+def test_an_event_is_small_plain_json_without_content() -> None:
     body = {
         "assistant_id": "asst_1",
         "thread_id": "another_spelling",
@@ -398,6 +413,7 @@ def test_an_event_is_small_plain_json_and_holds_no_content() -> None:
     }
     event = event_of(body)
     assert event == {
+        "api": "assistants",
         "run_id": "run_1",
         "thread_id": THREAD_ID,
         "assistant_id": "asst_1",
@@ -413,9 +429,9 @@ def test_an_event_is_small_plain_json_and_holds_no_content() -> None:
     assert json.loads(json.dumps(event)) == event
 
 
-def test_an_event_says_why_a_run_is_incomplete_and_keeps_to_its_size() -> None:
+def test_an_event_has_the_reason_and_a_bounded_code() -> None:
     incomplete = {"status": "incomplete", "incomplete_details": {"reason": "max_completion_tokens"}}
     assert event_of(incomplete)["code"] == "max_completion_tokens"
     assert event_of({"status": "completed"})["usage"] is None
     long = event_of({"status": "failed", "last_error": {"code": "x" * 10_000}})
-    assert len(long["code"]) == checkpoint._LONGEST_WORD
+    assert len(long["code"]) == checkpoint._MAX_CODE_CHARACTERS

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_openai_run.events import thread_feed
 from airflow_provider_openai_run.events.checkpoint import ThreadCheckpoint
-from airflow_provider_openai_run.triggerer import connection_poller as poller_module
+from airflow_provider_openai_run.triggerer import connection_poller
 from airflow_provider_openai_run.triggers.openai_run_event import OpenAIRunEventTrigger
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.status import TERMINAL_STATUSES
@@ -23,9 +23,9 @@ from tests.triggerer.api_in_memory import Reply
 from tests.triggerer.virtual_time import EPOCH, VirtualLoop
 
 STEPS = 200
-#: After this long without trouble every end must have been told: the longest probe of an outage, and some.
+#: After this long without fault every end must have been told: the longest probe of an outage, and some.
 SETTLED_AFTER = 400.0
-WEATHER: list[Reply | str | None] = [
+FAULTS: list[Reply | str | None] = [
     None,
     None,
     (429, {"retry-after": "2"}, b"{}"),
@@ -36,12 +36,12 @@ WEATHER: list[Reply | str | None] = [
 ]
 
 
-class Story:
-    """One random story of one trigger, and of others that follow the same thread."""
+class Scenario:
+    """One random scenario of one trigger, and of others that follow the same thread."""
 
     def __init__(self, api: ThreadInMemory, seed: int) -> None:
         self.api = api
-        self.chance = Random(seed)
+        self.random = Random(seed)
         self.store = AssetStore()
         self.told = Counter[str]()
         self.may_be_told_again = Counter[str]()
@@ -63,75 +63,75 @@ class Story:
     def restart(self) -> None:
         for task in self.tasks:
             task.cancel()
-        held = [ThreadCheckpoint.from_json(value["value"]) for value in self.store.held.values()]
-        (ledger,) = held or [None]
+        held = [ThreadCheckpoint.from_json(value["value"]) for value in self.store.entries.values()]
+        (checkpoint,) = held or [None]
         for run_id in self.told:
             run = Run(id=run_id, created_at=self.api.created_at[run_id])
-            if ledger is None or not ledger.has_settled(run):
+            if checkpoint is None or not checkpoint.is_reported(run):
                 self.may_be_told_again[run_id] += 1
         self.start()
 
     def create(self) -> None:
         run_id = f"run_{len(self.api.status)}"
         self.api.created_at[run_id] = self.now()
-        self.api.status[run_id] = self.chance.choice(["in_progress", "in_progress", "completed"])
+        self.api.status[run_id] = self.random.choice(["in_progress", "in_progress", "completed"])
 
     def end(self) -> None:
         going = [run_id for run_id, status in self.api.status.items() if status not in TERMINAL_STATUSES]
         if going:
-            self.api.status[self.chance.choice(going)] = self.chance.choice(sorted(TERMINAL_STATUSES))
+            self.api.status[self.random.choice(going)] = self.random.choice(sorted(TERMINAL_STATUSES))
 
-    def change_the_weather(self) -> None:
-        kind, share = self.chance.choice(WEATHER), self.chance.choice([0.1, 1.0])
-        self.api.trouble = lambda _: kind if self.chance.random() < share else None
+    def change_the_fault(self) -> None:
+        kind, share = self.random.choice(FAULTS), self.random.choice([0.1, 1.0])
+        self.api.fault = lambda _: kind if self.random.random() < share else None
 
     def break_the_store(self) -> None:
-        self.store.trouble = self.chance.choice([None, None, OSError("no database")])
+        self.store.fault = self.random.choice([None, None, OSError("no database")])
 
     async def play(self) -> None:
         past = {"run_past"}
         self.api.status["run_past"], self.api.created_at["run_past"] = "completed", self.now()
         self.start()
         await asyncio.sleep(10)
-        assert self.store.held
+        assert self.store.entries
         steps: dict[Any, int] = {
             self.create: 30,
             self.end: 30,
             self.restart: 8,
-            self.change_the_weather: 8,
+            self.change_the_fault: 8,
             self.break_the_store: 4,
         }
         for _ in range(STEPS):
-            (step,) = self.chance.choices(list(steps), list(steps.values()))
+            (step,) = self.random.choices(list(steps), list(steps.values()))
             step()
-            await asyncio.sleep(self.chance.choice([0, 0.01, 0.5, 3.0, 20.0, 100.0]))
-        self.api.trouble, self.store.trouble = (lambda _: None), None
+            await asyncio.sleep(self.random.choice([0, 0.01, 0.5, 3.0, 20.0, 100.0]))
+        self.api.fault, self.store.fault = (lambda _: None), None
         await asyncio.sleep(SETTLED_AFTER)
         ended = {run_id for run_id, status in self.api.status.items() if status in TERMINAL_STATUSES}
         assert set(self.told) == ended - past
         for run_id, times in self.told.items():
             assert times <= 1 + self.may_be_told_again[run_id], run_id
-        assert len(self.api.looks) > 50
+        assert len(self.api.listed_at) > 50
         for task in self.tasks:
             task.cancel()
         await asyncio.sleep(1)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        assert loop.left_over() == []
+        assert loop.unfinished() == []
         assert self.api.open == set()
-        assert not vars(poller_module)["_pollers"]
-        assert not vars(thread_feed)["_listings"]
+        assert not vars(connection_poller)["_pollers"]
+        assert not vars(thread_feed)["_feeds"]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_end_is_told_and_again_only_where_that_was_not_written_down(
+def test_each_end_is_reported_and_repeated_only_if_not_stored(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     random.seed(seed)
     api = ThreadInMemory()
     api.install(monkeypatch)
     try:
-        virtual_time.run(Story(api, seed).play())
+        virtual_time.run(Scenario(api, seed).play())
     finally:
-        vars(poller_module)["_pollers"].clear()
-        vars(thread_feed)["_listings"].clear()
+        vars(connection_poller)["_pollers"].clear()
+        vars(thread_feed)["_feeds"].clear()

@@ -33,7 +33,7 @@ class Page:
     def __init__(self, **statuses: str) -> None:
         self.runs = [{"id": name, "status": status, "created_at": 1} for name, status in statuses.items()]
 
-    async def carry_out(self, operation: ApiCall[Any]) -> Any:
+    async def execute(self, operation: ApiCall[Any]) -> Any:
         next(operation)
         try:
             operation.send({"data": self.runs[::-1], "has_more": False})
@@ -49,22 +49,22 @@ def reporter(
         "thread_1",
         statuses or sorted(TERMINAL_STATUSES),
         include_past=include_past,
-        memory=AssetState(store, "key"),
+        state=AssetState(store, "key"),
         log=log,
     )
 
 
 async def events(told: RunEventReporter, news: Any) -> list[str]:
-    return [event["run_id"] for event in await told.events_of(news)]
+    return [event["run_id"] for event in await told.events_for(news)]
 
 
 async def write_down(told: RunEventReporter) -> None:
-    write = told.to_write()
+    write = told.pending_commit()
     assert write is not None
     await write()
 
 
-async def test_it_goes_on_where_it_was_left() -> None:
+async def test_reporting_continues_from_the_stored_checkpoint() -> None:
     store, log = AssetStore(), Log()
     before = reporter(store, log)
     assert await events(before, Page(past="completed", going="in_progress")) == []
@@ -74,12 +74,12 @@ async def test_it_goes_on_where_it_was_left() -> None:
 
     assert await events(after, Page(past="completed", going="failed", new="completed")) == ["going", "new"]
     assert log.of(logging.INFO) == [
-        "Thread thread_1: telling of the runs that end, from now on",
-        "Thread thread_1: telling of the runs that end, from where it was left on",
+        "Thread thread_1: reporting the runs that end, from now on",
+        "Thread thread_1: reporting the runs that end, from the stored checkpoint on",
     ]
 
 
-async def test_what_was_not_written_down_is_told_again() -> None:
+async def test_events_without_a_stored_checkpoint_are_sent_again() -> None:
     store, log = AssetStore(), Log()
     told = reporter(store, log)
     await events(told, Page())
@@ -89,24 +89,24 @@ async def test_what_was_not_written_down_is_told_again() -> None:
     assert await events(reporter(store, log), Page(one="completed")) == ["one"]
 
 
-async def test_nothing_is_written_where_nothing_has_changed() -> None:
+async def test_an_unchanged_checkpoint_is_not_stored_again() -> None:
     store = AssetStore()
     told = reporter(store, Log())
-    assert told.to_write() is None
+    assert told.pending_commit() is None
     for _ in range(3):
         await events(told, Page(one="completed"))
-        if write := told.to_write():
+        if write := told.pending_commit():
             await write()
     assert store.writes == 1
 
 
-async def test_only_the_statuses_that_are_wanted_are_told() -> None:
+async def test_only_the_chosen_statuses_are_reported() -> None:
     told = reporter(AssetStore(), Log(), statuses=["failed"])
     await events(told, Page())
     assert await events(told, Page(one="completed", two="failed")) == ["two"]
 
 
-async def test_the_past_is_told_once_to_whoever_wants_it() -> None:
+async def test_include_past_reports_earlier_runs_once() -> None:
     store, log = AssetStore(), Log()
     told = reporter(store, log, include_past=True)
     assert await events(told, Page(one="completed")) == ["one"]
@@ -114,18 +114,18 @@ async def test_the_past_is_told_once_to_whoever_wants_it() -> None:
     assert await events(reporter(store, log, include_past=True), Page(one="completed")) == []
 
 
-async def test_without_a_store_it_says_what_is_lost_and_begins_anew() -> None:
+async def test_without_a_store_a_warning_says_what_is_lost() -> None:
     log = Log()
     told = reporter(None, log)
     await events(told, Page())
-    assert told.to_write() is None
+    assert told.pending_commit() is None
     (line,) = log.of(logging.WARNING)
-    assert "are not told of" in line
+    assert "are not reported" in line
     assert await events(told, Page(one="completed")) == ["one"]
     assert await events(reporter(None, log), Page(one="completed")) == []
 
 
-async def test_an_outage_takes_few_lines_and_its_end_one() -> None:
+async def test_an_outage_is_logged_in_few_lines_and_its_end_in_one() -> None:
     log = Log()
     told = reporter(AssetStore(), log)
     for _ in range(100):
@@ -135,12 +135,12 @@ async def test_an_outage_takes_few_lines_and_its_end_one() -> None:
 
     await events(told, Page())
 
-    assert log.of(logging.INFO)[-1] == "Thread thread_1: can be followed again after 100 failures in a row"
+    assert log.of(logging.INFO)[-1] == "Thread thread_1: listed again after 100 failures in a row"
     await events(told, Page())
     assert len(log.of(logging.INFO)) == 2
 
 
-async def test_what_somebody_must_mend_is_an_error_each_time() -> None:
+async def test_a_permanent_error_is_logged_each_time() -> None:
     log = Log()
     told = reporter(AssetStore(), log)
     for _ in range(3):
@@ -148,9 +148,9 @@ async def test_what_somebody_must_mend_is_an_error_each_time() -> None:
     assert len(log.of(logging.ERROR)) == 3
 
 
-async def test_a_look_that_breaks_off_loses_nothing() -> None:
+async def test_a_failed_snapshot_loses_no_event() -> None:
     class BrokenPage(Page):
-        async def carry_out(self, operation: ApiCall[Any]) -> Any:
+        async def execute(self, operation: ApiCall[Any]) -> Any:
             raise DOWN
 
     told = reporter(AssetStore(), Log())
@@ -159,38 +159,38 @@ async def test_a_look_that_breaks_off_loses_nothing() -> None:
     assert await events(told, Page(one="completed")) == ["one"]
 
 
-async def test_a_store_that_cannot_be_read_is_asked_again_before_anything_is_told() -> None:
+async def test_an_unreadable_store_is_read_again_before_reporting() -> None:
     store, log = AssetStore(), Log()
     told = reporter(store, log)
     await events(told, Page())
     await write_down(told)
 
-    store.trouble = OSError("no database")
+    store.fault = OSError("no database")
     after = reporter(store, log)
     assert await events(after, Page(one="completed")) == []
-    store.trouble = None
+    store.fault = None
 
     assert await events(after, Page(one="completed")) == ["one"]
     assert any("no database" in line for line in log.of(logging.WARNING))
 
 
-async def test_a_store_that_cannot_be_written_is_written_to_again() -> None:
+async def test_a_failed_write_is_retried() -> None:
     store, log = AssetStore(), Log()
     told = reporter(store, log)
     await events(told, Page())
-    store.trouble = OSError("no database")
+    store.fault = OSError("no database")
     await write_down(told)
-    assert "would tell it once more" in log.of(logging.WARNING)[0]
-    store.trouble = None
+    assert "reports the same runs again" in log.of(logging.WARNING)[0]
+    store.fault = None
     await events(told, Page())
     await write_down(told)
-    assert told.to_write() is None
+    assert told.pending_commit() is None
 
 
 @pytest.mark.parametrize("value", ["rubbish", {"horizon": "?"}])
-async def test_what_cannot_be_read_any_more_is_said_and_left(value: Any) -> None:
+async def test_an_invalid_checkpoint_is_logged_and_ignored(value: Any) -> None:
     store, log = AssetStore(), Log()
     await AssetState(store, "key").write(value)
     told = reporter(store, log)
     assert await events(told, Page(one="completed")) == []
-    assert "cannot be read any more" in log.of(logging.ERROR)[0]
+    assert "cannot be read" in log.of(logging.ERROR)[0]

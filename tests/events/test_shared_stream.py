@@ -78,33 +78,35 @@ def thread(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def play(fake_clock: FakeClock) -> Callable[[Callable[[Triggerer], Coroutine[Any, Any, None]]], None]:
-    async def to_the_end(story: Callable[[Triggerer], Coroutine[Any, Any, None]]) -> None:
+    async def to_the_end(scenario: Callable[[Triggerer], Coroutine[Any, Any, None]]) -> None:
         triggerer = Triggerer()
-        await story(triggerer)
-        await triggerer.stop()
+        try:
+            await scenario(triggerer)
+        finally:
+            await triggerer.stop()
 
-    return lambda story: fake_clock.run(to_the_end(story))
+    return lambda scenario: fake_clock.run(to_the_end(scenario))
 
 
 Play = Callable[[Callable[[Triggerer], Coroutine[Any, Any, None]]], None]
 
 
-def end_a_run(sandbox: Sandbox, script: Any = "instant") -> str:
+def create_ended_run(sandbox: Sandbox, script: Any = "instant") -> str:
     return str(sandbox.create_run(THREAD_ID, script=script)["id"])
 
 
 def settled(store: AssetStore) -> set[str]:
     """The runs that stand in the store as told."""
-    return {run_id for held in store.held.values() for run_id in held["value"]["settled"]}
+    return {run_id for held in store.entries.values() for run_id in held["value"]["reported"]}
 
 
-def test_a_run_is_written_down_when_its_event_is_in_the_database(thread: Sandbox, play: Play) -> None:
+def test_the_checkpoint_is_stored_after_the_event(thread: Sandbox, play: Play) -> None:
     store = AssetStore()
 
-    async def story(triggerer: Triggerer) -> None:
+    async def scenario(triggerer: Triggerer) -> None:
         trigger_id = triggerer.start(store)
         await asyncio.sleep(12)
-        run_id = end_a_run(thread)
+        run_id = create_ended_run(thread)
         await asyncio.sleep(20)
         assert triggerer.events == [(trigger_id, run_id)]
         assert settled(store) == set()
@@ -114,16 +116,16 @@ def test_a_run_is_written_down_when_its_event_is_in_the_database(thread: Sandbox
 
         assert settled(store) == {run_id}
 
-    play(story)
+    play(scenario)
 
 
-def test_what_was_not_confirmed_is_told_again_after_a_restart(thread: Sandbox, play: Play) -> None:
+def test_unconfirmed_events_are_sent_again_after_a_restart(thread: Sandbox, play: Play) -> None:
     store = AssetStore()
 
-    async def story(triggerer: Triggerer) -> None:
+    async def scenario(triggerer: Triggerer) -> None:
         triggerer.start(store)
         await asyncio.sleep(12)
-        run_id = end_a_run(thread)
+        run_id = create_ended_run(thread)
         await asyncio.sleep(12)
         await triggerer.stop()
 
@@ -141,20 +143,20 @@ def test_what_was_not_confirmed_is_told_again_after_a_restart(thread: Sandbox, p
         assert again.events == []
         await again.stop()
 
-    play(story)
+    play(scenario)
 
 
-def test_triggers_that_share_the_news_remember_each_for_itself(thread: Sandbox, play: Play) -> None:
+def test_triggers_that_share_a_stream_have_their_own_checkpoints(thread: Sandbox, play: Play) -> None:
     all_of_them, failures = AssetStore(), AssetStore()
 
-    async def story(triggerer: Triggerer) -> None:
+    async def scenario(triggerer: Triggerer) -> None:
         everything = triggerer.start(all_of_them)
         failed_only = triggerer.start(failures, statuses=["failed"])
         await asyncio.sleep(12)
         looks = thread.count("GET", "/runs")
-        completed = end_a_run(thread)
+        completed = create_ended_run(thread)
         await asyncio.sleep(6)
-        failed = end_a_run(thread, "failed")
+        failed = create_ended_run(thread, "failed")
         await asyncio.sleep(60)
         triggerer.confirm()
         await asyncio.sleep(6)
@@ -164,22 +166,22 @@ def test_triggers_that_share_the_news_remember_each_for_itself(thread: Sandbox, 
         assert settled(all_of_them) == settled(failures) == {completed, failed}
         assert thread.count("GET", "/runs") - looks <= 72 / 4
 
-    play(story)
+    play(scenario)
 
 
-def test_a_store_out_of_order_ends_nothing(thread: Sandbox, play: Play) -> None:
+def test_a_failing_store_does_not_end_the_trigger(thread: Sandbox, play: Play) -> None:
     store = AssetStore()
 
-    async def story(triggerer: Triggerer) -> None:
+    async def scenario(triggerer: Triggerer) -> None:
         trigger_id = triggerer.start(store)
         await asyncio.sleep(12)
-        store.trouble = OSError("no database")
-        first = end_a_run(thread)
+        store.fault = OSError("no database")
+        first = create_ended_run(thread)
         await asyncio.sleep(12)
         triggerer.confirm()
         await asyncio.sleep(12)
-        store.trouble = None
-        second = end_a_run(thread)
+        store.fault = None
+        second = create_ended_run(thread)
         await asyncio.sleep(12)
         triggerer.confirm()
         await asyncio.sleep(6)
@@ -187,36 +189,36 @@ def test_a_store_out_of_order_ends_nothing(thread: Sandbox, play: Play) -> None:
         assert triggerer.events == [(trigger_id, first), (trigger_id, second)]
         assert settled(store) == {first, second}
 
-    play(story)
+    play(scenario)
 
 
-def test_an_outage_of_the_api_ends_nothing(thread: Sandbox, play: Play) -> None:
+def test_an_outage_of_the_api_does_not_end_the_trigger(thread: Sandbox, play: Play) -> None:
     store = AssetStore()
 
-    async def story(triggerer: Triggerer) -> None:
+    async def scenario(triggerer: Triggerer) -> None:
         triggerer.start(store)
         await asyncio.sleep(12)
         outage = thread.faults.add("server_error", times=1000)
         await asyncio.sleep(600)
         thread.faults.clear()
         assert outage is not None
-        run_id = end_a_run(thread)
+        run_id = create_ended_run(thread)
         await asyncio.sleep(60)
         assert [told for _, told in triggerer.events] == [run_id]
 
-    play(story)
+    play(scenario)
 
 
 class OneNews:
     """Somebody who follows, and is told at once."""
 
-    async def news(self) -> Any:
+    async def next_update(self) -> Any:
         return RunRequestError("no news", is_retryable=True)
 
-    def leave(self) -> None: ...
+    def close(self) -> None: ...
 
 
-async def test_after_a_failure_nothing_brought_until_then_is_written_down() -> None:
+async def test_after_a_failed_event_earlier_checkpoints_are_not_stored() -> None:
     async def follow() -> Any:
         return OneNews()
 
@@ -233,14 +235,14 @@ async def test_after_a_failure_nothing_brought_until_then_is_written_down() -> N
     deliveries = []
     for number in range(4):
         delivery, _ = await anext(stream)
-        delivery.when_told.append(write(number))
+        delivery.on_stored.append(write(number))
         deliveries.append(delivery)
     well, badly = AdvanceOutcome(acked=1, failed=0), AdvanceOutcome(acked=0, failed=1)
     items = [AdvanceItem(one, well) for one in deliveries]
     await producer.advance([items[0], AdvanceItem(deliveries[1], badly), items[2]])
     await producer.advance([items[3]])
     later, _ = await anext(stream)
-    later.when_told.append(write(4))
+    later.on_stored.append(write(4))
     await producer.advance([AdvanceItem(later, well)])
     await stream.aclose()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +10,22 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.events import reporter, thread_feed
-from tests.triggerer.api_in_memory import ApiInMemory, CutError, Reply
+from airflow_provider_openai_run.triggers import _lazy_import
+from tests.triggerer.api_in_memory import ApiInMemory, Reply
 from tests.triggerer.virtual_time import Clock
 
+#: The last part of the path of a request that lists the runs.
 LIST = "runs"
 
 
 @dataclass
 class ThreadInMemory(ApiInMemory):
-    """An API with one thread; ``status`` holds its runs, the oldest first."""
+    """
+    An API with one thread; ``status`` has its runs, oldest first.
+
+    :param has_more: whether its lists claim that there are more pages.
+    :param created_at: the runs' creation times by id, in epoch seconds.
+    """
 
     has_more: bool = False
     created_at: dict[str, int] = field(default_factory=dict)
@@ -28,26 +34,18 @@ class ThreadInMemory(ApiInMemory):
         super().install(monkeypatch)
         for module in (thread_feed, reporter):
             monkeypatch.setattr(module, "time", Clock())
+        monkeypatch.setitem(_lazy_import._imported, thread_feed.__name__, thread_feed)
 
     @property
-    def looks(self) -> list[float]:
-        """When the runs were listed."""
-        return [asked.at for asked in self.asked if asked.run_id == LIST]
+    def listed_at(self) -> list[float]:
+        """When the runs were listed, in the loop's time."""
+        return [request.at for request in self.requests if request.run_id == LIST]
 
-    async def _answer(self, run_id: str, headers: Mapping[str, str]) -> Reply:
-        if run_id != LIST:
-            return await super()._answer(run_id, headers)
-        trouble = self.trouble(run_id)
-        if trouble == "stall":
-            await asyncio.Event().wait()
-        if trouble == "cut":
-            raise CutError
-        if isinstance(trouble, tuple):
-            return trouble
-        if headers["authorization"] != f"Bearer {self.key}":
-            return 401, {}, b"{}"
+    def _reply(self, run_id: str, headers: Mapping[str, str]) -> Reply:
+        if run_id != LIST or headers["authorization"] != f"Bearer {self.key}":
+            return super()._reply(run_id, headers)
         runs: list[dict[str, Any]] = [
-            {"id": one, "status": status, "created_at": self.created_at.get(one, 1_795_000_000)}
-            for one, status in reversed(self.status.items())
+            {"id": run_id, "status": status, "created_at": self.created_at.get(run_id, 1_795_000_000)}
+            for run_id, status in reversed(self.status.items())
         ]
         return 200, self.headers, json.dumps({"data": runs, "has_more": self.has_more}).encode()

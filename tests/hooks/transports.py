@@ -52,7 +52,7 @@ async def _retrieve_in_triggerer(ref: RunRef) -> None:
     transport = ReplayTransport(CONN_ID)
     try:
         for _ in range(3):
-            response = await transport.ask(api_of(ref).retrieve(ref), ref)
+            response = await transport.send(api_of(ref).retrieve(ref), ref)
             assert response.http_status == 200
         assert transport._prepared, "no request was kept for replay"
     finally:

@@ -1,4 +1,4 @@
-"""An API, the SDK's client and aiohttp's session for it, all in memory: they live in virtual time."""
+"""An API, the SDK's client and aiohttp's session for it, all in memory, so that they run in virtual time."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.triggerer import connection_poller as poller_module
-from airflow_provider_openai_run.triggerer import replay_transport as repeater_module
-from airflow_provider_openai_run.triggerer import sdk_client as client_module
+from airflow_provider_openai_run.triggerer import connection_poller, replay_transport, sdk_client
+from airflow_provider_openai_run.triggers import _lazy_import
 from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.triggerer.virtual_time import Clock
 
 BASE_URL = "http://api.invalid/v1"
 
 Reply = tuple[int, Mapping[str, str], bytes]
+"""The HTTP status, the headers and the body of a response."""
 
 
-class CutError(Exception):
-    """The connection broke."""
+class ConnectionCutError(Exception):
+    """The connection was closed without a response."""
 
 
 @dataclass
 class ReceivedRequest:
-    """One request that came in."""
+    """
+    One request that the API received.
+
+    :param at: the loop's time.
+    :param run_id: the last part of its path.
+    :param by: ``"sdk"`` or ``"aiohttp"``.
+    """
 
     at: float
     run_id: str
@@ -43,29 +49,35 @@ class ReceivedRequest:
 @dataclass
 class ApiInMemory:
     """
-    An API whose runs have the status the test gives them.
+    An API whose runs have the status that the test sets.
 
-    ``trouble`` is asked at each request, and gives what to answer instead, ``"cut"``, ``"stall"``, or None.
-    ``key`` is what it takes; ``airflow_key`` is what the connection holds, None where there is no connection.
+    :param key: the API key that it accepts.
+    :param airflow_key: the API key of the Airflow connection; None if there is no connection.
+    :param latency: the seconds until a response.
+    :param lookup_seconds: the seconds that a lookup of the connection takes.
+    :param status: the runs' statuses by id.
+    :param headers: the headers of successful responses.
+    :param fault: called with the run's id at each request; returns what to reply instead, ``"cut"``,
+        ``"stall"``, or None.
     """
 
     key: str = "one"
     airflow_key: str | None = "one"
     latency: float = 0.1
-    look_up_takes: float = 0.025
+    lookup_seconds: float = 0.025
     status: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    trouble: Callable[[str], Reply | str | None] = lambda _: None
-    asked: list[ReceivedRequest] = field(default_factory=list)
-    served: dict[str, list[str]] = field(default_factory=dict)
-    asked_for: asyncio.Event = field(default_factory=asyncio.Event)
-    under_way: int = 0
-    most_under_way: int = 0
-    look_ups: int = 0
+    fault: Callable[[str], Reply | str | None] = lambda _: None
+    requests: list[ReceivedRequest] = field(default_factory=list)
+    sent_statuses: dict[str, list[str]] = field(default_factory=dict)
+    request_received: asyncio.Event = field(default_factory=asyncio.Event)
+    active: int = 0
+    max_active: int = 0
+    lookups: int = 0
     open: set[object] = field(default_factory=set)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Stand where the SDK, aiohttp and the clocks are."""
+        """Replace the SDK, aiohttp and the clocks in the modules under test."""
         api = self
 
         class Hook:
@@ -74,63 +86,66 @@ class ApiInMemory:
             def __init__(self, conn_id: str) -> None:
                 self.conn_id = conn_id
 
-            async def aget_conn(self) -> SdkClient:
-                return await api.look_up(self.conn_id)
+            async def aget_conn(self) -> FakeSdkClient:
+                return await api.look_up_connection(self.conn_id)
 
-        async def asend(client: SdkClient, request: Request, ref: RunRef, **options: bool) -> ApiResponse:
+        async def asend(client: FakeSdkClient, request: Request, ref: RunRef, **options: bool) -> ApiResponse:
             assert options == {"retry": False, "quiet": True}
             return await client.send(request, ref)
 
-        async def new_session() -> Session:
+        async def new_session() -> FakeSession:
             await asyncio.sleep(0.02)
-            return Session(api)
+            return FakeSession(api)
 
-        monkeypatch.setattr(client_module, "OpenAIRunHook", Hook)
-        monkeypatch.setattr(client_module, "asend", asend)
-        monkeypatch.setattr(repeater_module, "_new_session", new_session)
-        for module in (client_module, repeater_module, poller_module):
+        monkeypatch.setattr(sdk_client, "OpenAIRunHook", Hook)
+        monkeypatch.setattr(sdk_client, "asend", asend)
+        monkeypatch.setattr(replay_transport, "_new_session", new_session)
+        for module in (sdk_client, replay_transport, connection_poller):
             monkeypatch.setattr(module, "time", Clock())
+        # A virtual loop does not wait for the thread that an import takes.
+        monkeypatch.setitem(_lazy_import._imported, connection_poller.__name__, connection_poller)
 
-    async def look_up(self, conn_id: str) -> SdkClient:
-        """Give the client for the connection as it is."""
-        self.look_ups += 1
-        await asyncio.sleep(self.look_up_takes)
+    async def look_up_connection(self, conn_id: str) -> FakeSdkClient:
+        """Return a client with the key of the Airflow connection."""
+        self.lookups += 1
+        await asyncio.sleep(self.lookup_seconds)
         if self.airflow_key is None:
             raise AirflowException(f"The conn_id `{conn_id}` isn't defined")
-        return SdkClient(self, self.airflow_key)
+        return FakeSdkClient(self, self.airflow_key)
 
     async def exchange(self, url: str, headers: Mapping[str, str], by: str) -> Reply:
-        """Take a request and answer it."""
+        """Receive a request, and return the reply."""
         run_id = url.rpartition("/")[2]
-        self.asked.append(ReceivedRequest(asyncio.get_running_loop().time(), run_id, by))
-        self.asked_for.set()
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.requests.append(ReceivedRequest(asyncio.get_running_loop().time(), run_id, by))
+        self.request_received.set()
+        self.active += 1
+        self.max_active = max(self.max_active, self.active)
         try:
             await asyncio.sleep(self.latency)
-            return await self._answer(run_id, headers)
+            return await self._faulty_reply(run_id) or self._reply(run_id, headers)
         finally:
-            self.under_way -= 1
+            self.active -= 1
 
-    async def _answer(self, run_id: str, headers: Mapping[str, str]) -> Reply:
-        trouble = self.trouble(run_id)
-        if trouble == "stall":
+    async def _faulty_reply(self, run_id: str) -> Reply | None:
+        fault = self.fault(run_id)
+        if fault == "stall":
             await asyncio.Event().wait()
-        if trouble == "cut":
-            raise CutError
-        if isinstance(trouble, tuple):
-            return trouble
+        if fault == "cut":
+            raise ConnectionCutError
+        return fault if isinstance(fault, tuple) else None
+
+    def _reply(self, run_id: str, headers: Mapping[str, str]) -> Reply:
         if headers["authorization"] != f"Bearer {self.key}":
             return 401, {}, b"{}"
         status = self.status.get(run_id)
         if status is None:
             return 404, {}, b"{}"
-        self.served.setdefault(run_id, []).append(status)
+        self.sent_statuses.setdefault(run_id, []).append(status)
         return 200, self.headers, json.dumps({"id": run_id, "status": status, "output": []}).encode()
 
 
-class SdkClient:
-    """What the SDK is to the watcher."""
+class FakeSdkClient:
+    """The part of the SDK's async client that the package uses."""
 
     base_url = BASE_URL
     timeout = 30.0
@@ -141,22 +156,23 @@ class SdkClient:
         api.open.add(self)
 
     async def send(self, request: Request, ref: RunRef) -> ApiResponse:
+        """Send a request as ``connection.transport.asend`` does."""
         url = f"{BASE_URL}{request.path}"
-        headers = {"authorization": f"Bearer {self._key}", **request.headers}
+        sent_headers = {"authorization": f"Bearer {self._key}", **request.headers}
         try:
             async with asyncio.timeout(self.timeout):
-                status, told, body = await self._api.exchange(url, headers, "sdk")
-        except (CutError, TimeoutError) as error:
-            raise RunRequestError(f"The API could not be asked for {ref}", is_retryable=True) from error
-        return ApiResponse(status, told, body, SentRequest(url, headers))
+                status, headers, body = await self._api.exchange(url, sent_headers, "sdk")
+        except (ConnectionCutError, TimeoutError) as error:
+            raise RunRequestError(f"The request for {ref} failed", is_retryable=True) from error
+        return ApiResponse(status, headers, body, SentRequest(url, sent_headers))
 
     async def close(self) -> None:
         await asyncio.sleep(0.01)
         self._api.open.discard(self)
 
 
-class Session:
-    """What an aiohttp session is to the watcher."""
+class FakeSession:
+    """The part of aiohttp's session that the package uses."""
 
     def __init__(self, api: ApiInMemory) -> None:
         self._api = api
@@ -178,16 +194,19 @@ class _Get:
     headers: Mapping[str, str]
 
     def __init__(self, api: ApiInMemory, url: str, headers: Mapping[str, str], timeout: float | None) -> None:
-        self._ask = (api, url, headers, timeout)
+        self._api = api
+        self._url = url
+        self._sent_headers = headers
+        self._timeout = timeout
         self._body = b""
 
     async def __aenter__(self) -> Self:
-        api, url, headers, timeout = self._ask
         try:
-            async with asyncio.timeout(timeout):
-                self.status, self.headers, self._body = await api.exchange(url, headers, "aiohttp")
-        except CutError as error:
+            async with asyncio.timeout(self._timeout):
+                reply = await self._api.exchange(self._url, self._sent_headers, "aiohttp")
+        except ConnectionCutError as error:
             raise aiohttp.ServerDisconnectedError from error
+        self.status, self.headers, self._body = reply
         return self
 
     async def __aexit__(

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.triggerer import connection_poller as poller_module
+from airflow_provider_openai_run.polling.policy import Decision
+from airflow_provider_openai_run.triggerer import connection_poller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.status import STATUSES, TERMINAL_STATUSES
 from tests.triggerer import virtual_time
 from tests.triggerer.api_in_memory import ApiInMemory, Reply
@@ -24,23 +26,24 @@ from tests.triggerer.virtual_time import EPOCH, VirtualLoop
 STEPS = 1500
 OPEN_STATUSES = sorted(STATUSES.keys() - TERMINAL_STATUSES)
 #: By how much the forced end of a wait may be late.
-OVERDUE = 10.5
-#: After this long without trouble every end must have been seen: the longest interval, and the longest probe.
+EXPIRY_GRACE = 10.5
+#: After this long without fault every end must have been seen: the longest interval, and the longest probe.
 SETTLED_AFTER = 300.0
 
 
 class CrashError(Exception):
-    """What a trigger dies of."""
+    """The error that ends a trigger."""
 
 
 class CrashingTrigger(OpenAIRunTrigger):
-    """A trigger that dies of the next line it would log, once it is told to."""
+    """A trigger that raises at its next event once ``crashes`` is set."""
 
     crashes = False
 
-    def _log_notes(self, decision: Any) -> None:
+    async def _process(self, decision: Decision) -> Outcome | None:
         if self.crashes:
             raise CrashError
+        return await super()._process(decision)
 
 
 @dataclass
@@ -57,18 +60,19 @@ class Waiting:
     def over_at(self) -> float:
         """When it must have ended, if it has a deadline: one that has passed leaves time for a look."""
         deadline = self.trigger.options.deadline
-        return float("inf") if deadline is None else max(deadline, self.began_at) + OVERDUE
+        return float("inf") if deadline is None else max(deadline, self.began_at) + EXPIRY_GRACE
 
 
-class Story:
-    """One random story."""
+class Scenario:
+    """One random scenario."""
 
     def __init__(self, api: ApiInMemory, seed: int) -> None:
         self.api = api
-        self.chance = Random(seed)
+        self.random = Random(seed)
         self.waits: list[Waiting] = []
         self.rotated_at = 0.0
         self.delivered = 0
+        self.crashed = 0
         self.loop = asyncio.get_running_loop()
         self._steps: dict[Callable[[], None], int] = {
             self.join: 30,
@@ -76,7 +80,7 @@ class Story:
             self.crash: 3,
             self.restart: 8,
             self.change_a_run: 30,
-            self.change_the_weather: 6,
+            self.change_the_fault: 6,
             self.rotate_the_key: 2,
             self.everyone_leaves: 1,
         }
@@ -86,21 +90,21 @@ class Story:
         return [one for one in self.waits if not one.left and not one.events]
 
     def step(self) -> None:
-        (do,) = self.chance.choices(list(self._steps), list(self._steps.values()))
+        (do,) = self.random.choices(list(self._steps), list(self._steps.values()))
         do()
 
     def join(self) -> None:
-        run_id = f"run_{self.chance.randrange(400)}"
-        self.api.status.setdefault(run_id, self.chance.choice(OPEN_STATUSES))
+        run_id = f"run_{self.random.randrange(400)}"
+        self.api.status.setdefault(run_id, self.random.choice(OPEN_STATUSES))
         now = EPOCH + self.loop.time()
         self.start(
             {
-                "conn_id": self.chance.choice(["one", "one", "one", "two"]),
+                "conn_id": self.random.choice(["one", "one", "one", "two"]),
                 "run_id": run_id,
-                "thread_id": self.chance.choice([None, "thread"]),
+                "thread_id": self.random.choice([None, "thread"]),
                 "started_at": now,
-                "deadline": self.chance.choice([None, None, now + self.chance.uniform(-5, 200)]),
-                "poll_interval": self.chance.choice([1.0, 5.0, 20.0]),
+                "deadline": self.random.choice([None, None, now + self.random.uniform(-5, 200)]),
+                "poll_interval": self.random.choice([1.0, 5.0, 20.0]),
                 "max_consecutive_failures": 10**6,
             }
         )
@@ -117,17 +121,17 @@ class Story:
 
     def cancel(self) -> None:
         if self.open:
-            waiting = self.chance.choice(self.open)
+            waiting = self.random.choice(self.open)
             waiting.left = True
             waiting.task.cancel()
 
     def crash(self) -> None:
         if self.open:
-            self.chance.choice(self.open).trigger.crashes = True
+            self.random.choice(self.open).trigger.crashes = True
 
     def restart(self) -> None:
         if self.open:
-            waiting = self.chance.choice(self.open)
+            waiting = self.random.choice(self.open)
             waiting.left = True
             waiting.task.cancel()
             self.start(waiting.trigger.serialize()[1])
@@ -140,12 +144,12 @@ class Story:
     def change_a_run(self) -> None:
         going_on = [run for run, status in self.api.status.items() if status not in TERMINAL_STATUSES]
         if going_on:
-            run = self.chance.choice(going_on)
-            self.api.status[run] = self.chance.choice([*OPEN_STATUSES, *sorted(TERMINAL_STATUSES)])
+            run = self.random.choice(going_on)
+            self.api.status[run] = self.random.choice([*OPEN_STATUSES, *sorted(TERMINAL_STATUSES)])
 
-    def change_the_weather(self) -> None:
-        share = self.chance.choice([0.02, 0.3, 1.0])
-        weather: list[Reply | str | None] = [
+    def change_the_fault(self) -> None:
+        share = self.random.choice([0.02, 0.3, 1.0])
+        faults: list[Reply | str | None] = [
             None,
             (429, {"retry-after": "2"}, b"{}"),
             (429, {}, b"{}"),
@@ -155,16 +159,16 @@ class Story:
             "cut",
             "stall",
         ]
-        kind = self.chance.choice(weather)
-        self.api.trouble = lambda _: kind if self.chance.random() < share else None
-        self.api.latency = self.chance.choice([0.0, 0.03, 0.3, 3.0])
-        self.api.look_up_takes = self.chance.choice([0.0, 0.025, 2.0])
+        kind = self.random.choice(faults)
+        self.api.fault = lambda _: kind if self.random.random() < share else None
+        self.api.latency = self.random.choice([0.0, 0.03, 0.3, 3.0])
+        self.api.lookup_seconds = self.random.choice([0.0, 0.025, 2.0])
 
     def rotate_the_key(self) -> None:
         # A connection that was looked up a moment ago is not looked up again.
         if self.loop.time() - self.rotated_at > 60:
             self.rotated_at = self.loop.time()
-            self.api.key = self.api.airflow_key = f"key {self.chance.random()}"
+            self.api.key = self.api.airflow_key = f"key {self.random.random()}"
 
     def check(self) -> None:
         """Compare what was delivered with what was to be, and forget the triggers that are over."""
@@ -179,6 +183,7 @@ class Story:
             return
         if waiting.trigger.crashes and isinstance(waiting.task.exception(), CrashError):
             assert not waiting.events
+            self.crashed += 1
             return
         waiting.task.result()
         ((at, event),) = waiting.events
@@ -203,33 +208,34 @@ class Story:
 
     async def end(self) -> None:
         """Let all end well, and see that nothing is left."""
-        self.api.trouble, self.api.latency = (lambda _: None), 0.1
+        self.api.fault, self.api.latency = (lambda _: None), 0.1
         for run, status in self.api.status.items():
             self.api.status[run] = status if status in TERMINAL_STATUSES else "completed"
         await asyncio.sleep(SETTLED_AFTER)
         self.check()
         assert not self.waits, "These were lost."
         assert isinstance(self.loop, VirtualLoop)
-        assert self.loop.left_over() == []
+        assert self.loop.unfinished() == []
         assert self.api.open == set()
-        assert not vars(poller_module)["_pollers"]
-        assert not vars(poller_module)["_closing"]
+        assert not vars(connection_poller)["_pollers"]
+        assert not vars(connection_poller)["_closing"]
 
 
-async def play(api: ApiInMemory, seed: int) -> Story:
-    story = Story(api, seed)
+async def play(api: ApiInMemory, seed: int) -> Scenario:
+    scenario = Scenario(api, seed)
     for _ in range(STEPS):
-        story.step()
-        await asyncio.sleep(story.chance.choice([0, 0, 0.01, 0.3, 2.0, 10.0]))
-        story.check()
-        story.check_nobody_is_overdue()
-        assert api.most_under_way <= 2 * 64
-    await story.end()
-    return story
+        scenario.step()
+        await asyncio.sleep(scenario.random.choice([0, 0, 0.01, 0.3, 2.0, 10.0]))
+        scenario.check()
+        scenario.check_nobody_is_overdue()
+        assert api.max_active <= 2 * 64
+    await scenario.end()
+    return scenario
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_every_wait_still_wanted_gets_the_one_right_outcome(api: ApiInMemory, seed: int) -> None:
+def test_every_open_wait_gets_exactly_its_outcome(api: ApiInMemory, seed: int) -> None:
     random.seed(seed)
-    story = virtual_time.run(play(api, seed))
-    assert story.delivered > 100, f"seed {seed} tells too little"
+    scenario = virtual_time.run(play(api, seed))
+    assert scenario.delivered > 100, f"seed {seed} ends too few runs"
+    assert scenario.crashed > 10, f"seed {seed} crashes too few triggers"

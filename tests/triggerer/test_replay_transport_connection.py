@@ -1,4 +1,4 @@
-"""What becomes of keys, tokens, connections and proxies, with the real aiohttp and SDK at the sandbox."""
+"""Keys, tokens, connections and proxies of the replay transport, with the real aiohttp and SDK."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from airflow_provider_openai_run.connection import client
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggerer.replay_transport import ReplayTransport
-from tests.triggerer.transports import CONN_ID, VARIABLE, Spy, ask, ask_well, connect, response
+from tests.triggerer.transports import CONN_ID, VARIABLE, Spy, connect, create_response, send, send_and_check
 
 
 async def test_the_connection_is_looked_up_again_after_ten_minutes(
-    repeater: ReplayTransport, sandbox: Sandbox, spy: Spy
+    transport: ReplayTransport, sandbox: Sandbox, spy: Spy
 ) -> None:
-    ref = response(sandbox)
+    ref = create_response(sandbox)
     for _ in range(4):
-        await ask_well(repeater, ref)
+        await send_and_check(transport, ref)
         spy.now += 301
     assert len(spy.clients) == 2
 
 
-async def test_a_key_rotated_in_the_connection_is_picked_up_at_once(
-    repeater: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
+async def test_a_key_rotated_in_the_connection_is_used_at_once(
+    transport: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refs = [response(sandbox) for _ in range(10)]
-    await ask_well(repeater, refs[0])
+    refs = [create_response(sandbox) for _ in range(10)]
+    await send_and_check(transport, refs[0])
     monkeypatch.setattr(sandbox, "api_key", "rotated")
     connect(monkeypatch, sandbox, password="rotated")
-    await asyncio.gather(*(ask_well(repeater, ref) for ref in refs))
+    await asyncio.gather(*(send_and_check(transport, ref) for ref in refs))
     assert len(spy.clients) == 2
-    assert len(spy.asked_by_sdk) == 3, "once before, once refused, once with the new key"
+    assert len(spy.sdk_requests) == 3, "the first, the refused one, and the one with the new key"
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refusal_that_lasts_is_the_answer(
-    status: int, repeater: ReplayTransport, sandbox: Sandbox, spy: Spy
+async def test_a_lasting_refusal_is_returned(
+    status: int, transport: ReplayTransport, sandbox: Sandbox, spy: Spy
 ) -> None:
-    ref = response(sandbox)
-    await ask_well(repeater, ref)
+    ref = create_response(sandbox)
+    await send_and_check(transport, ref)
     sandbox.faults.add("reply", status=status)
     for _ in range(5):
-        assert (await ask(repeater, ref)).http_status == status
+        assert (await send(transport, ref)).http_status == status
     assert len(spy.clients) == 2
     sandbox.faults.clear()
-    await ask_well(repeater, ref)
-    await ask_well(repeater, ref)
-    assert spy.asked_by_sdk.count(ref.run_id) <= 8
+    await send_and_check(transport, ref)
+    await send_and_check(transport, ref)
+    assert spy.sdk_requests.count(ref.run_id) <= 8
 
 
-async def test_a_token_that_is_renewed_is_picked_up(
-    repeater: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
+async def test_a_renewed_token_is_used(
+    transport: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = iter(["token 1", "token 2", "token 3", "token 4"])
 
@@ -62,17 +62,17 @@ async def test_a_token_that_is_renewed_is_picked_up(
         return next(tokens)
 
     monkeypatch.setattr(client, "_arguments", lambda *_: {"api_key": token, "base_url": sandbox.base_url})
-    ref = response(sandbox)
+    ref = create_response(sandbox)
     monkeypatch.setattr(sandbox, "api_key", "token 1")
-    await ask_well(repeater, ref)
-    await ask_well(repeater, ref)
+    await send_and_check(transport, ref)
+    await send_and_check(transport, ref)
     monkeypatch.setattr(sandbox, "api_key", "token 2")
-    await ask_well(repeater, ref)
+    await send_and_check(transport, ref)
     spy.now += 61
     monkeypatch.setattr(sandbox, "api_key", "token 3")
-    await ask_well(repeater, ref)
+    await send_and_check(transport, ref)
     assert len(spy.clients) == 1
-    assert len(spy.asked_by_sdk) == 3
+    assert len(spy.sdk_requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ async def test_a_token_that_is_renewed_is_picked_up(
         None,
     ],
 )
-async def test_a_connection_that_is_no_good_is_named_and_keeps_its_secrets(
+async def test_an_invalid_connection_is_named_without_its_secrets(
     connection: dict[str, Any] | None,
-    repeater: ReplayTransport,
+    transport: ReplayTransport,
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -105,55 +105,55 @@ async def test_a_connection_that_is_no_good_is_named_and_keeps_its_secrets(
         monkeypatch.delenv(VARIABLE)
     else:
         connect(monkeypatch, sandbox, **{"password": "sk-hidden-away", **connection})
-    ref = response(sandbox)
+    ref = create_response(sandbox)
     with pytest.raises(RunAuthenticationError, match=CONN_ID) as raised:
-        await ask(repeater, ref)
+        await send(transport, ref)
     assert not raised.value.is_retryable
-    told = "".join(traceback.format_exception(raised.value)) + caplog.text
-    assert "sk-hidden-away" not in told
+    output = "".join(traceback.format_exception(raised.value)) + caplog.text
+    assert "sk-hidden-away" not in output
 
 
-async def test_a_prepared_request_shows_nothing_of_its_secrets(
-    repeater: ReplayTransport, sandbox: Sandbox
+async def test_a_prepared_request_does_not_show_its_secrets(
+    transport: ReplayTransport, sandbox: Sandbox
 ) -> None:
-    ref = response(sandbox)
-    answer = await ask(repeater, ref)
-    await ask_well(repeater, ref)
-    assert sandbox.api_key not in repr(answer) + repr(vars(repeater)) + repr(answer.sent)
+    ref = create_response(sandbox)
+    response = await send(transport, ref)
+    await send_and_check(transport, ref)
+    assert sandbox.api_key not in repr(response) + repr(vars(transport)) + repr(response.sent)
 
 
-async def test_a_proxy_of_the_environment_is_used(
-    repeater: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
+async def test_the_proxy_of_the_environment_is_used(
+    transport: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The sandbox takes requests as a proxy gets them, and knows no other host than itself.
+    # The sandbox accepts requests in the form that a proxy receives, for any host.
     monkeypatch.setenv("http_proxy", sandbox.base_url.removesuffix("/v1"))
     connect(monkeypatch, sandbox, host="http://api.invalid/v1")
-    ref = response(sandbox)
+    ref = create_response(sandbox)
     for _ in range(3):
-        await ask_well(repeater, ref)
-    assert len(spy.asked_by_sdk) == 1
+        await send_and_check(transport, ref)
+    assert len(spy.sdk_requests) == 1
     assert {request.headers["host"] for request in sandbox.requests} == {"api.invalid"}
 
 
-async def test_hosts_the_environment_excepts_from_its_proxy_are_asked_straight(
-    repeater: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
+async def test_no_proxy_of_the_environment_is_respected(
+    transport: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    ref = response(sandbox)
+    ref = create_response(sandbox)
     for _ in range(3):
-        await ask_well(repeater, ref)
-    assert len(spy.asked_by_sdk) == 1
+        await send_and_check(transport, ref)
+    assert len(spy.sdk_requests) == 1
 
 
-async def test_the_connections_own_timeout_holds_for_repeated_questions(
-    repeater: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
+async def test_the_timeout_of_the_connection_holds_for_replays(
+    transport: ReplayTransport, sandbox: Sandbox, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(monkeypatch, sandbox, extra={"openai_client_kwargs": {"timeout": 0.3}})
-    ref = response(sandbox)
-    await ask_well(repeater, ref)
+    ref = create_response(sandbox)
+    await send_and_check(transport, ref)
     sandbox.faults.add("stalled", seconds=20)
     async with asyncio.timeout(5):
         with pytest.raises(RunRequestError) as raised:
-            await ask(repeater, ref)
+            await send(transport, ref)
     assert raised.value.is_retryable

@@ -1,4 +1,4 @@
-"""An event loop whose clock stands still while anything happens, and leaps to the next timer otherwise."""
+"""An event loop with a virtual clock: it skips the time in which nothing happens."""
 
 from __future__ import annotations
 
@@ -9,52 +9,58 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Epoch seconds when the loop's clock shows nought.
+#: The epoch seconds at which the loop's clock shows 0.
 EPOCH = 1_795_000_000.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """
-    The loop.
+    An event loop with a virtual clock, which starts at 1,000 seconds.
 
-    It raises where a loop of real time would wait for ever. Its ``time`` starts at 1,000.
+    It raises where a loop in real time would wait without end.
     """
 
     def __init__(self) -> None:
         self._now = 1000.0
-        super().__init__(_LeapingSelector(self._leap))
+        super().__init__(_SkippingSelector(self._advance))
 
     def time(self) -> float:
         return self._now
 
-    def _leap(self, seconds: float) -> None:
+    def _advance(self, seconds: float) -> None:
         self._now += seconds
 
-    def left_over(self) -> list[str]:
-        """The tasks and timers that are still to run, beside the task that asks."""
+    def unfinished(self) -> list[str]:
+        """Return the tasks and timers that have not ended, without the current task."""
         tasks = [repr(task) for task in asyncio.all_tasks(self) if task is not asyncio.current_task()]
         timers = [repr(timer) for timer in vars(self)["_scheduled"] if not timer.cancelled()]
         return tasks + timers
 
 
-class _LeapingSelector(selectors.SelectSelector):
-    def __init__(self, leap: Callable[[float], None]) -> None:
+class _SkippingSelector(selectors.SelectSelector):
+    """
+    A selector that does not wait.
+
+    :param advance: moves the virtual clock by seconds, in place of a wait.
+    """
+
+    def __init__(self, advance: Callable[[float], None]) -> None:
         super().__init__()
-        self._leap = leap
+        self._advance = advance
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready:
             return ready
         if timeout is None:
-            raise RuntimeError("Nothing will ever happen any more.")
+            raise RuntimeError("The event loop waits for something that cannot happen.")
         if timeout > 0:
-            self._leap(timeout)
+            self._advance(timeout)
         return []
 
 
 class Clock:
-    """What the module ``time`` is to code under test: the clocks of the running virtual loop."""
+    """A replacement for the module ``time``: it shows the clock of the running virtual loop."""
 
     def time(self) -> float:
         return EPOCH + asyncio.get_running_loop().time()
@@ -64,6 +70,6 @@ class Clock:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, in no time."""
+    """Run a coroutine to its end in virtual time, and return its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

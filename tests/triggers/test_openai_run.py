@@ -34,18 +34,13 @@ def rebuilt(trigger: OpenAIRunTrigger) -> OpenAIRunTrigger:
         {"on_requires_action": "fail", "max_consecutive_failures": 3},
     ],
 )
-def test_it_is_built_anew_as_it_was(fake_clock: FakeClock, options: dict[str, Any]) -> None:
+def test_serialized_arguments_build_an_equal_trigger(fake_clock: FakeClock, options: dict[str, Any]) -> None:
     trigger = trigger_for({"id": "run_1", "thread_id": "thread_1"}, fake_clock, **options)
     assert rebuilt(trigger).serialize() == trigger.serialize()
     assert json.loads(json.dumps(trigger.serialize()[1])) == trigger.serialize()[1]
 
 
-def test_arguments_unknown_to_it_are_refused(fake_clock: FakeClock) -> None:
-    with pytest.raises(TypeError):
-        trigger_for({"id": "run_1"}, fake_clock, prompt="Hello")
-
-
-def test_neither_its_arguments_nor_its_event_hold_a_secret_or_a_prompt(
+def test_arguments_and_event_contain_no_secret_and_no_prompt(
     sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog
 ) -> None:
     run = sandbox.create_run(script="requires_action", instructions="Top secret.")
@@ -57,9 +52,7 @@ def test_neither_its_arguments_nor_its_event_hold_a_secret_or_a_prompt(
 
 
 @pytest.mark.parametrize("script", ["completed", "failed", "cancelled", "expired", "incomplete"])
-def test_it_sends_one_small_event_when_the_run_has_ended(
-    sandbox: Sandbox, fake_clock: FakeClock, script: str
-) -> None:
+def test_the_end_of_a_run_is_one_small_event(sandbox: Sandbox, fake_clock: FakeClock, script: str) -> None:
     run = sandbox.create_run(script=script)
     event = fake_clock.run(only_event(rebuilt(trigger_for(run, fake_clock))))
     assert (event["api"], event["status"]) == ("assistants", script)
@@ -68,7 +61,7 @@ def test_it_sends_one_small_event_when_the_run_has_ended(
     assert len(json.dumps(event)) < 1000
 
 
-def test_it_sends_the_event_of_a_response(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_the_end_of_a_response_is_an_event(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     response = sandbox.create_response(script="completed")
     event = fake_clock.run(only_event(trigger_for({"id": response["id"]}, fake_clock)))
     assert (event["api"], event["status"]) == ("responses", "completed")
@@ -83,7 +76,7 @@ def test_it_sends_the_event_of_a_response(sandbox: Sandbox, fake_clock: FakeCloc
         ("cut", "RunRequestError"),
     ],
 )
-def test_an_error_is_an_event_too(sandbox: Sandbox, fake_clock: FakeClock, kind: str, name: str) -> None:
+def test_an_error_is_an_event(sandbox: Sandbox, fake_clock: FakeClock, kind: str, name: str) -> None:
     sandbox.faults.add(kind)
     trigger = trigger_for(sandbox.create_run(), fake_clock, max_consecutive_failures=2)
     event = fake_clock.run(only_event(trigger))
@@ -91,7 +84,7 @@ def test_an_error_is_an_event_too(sandbox: Sandbox, fake_clock: FakeClock, kind:
 
 
 @pytest.mark.parametrize("fields", [{"password": None}, {"extra": {"auth_type": "by_handshake"}}])
-def test_a_connection_that_is_no_good_is_an_event_that_names_it(
+def test_an_invalid_connection_is_an_event_that_names_it(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, fields: dict[str, Any]
 ) -> None:
     connect(**fields)
@@ -100,7 +93,7 @@ def test_a_connection_that_is_no_good_is_an_event_that_names_it(
     assert "openai_default" in event["error"]["message"]
 
 
-def test_a_connection_that_is_not_there_is_an_event_that_names_it(
+def test_a_missing_connection_is_an_event_that_names_it(
     monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, fake_clock: FakeClock
 ) -> None:
     arguments = {**trigger_for({"id": "resp_1"}, fake_clock).serialize()[1], "conn_id": "openai_gone"}
@@ -109,7 +102,7 @@ def test_a_connection_that_is_not_there_is_an_event_that_names_it(
     assert "openai_gone" in event["error"]["message"]
 
 
-def test_it_gives_up_at_its_deadline_by_itself(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_the_deadline_ends_the_wait(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     began = fake_clock.time()
     event = fake_clock.run(only_event(trigger_for(sandbox.create_run(script="queued"), fake_clock)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
@@ -117,16 +110,14 @@ def test_it_gives_up_at_its_deadline_by_itself(sandbox: Sandbox, fake_clock: Fak
     assert fake_clock.time() - began >= 100
 
 
-def test_it_gives_up_at_its_deadline_though_the_api_asks_for_more_time(
-    sandbox: Sandbox, fake_clock: FakeClock
-) -> None:
+def test_the_deadline_holds_in_spite_of_retry_after(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     sandbox.faults.add("rate_limited", retry_after=3600)
     event = fake_clock.run(only_event(trigger_for(sandbox.create_run(), fake_clock)))
     assert event["error"]["type"] == "RunWaitTimeoutError"
     assert "HTTP 429" in event["error"]["message"]
 
 
-def test_it_gives_up_at_its_deadline_though_the_api_is_silent(
+def test_the_deadline_holds_when_the_api_does_not_respond(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock
 ) -> None:
     connect(timeout=0.2)
@@ -136,7 +127,7 @@ def test_it_gives_up_at_its_deadline_though_the_api_is_silent(
     assert "its status is not known" in event["error"]["message"]
 
 
-def test_a_restart_keeps_its_start_and_its_deadline(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_a_restart_keeps_start_and_deadline(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run = sandbox.create_run(script="queued")
     trigger = trigger_for(run, fake_clock)
     fake_clock.sleep(70)
@@ -148,7 +139,7 @@ def test_a_restart_keeps_its_start_and_its_deadline(sandbox: Sandbox, fake_clock
     assert sandbox.count() == 1
 
 
-def test_what_it_waits_for_is_told_once(sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog) -> None:
+def test_a_required_action_is_logged_once(sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog) -> None:
     fake_clock.run(only_event(trigger_for(sandbox.create_run(script="requires_action"), fake_clock)))
     assert len([text for text in task_log.warnings if "get_weather" in text]) == 1
 
@@ -164,7 +155,7 @@ def _blockings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def watch(owner: Any, name: str, label: str) -> None:
         original = getattr(owner, name)
 
-        def watched(*arguments: Any, **options: Any) -> Any:
+        def subscription(*arguments: Any, **options: Any) -> Any:
             try:
                 asyncio.get_running_loop()
             except RuntimeError:
@@ -172,7 +163,7 @@ def _blockings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.append(label)
             return original(*arguments, **options)
 
-        monkeypatch.setattr(owner, name, watched)
+        monkeypatch.setattr(owner, name, subscription)
 
     watch(socket, "create_connection", "socket.create_connection")
     watch(socket, "getaddrinfo", "socket.getaddrinfo")
@@ -218,7 +209,7 @@ print(json.dumps({"before": before, "in the loop": importers, "status": asyncio.
 """
 
 
-def test_heavy_libraries_are_imported_beside_the_event_loop(sandbox: Sandbox) -> None:
+def test_heavy_libraries_are_imported_off_the_event_loop(sandbox: Sandbox) -> None:
     run = sandbox.create_run(script="instant")
     command = [sys.executable, "-c", PROGRAM, run["id"], run["thread_id"]]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -56,7 +56,7 @@ def thread(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def end_a_run(sandbox: Sandbox, script: Any = "instant") -> str:
+def create_ended_run(sandbox: Sandbox, script: Any = "instant") -> str:
     return str(sandbox.create_run(THREAD_ID, script=script)["id"])
 
 
@@ -78,13 +78,13 @@ def end_a_run(sandbox: Sandbox, script: Any = "instant") -> str:
         ({"poll_interval": 9, "max_poll_interval": 3}, "max_poll_interval .* is below"),
     ],
 )
-def test_bad_arguments_are_refused_when_the_dag_is_read(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_raise_when_the_dag_is_parsed(options: dict[str, Any], message: str) -> None:
     with pytest.raises(Exception, match=message) as error:
         OpenAIRunEventTrigger(**{"thread_id": THREAD_ID, **options})
     assert isinstance(error.value, ValueError)
 
 
-def test_the_past_cannot_be_asked_for_where_nothing_is_remembered() -> None:
+def test_include_past_needs_the_asset_state_store() -> None:
     if HAS_STORES:
         assert OpenAIRunEventTrigger(thread_id=THREAD_ID, include_past=True).include_past
     else:
@@ -92,7 +92,7 @@ def test_the_past_cannot_be_asked_for_where_nothing_is_remembered() -> None:
             OpenAIRunEventTrigger(thread_id=THREAD_ID, include_past=True)
 
 
-def test_it_is_built_anew_as_it_was_and_keeps_its_identity() -> None:
+def test_serialized_arguments_keep_the_identity_of_the_trigger() -> None:
     made = OpenAIRunEventTrigger(
         thread_id=THREAD_ID, conn_id="other", statuses={"failed", "expired"}, poll_interval=2
     )
@@ -105,31 +105,31 @@ def test_it_is_built_anew_as_it_was_and_keeps_its_identity() -> None:
     assert arguments["statuses"] == ["expired", "failed"]
 
 
-def test_watchers_that_ask_for_the_same_are_one_trigger() -> None:
+def test_watchers_with_equal_arguments_share_a_trigger() -> None:
     one = OpenAIRunEventTrigger(thread_id=THREAD_ID, statuses=["failed", "expired"], poll_interval=5)
     two = OpenAIRunEventTrigger(thread_id=THREAD_ID, statuses=("expired", "failed"), poll_interval=5.0)
     assert BaseEventTrigger.hash(*one.serialize()) == BaseEventTrigger.hash(*two.serialize())
 
 
-def test_it_is_something_for_an_asset_watcher() -> None:
+def test_an_asset_watcher_takes_the_trigger() -> None:
     made = OpenAIRunEventTrigger(thread_id=THREAD_ID)
     assert Asset("runs", watchers=[AssetWatcher(name="ended", trigger=made)]).watchers[0].trigger is made
 
 
-def test_each_run_that_ends_is_told_of_once(thread: Sandbox, fake_clock: FakeClock) -> None:
-    end_a_run(thread)
+def test_each_run_that_ends_is_reported_once(thread: Sandbox, fake_clock: FakeClock) -> None:
+    create_ended_run(thread)
 
-    async def story() -> list[dict[str, Any]]:
+    async def scenario() -> list[dict[str, Any]]:
         listener = Listener(trigger())
         await asyncio.sleep(12)
-        end_a_run(thread)
+        create_ended_run(thread)
         await asyncio.sleep(12)
-        end_a_run(thread, "failed")
+        create_ended_run(thread, "failed")
         await asyncio.sleep(60)
         await listener.stop()
         return listener.payloads
 
-    completed, failed = fake_clock.run(story())
+    completed, failed = fake_clock.run(scenario())
     assert completed["status"] == "completed"
     assert completed["usage"]["total_tokens"] > 0
     assert (failed["status"], failed["thread_id"]) == ("failed", THREAD_ID)
@@ -137,107 +137,103 @@ def test_each_run_that_ends_is_told_of_once(thread: Sandbox, fake_clock: FakeClo
     assert len(json.dumps(failed)) < 600
 
 
-def test_it_goes_on_where_it_was_after_a_restart(thread: Sandbox, fake_clock: FakeClock) -> None:
+def test_reporting_continues_after_a_restart(thread: Sandbox, fake_clock: FakeClock) -> None:
     store = AssetStore()
 
-    async def story() -> list[list[str]]:
+    async def scenario() -> list[list[str]]:
         told = []
         for _ in range(3):
             listener = Listener(trigger(store))
             await asyncio.sleep(30)
             await listener.stop()
             told.append(listener.told)
-            end_a_run(thread)
+            create_ended_run(thread)
         return told
 
-    first, second, third = fake_clock.run(story())
+    first, second, third = fake_clock.run(scenario())
     assert (len(first), len(second), len(third)) == (0, 1, 1)
     assert second != third
 
 
-def test_without_a_store_only_what_ends_while_it_runs_is_told_of(
-    thread: Sandbox, fake_clock: FakeClock
-) -> None:
-    async def story() -> list[str]:
+def test_without_a_store_ends_during_a_stop_are_not_reported(thread: Sandbox, fake_clock: FakeClock) -> None:
+    async def scenario() -> list[str]:
         listener = Listener(trigger())
         await asyncio.sleep(10)
         await listener.stop()
-        end_a_run(thread)
+        create_ended_run(thread)
         listener = Listener(trigger())
         await asyncio.sleep(10)
-        seen = end_a_run(thread)
+        seen = create_ended_run(thread)
         await asyncio.sleep(10)
         await listener.stop()
         return [seen, *listener.told]
 
-    seen, *told = fake_clock.run(story())
+    seen, *told = fake_clock.run(scenario())
     assert told == [seen]
 
 
-def test_a_thread_with_more_runs_than_a_page_is_read_to_its_end(
-    thread: Sandbox, fake_clock: FakeClock
-) -> None:
+def test_a_thread_with_several_pages_is_read_completely(thread: Sandbox, fake_clock: FakeClock) -> None:
     if not HAS_STORES:
         pytest.skip("include_past needs Airflow 3.3")
-    runs = [end_a_run(thread) for _ in range(230)]
+    runs = [create_ended_run(thread) for _ in range(230)]
 
-    async def story() -> list[str]:
+    async def scenario() -> list[str]:
         listener = Listener(trigger(AssetStore(), include_past=True))
         await asyncio.sleep(30)
         await listener.stop()
         return listener.told
 
-    assert fake_clock.run(story()) == runs
+    assert fake_clock.run(scenario()) == runs
     pages = [request for request in thread.requests if "limit=100" in request.query]
     assert [request.query for request in pages[:1]] == ["limit=100&order=desc"]
     assert sum("after=" in request.query for request in pages) <= 3
 
 
-def test_a_missing_thread_is_an_error_in_the_log_that_heals(
+def test_a_missing_thread_is_logged_until_it_exists(
     sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog
 ) -> None:
-    async def story() -> list[str]:
+    async def scenario() -> list[str]:
         listener = Listener(trigger())
         await asyncio.sleep(1000)
         sandbox.create_thread(THREAD_ID)
         await asyncio.sleep(301)
-        end_a_run(sandbox)
+        create_ended_run(sandbox)
         await asyncio.sleep(10)
         await listener.stop()
         return listener.told
 
-    assert len(fake_clock.run(story())) == 1
+    assert len(fake_clock.run(scenario())) == 1
     errors = task_log.texts("error")
     assert 5 <= len(errors) <= 12
     assert "HTTP 404 for the runs of thread thread_watched" in errors[0]
-    assert "can be followed again" in "".join(task_log.texts("info"))
+    assert "listed again" in "".join(task_log.texts("info"))
 
 
-def test_a_key_that_is_mended_is_taken_up(thread: Sandbox, connect: Connect, fake_clock: FakeClock) -> None:
+def test_a_corrected_key_is_used(thread: Sandbox, connect: Connect, fake_clock: FakeClock) -> None:
     connect(password="wrong")
 
-    async def story() -> list[str]:
+    async def scenario() -> list[str]:
         listener = Listener(trigger())
         await asyncio.sleep(100)
         connect()
         await asyncio.sleep(301)
-        end_a_run(thread)
+        create_ended_run(thread)
         await asyncio.sleep(10)
         await listener.stop()
         return listener.told
 
-    assert len(fake_clock.run(story())) == 1
+    assert len(fake_clock.run(scenario())) == 1
 
 
-def test_no_key_stands_in_what_is_stored_of_it(thread: Sandbox, fake_clock: FakeClock) -> None:
+def test_no_api_key_is_stored(thread: Sandbox, fake_clock: FakeClock) -> None:
     store = AssetStore()
 
-    async def story() -> None:
+    async def scenario() -> None:
         listener = Listener(trigger(store))
         await asyncio.sleep(30)
         await listener.stop()
 
-    fake_clock.run(story())
-    stored = json.dumps([trigger().serialize(), store.held])
-    assert store.held
+    fake_clock.run(scenario())
+    stored = json.dumps([trigger().serialize(), store.entries])
+    assert store.entries
     assert thread.api_key not in stored

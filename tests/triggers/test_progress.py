@@ -34,7 +34,7 @@ def of(task: Task, run: dict[str, Any], fake_clock: FakeClock, **options: Any) -
         ("requires_action", ["queued", "in_progress", "requires_action"]),
     ],
 )
-def test_each_change_of_status_is_published_once(
+def test_each_change_of_status_is_pushed_once(
     sandbox: Sandbox, fake_clock: FakeClock, xcom: Task, script: str, statuses: list[str]
 ) -> None:
     run = sandbox.create_run(script={"base": script, "seconds": 60})
@@ -45,14 +45,14 @@ def test_each_change_of_status_is_published_once(
     assert xcom.xcoms[PROGRESS_KEY]["run"]["model"] == run["model"]
 
 
-def test_what_the_run_waits_for_is_published(sandbox: Sandbox, fake_clock: FakeClock, xcom: Task) -> None:
+def test_the_required_action_is_pushed(sandbox: Sandbox, fake_clock: FakeClock, xcom: Task) -> None:
     run = sandbox.create_run(script="requires_action")
     fake_clock.run(only_event(of(xcom, run, fake_clock)))
     action = xcom.xcoms[PROGRESS_KEY]["run"]["required_action"]
     assert action["submit_tool_outputs"]["tool_calls"][0]["function"]["name"] == "get_weather"
 
 
-def test_a_failure_to_publish_is_logged_once_and_the_wait_goes_on(
+def test_a_failed_push_is_logged_once_and_the_wait_continues(
     sandbox: Sandbox, fake_clock: FakeClock, xcom: Task, caplog: pytest.LogCaptureFixture
 ) -> None:
     xcom.error = OSError("the bucket is gone")
@@ -63,7 +63,7 @@ def test_a_failure_to_publish_is_logged_once_and_the_wait_goes_on(
     assert len(said) == 1
 
 
-def test_an_end_does_not_wait_for_what_is_only_for_show(
+def test_the_event_of_an_end_does_not_wait_for_a_push(
     sandbox: Sandbox, fake_clock: FakeClock, xcom: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: Any) -> bool:
@@ -78,9 +78,7 @@ def test_an_end_does_not_wait_for_what_is_only_for_show(
     assert fake_clock.time() - began < 65
 
 
-def test_nothing_is_published_by_a_task_that_pushes_nothing(
-    sandbox: Sandbox, fake_clock: FakeClock, xcom: Task
-) -> None:
+def test_push_progress_false_pushes_nothing(sandbox: Sandbox, fake_clock: FakeClock, xcom: Task) -> None:
     run = sandbox.create_run(script="failed")
-    fake_clock.run(only_event(of(xcom, run, fake_clock, publish=False)))
+    fake_clock.run(only_event(of(xcom, run, fake_clock, push_progress=False)))
     assert xcom.xcoms == {}

@@ -58,9 +58,7 @@ MOMENTS: dict[str, Callable[[Sandbox], Callable[[], bool]]] = {
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_stopped_at_any_moment_it_leaves_nothing_open(
-    sandbox: Sandbox, fake_clock: FakeClock, moment: str
-) -> None:
+def test_a_stopped_trigger_leaves_nothing_open(sandbox: Sandbox, fake_clock: FakeClock, moment: str) -> None:
     if moment == "during a look":
         sandbox.faults.add("stalled")
     trigger = trigger_for(sandbox.create_run(script="in_progress"), fake_clock)
@@ -86,7 +84,7 @@ def test_stopped_at_any_moment_it_leaves_nothing_open(
     assert open_sockets() <= before
 
 
-def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_stopping_one_trigger_does_not_affect_others(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     completed, endless = sandbox.create_run(script="minute"), sandbox.create_run(script="in_progress")
 
     async def both() -> dict[str, Any]:
@@ -98,7 +96,7 @@ def test_stopping_one_leaves_the_others_alone(sandbox: Sandbox, fake_clock: Fake
     assert fake_clock.run(both())["status"] == "completed"
 
 
-def test_many_share_one_client_and_each_gets_its_own_event(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_triggers_of_a_connection_each_get_their_own_event(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     runs = [sandbox.create_run(script=script) for script in ("completed", "failed", "expired") * 4]
 
     async def all_of_them() -> list[dict[str, Any]]:
@@ -109,7 +107,7 @@ def test_many_share_one_client_and_each_gets_its_own_event(sandbox: Sandbox, fak
     assert [event["status"] for event in events] == ["completed", "failed", "expired"] * 4
 
 
-def test_two_may_wait_for_the_same_run(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_two_triggers_may_wait_for_the_same_run(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run = sandbox.create_run(script="completed")
 
     async def twice() -> list[dict[str, Any]]:
@@ -119,7 +117,7 @@ def test_two_may_wait_for_the_same_run(sandbox: Sandbox, fake_clock: FakeClock) 
     assert (first["status"], second["status"]) == ("completed", "completed")
 
 
-def test_a_new_key_is_taken_up_when_the_old_one_is_refused(
+def test_a_new_key_is_used_when_the_old_one_is_refused(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock
 ) -> None:
     run = sandbox.create_run(script="in_progress")
