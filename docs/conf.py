@@ -33,7 +33,7 @@ nitpick_ignore = [
         "Faults",
         "RequiresActionPolicy",
         "ActiveRunPolicy",
-        "OnToolError",
+        "ToolErrorPolicy",
         "OpenAI",
         "TriggerEvent",
         "timedelta",

@@ -30,7 +30,7 @@ _MAX_BUSY_REFUSALS = 8
 
 class RunResolver:
     """
-    Finds or creates the run of a task.
+    Find or create the run of a task.
 
     A run that is active, waits for something or has completed is continued. One that ended otherwise is what
     a retry is for: the retry creates another.

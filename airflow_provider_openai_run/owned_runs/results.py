@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class RunResults:
     """
-    Reports how the run of a task has ended.
+    Report how the run of a task has ended.
 
     :param config: the task's options.
     :param task: the running task.

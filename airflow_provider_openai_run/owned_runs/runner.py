@@ -46,13 +46,13 @@ Progress: TypeAlias = dict[str, Json] | Continuation
 
 class OwnedRunRunner:
     """
-    Takes the run of a task to its end.
+    Take the run of a task from its creation to its result; the one owner of its state.
 
     ::
 
-        resolve ─► record, push ids ─► poll ─► defer ─► poll … │ ended: push everything, return or raise └
-                                        requires an action: a person (parked), then functions ─► submit ─►
-                                        poll …
+        resolve ─► announce ─► poll ─► defer ─► poll … ─► push everything, return or raise
+                                ▲         requires an action: a person (parked), then functions
+                                └─────────────────────────── submit ◄───────────────────┘
 
     :param config: the task's options.
     :param task: the running task.
@@ -105,16 +105,11 @@ class OwnedRunRunner:
         """
         with self._cancelling_on_execution_timeout():
             return self._run_to_completion(
-                continuation if outcome is None else self.on_event(outcome, continuation)
+                continuation if outcome is None else self._on_event(outcome, continuation)
             )
 
-    def on_event(self, outcome: Outcome, continuation: Continuation) -> Progress:
-        """
-        Return the attributes if the run has ended, else where to continue.
-
-        :param outcome: how the wait has ended.
-        :param continuation: where the task stands.
-        """
+    def _on_event(self, outcome: Outcome, continuation: Continuation) -> Progress:
+        """Return the attributes if the run has ended, else where to continue."""
         self._follow(continuation)
         if outcome.error is not None:
             reason = self._config.timeout_reason(continuation.started_at)
@@ -159,7 +154,7 @@ class OwnedRunRunner:
             outcome = self._poll(poller)
             if outcome is None:
                 self._defer(poller, progress)
-            progress = self.on_event(outcome, progress)
+            progress = self._on_event(outcome, progress)
         return progress
 
     def _poll(self, poller: RunPoller) -> Outcome | None:

@@ -87,7 +87,7 @@ def _check_parameters(name: str, handler: Callable[..., Json], definition: dict[
 
 class ToolRunner:
     """
-    Performs the calls of a run.
+    Perform the calls of a run.
 
     :param handlers: functions by the names of the tools; each is called with the call's arguments by name,
         and returns text or plain JSON types.
