@@ -91,8 +91,9 @@ class OwnedRunRunner:
             if not self._config.wait_for_completion:
                 return {**run.to_xcom(), "answer": None}
             progress: Progress = continuation
-            if run.is_terminal and not api_of(continuation.ref).capabilities.lists_steps:
-                # It is complete as it was created, and may not be stored, so it is not retrieved again.
+            is_complete = run.is_terminal and run.steps is not None
+            if is_complete and not api_of(continuation.ref).capabilities.lists_steps:
+                # It was created complete, and may not be stored, so it is not retrieved again.
                 progress = self._advance(run, Outcome.from_run(run, continuation.ref), continuation)
             return self._run_to_completion(progress)
 

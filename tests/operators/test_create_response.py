@@ -84,6 +84,18 @@ def test_a_retry_continues_the_stored_response(sandbox: Sandbox) -> None:
     assert sandbox.count("POST") == 1
 
 
+def test_a_retry_returns_the_answer_of_a_response_that_has_ended(sandbox: Sandbox) -> None:
+    attempts = TaskAttempts(operator())
+    first = attempts.begin()
+
+    second = attempts.begin()
+
+    assert second == first
+    assert second["answer"] == "The answer is 42."
+    assert second["steps"]
+    assert len(bodies(sandbox, "/responses")) == 1
+
+
 def test_without_a_state_store_a_retry_creates_another_response(sandbox: Sandbox) -> None:
     sandbox.set_default_script("completed")
     attempts = TaskAttempts(operator(deferrable=True), store=None)
