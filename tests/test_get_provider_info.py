@@ -36,10 +36,10 @@ def named_modules(kind: str) -> list[str]:
 
 
 def modules_in(package: str) -> set[str]:
-    room = importlib.import_module(f"{airflow_provider_openai_run.__name__}.{package}")
+    folder = importlib.import_module(f"{airflow_provider_openai_run.__name__}.{package}")
     return {
-        f"{room.__name__}.{module.name}"
-        for module in pkgutil.iter_modules(room.__path__)
+        f"{folder.__name__}.{module.name}"
+        for module in pkgutil.iter_modules(folder.__path__)
         if not module.name.startswith("_")
     }
 
@@ -50,7 +50,7 @@ def public_classes(module_name: str, kind: type) -> set[str]:
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("airflow."):
             raise
-        # It stands on what only a later Airflow has, and is imported there alone.
+        # The module needs a later Airflow.
         return set()
     exported = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
     return {
@@ -134,7 +134,7 @@ def test_airflow_lists_the_triggers(providers_manager: ProvidersManager) -> None
     assert found == set(named_modules("triggers"))
 
 
-def test_airflow_lists_the_link_which_can_be_imported(providers_manager: ProvidersManager) -> None:
+def test_airflow_lists_the_link(providers_manager: ProvidersManager) -> None:
     found = {
         name
         for name in providers_manager.extra_links_class_names
@@ -143,7 +143,7 @@ def test_airflow_lists_the_link_which_can_be_imported(providers_manager: Provide
     assert found == {f"{OpenAIRunLink.__module__}.{OpenAIRunLink.__name__}"}
 
 
-def test_the_official_hook_stays_behind_the_openai_connection() -> None:
+def test_the_openai_connection_keeps_the_official_hook() -> None:
     connection = Connection(conn_id="some_openai", conn_type="openai", password="not-a-key")
     assert type(connection.get_hook()) is OpenAIHook
 

@@ -19,12 +19,13 @@ PROGRAM = """
 import json, sys, time
 from airflow.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator, task
 
-before, began = set(sys.modules), time.process_time()
+before, started_at = set(sys.modules), time.process_time()
 import airflow_provider_openai_run.sensors.openai_run
 import airflow_provider_openai_run.operators.openai_run
+import airflow_provider_openai_run.operators.get_run
 import airflow_provider_openai_run.triggers.openai_run
 import airflow_provider_openai_run.triggers.openai_run_event
-seconds = time.process_time() - began
+seconds = time.process_time() - started_at
 print(json.dumps({"seconds": seconds, "imported": sorted(set(sys.modules) - before)}))
 """
 

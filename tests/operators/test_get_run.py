@@ -320,6 +320,7 @@ def test_no_warning_below_the_limit_or_without_one(
         ({"max_poll_interval": 1}, "max_poll_interval"),
         ({"on_requires_action": "panic"}, "on_requires_action"),
         ({"on_requires_action": "answer"}, "OpenAISubmitToolOutputsOperator"),
+        ({"api": "chat"}, "api must be one of"),
         ({"max_consecutive_failures": 0}, "max_consecutive_failures"),
         ({"timeout": -1}, "timeout"),
         ({"xcom_size_warning": -1}, "xcom_size_warning"),

@@ -53,6 +53,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"max_poll_interval": float("nan")}, "max_poll_interval", "nan"),
     ({"on_requires_action": "panic"}, "on_requires_action", "panic"),
     ({"on_requires_action": "answer"}, "on_requires_action", "OpenAISubmitToolOutputsOperator"),
+    ({"api": "chat"}, "api", "chat"),
+    ({"api": "assistants"}, "thread_id", "missing"),
     ({"max_consecutive_failures": 0}, "max_consecutive_failures", "0"),
     ({"max_consecutive_failures": 1.5}, "max_consecutive_failures", "1.5"),
     ({"accepted_statuses": "completed"}, "accepted_statuses", "completed"),
@@ -128,6 +130,29 @@ def test_a_thread_id_that_renders_to_none_is_left_out(
         "api": "responses",
         "status": "completed",
     }
+
+
+@pytest.mark.parametrize(("api", "rendered"), [("{{ params.api }}", "responses"), ("{{ params.api }}", None)])
+def test_the_api_can_come_from_a_template(
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str, api: str, rendered: str | None
+) -> None:
+    response = sandbox.create_response(script="completed")
+    end = make_sensor(response, mode, api=api, params={"api": rendered}).run_to_end()
+    assert end.xcoms["return_value"]["api"] == "responses"
+
+
+def test_a_wrong_api_in_a_template_fails_before_a_request(
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str
+) -> None:
+    end = make_sensor({"id": "resp_1"}, mode, api="{{ params.api }}", params={"api": "chat"}).run_to_end()
+    assert isinstance(end.error, InvalidRunReferenceError)
+    assert "'chat'" in str(end.error)
+    assert sandbox.requests == []
+
+
+def test_an_unknown_api_is_refused_even_if_the_run_id_is_a_template() -> None:
+    with pytest.raises(InvalidRunReferenceError, match="api must be one of"):
+        OpenAIRunSensor(task_id="wait", run_id="{{ params.r }}", api="chat")
 
 
 @pytest.mark.parametrize("name", ["id", "thread_id"])
