@@ -90,7 +90,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _parse_number(text: str | None, divisor: int = 1) -> float | None:
-    if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
+    if text is None or not re.fullmatch(r"[ \t]*[0-9]+(\.[0-9]+)?[ \t]*", text):
         return None
     return float(text) / divisor
 

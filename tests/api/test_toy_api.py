@@ -59,7 +59,12 @@ def toy_server(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> Iterator[To
     with fake_http_server() as http:
         server = ToyServer(http)
         http.reply = server.reply
-        connect(host=f"{http.url}/v1", extra={"run_link_template": "https://toys.example/{run_id}"})
+        extra = {
+            "run_link_template": "https://toys.example/{run_id}",
+            # The clients of the tasks are never closed; this way they keep no open socket.
+            "openai_client_kwargs": {"default_headers": {"Connection": "close"}},
+        }
+        connect(host=f"{http.url}/v1", extra=extra)
         yield server
 
 
