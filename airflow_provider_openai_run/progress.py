@@ -31,6 +31,7 @@ PROGRESS_KEY = "openai_run_progress"
 
 _ATTRIBUTES = (
     "id",
+    "api",
     "thread_id",
     "assistant_id",
     "model",
@@ -91,7 +92,7 @@ def build_payload(
     value: dict[str, Json] = {
         "run": attributes,
         "statuses": statuses[-_MAX_STATUSES:],
-        "seen_at": round(at, 3),
+        "polled_at": round(at, 3),
     }
     if request_id is not None:
         value["request_id"] = request_id

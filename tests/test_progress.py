@@ -74,7 +74,7 @@ def test_statuses_are_kept_with_their_times() -> None:
     first = build_payload(None, status="queued", at=AT, run=QUEUED)
     then = build_payload(first, status="in_progress", at=AT + 7, run=RUNNING)
     assert then["statuses"] == [{"status": "queued", "at": AT}, {"status": "in_progress", "at": AT + 7}]
-    assert (then["run"]["status"], then["seen_at"]) == ("in_progress", AT + 7)
+    assert (then["run"]["status"], then["polled_at"]) == ("in_progress", AT + 7)
 
 
 def test_instructions_are_not_pushed() -> None:
@@ -218,3 +218,8 @@ async def test_an_airflow_without_async_xcom_is_not_pushed_to(monkeypatch: pytes
 
     monkeypatch.setattr(xcom, "XCom", object)
     assert not await push_async(changed(QUEUED), Task())
+
+
+def test_the_payload_has_the_name_of_the_api() -> None:
+    run = Run(id="resp_1", api="responses", status="queued")
+    assert build_payload(None, status="queued", at=AT, run=run)["run"]["api"] == "responses"

@@ -221,12 +221,12 @@ _TIMESTAMP_LABELS = (
     ("failed_at", "Failed"),
     ("cancelled_at", "Cancelled"),
 )
-_LIVE_TIMESTAMP_LABELS = (("expires_at", "Expires"), ("last_poll", "Status as of"))
+_LIVE_TIMESTAMP_LABELS = (("expires_at", "Expires"), ("polled_at", "Status as of"))
 
 
 def _timestamps(data: XComData, task: TaskInstanceInfo, *, has_ended: bool) -> tuple[Timestamp, ...]:
-    last_poll = data.progress.get("seen_at") if task.is_live else None
-    values = {**data.attributes, "last_poll": last_poll}
+    polled_at = data.progress.get("polled_at") if task.is_live else None
+    values = {**data.attributes, "polled_at": polled_at}
     labels = _TIMESTAMP_LABELS if has_ended else (*_TIMESTAMP_LABELS, *_LIVE_TIMESTAMP_LABELS)
     return tuple(
         Timestamp(label, at) for name, label in labels if (at := read_time(values.get(name))) is not None

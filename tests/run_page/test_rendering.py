@@ -66,12 +66,12 @@ def test_an_attribute_with_any_json_renders(name: str, value: Any) -> None:
 
 @without_deadline
 @given(
-    st.sampled_from(["run", "statuses", "seen_at", "request_id", "reason", "error"]),
+    st.sampled_from(["run", "statuses", "polled_at", "request_id", "reason", "error"]),
     json_values,
     st.sampled_from([*RUN, "required_action"]),
 )
 def test_progress_with_any_json_renders(part: str, value: Any, name: str) -> None:
-    progress = {"run": RUN, "statuses": [{"status": value, "at": value}, value], "seen_at": NOW}
+    progress = {"run": RUN, "statuses": [{"status": value, "at": value}, value], "polled_at": NOW}
     task = make_task(state="deferred")
     for progress_value in (value, {**progress, part: value}, {**progress, "run": {**RUN, name: value}}):
         assert_is_safe(ParsedPage(make_view({PROGRESS_KEY: progress_value, "token_usage": value}, task=task)))

@@ -16,7 +16,7 @@ def progress(*statuses: tuple[str, float], **values: Any) -> dict[str, Any]:
     """Return the XCom that a waiting task pushes after observing these statuses."""
     entries = [{"status": status, "at": at} for status, at in statuses]
     run = {**RUN, "status": statuses[-1][0], "completed_at": None, "usage": None, "steps": None}
-    return {PROGRESS_KEY: {"run": run, "statuses": entries, "seen_at": statuses[-1][1], **values}}
+    return {PROGRESS_KEY: {"run": run, "statuses": entries, "polled_at": statuses[-1][1], **values}}
 
 
 def labelled_texts(view: RunView) -> dict[str, str]:
