@@ -14,7 +14,7 @@ from airflow_provider_openai_run.api.registry import api_of, ref_of
 from airflow_provider_openai_run.api.responses import ResponsesApi
 from airflow_provider_openai_run.api.retries import may_have_created
 from airflow_provider_openai_run.exceptions import RunRequestError, ToolCallError
-from airflow_provider_openai_run.owned_runs.creation import creation_attempts
+from airflow_provider_openai_run.owned_runs.attempts import attempts_for
 from airflow_provider_openai_run.owned_runs.tools import pending_calls
 from airflow_provider_openai_run.types.message_content import output_text
 from airflow_provider_openai_run.types.status import RunState
@@ -128,7 +128,7 @@ class AssistantsAdapter(ApiAdapter):
         elif self._state.is_durable:
             self.parent_id = self._create_thread(body)
         key = self._state.next_idempotency_key()
-        for attempt in creation_attempts():
+        for attempt in attempts_for("create"):
             with attempt:
                 run = self._hook.execute_call(calls.create_run(self.parent_id, body, key), retry=False)
         self.parent_id = self.parent_id or run.thread_id
@@ -140,7 +140,9 @@ class AssistantsAdapter(ApiAdapter):
         thread = dict(body.pop("thread", None) or {})
         if resources := body.pop("tool_resources", None):
             thread.setdefault("tool_resources", resources)
-        thread_id = self._hook.execute_call(calls.create_thread(thread), retry=False)
+        for attempt in attempts_for("create"):
+            with attempt:
+                thread_id = self._hook.execute_call(calls.create_thread(thread), retry=False)
         self._state.update(api=self.api, parent_id=thread_id, run_id=None)
         return thread_id
 
@@ -150,7 +152,12 @@ class AssistantsAdapter(ApiAdapter):
         approved = [{"tool_call_id": call_id, "approve": approve} for call_id, approve in approvals.items()]
         params = {"tool_approvals": approved} if approved else {}
         ref = ref_of(run)
-        return self._hook.execute_call(calls.submit_tool_outputs(ref, tool_outputs, params), ref, retry=False)
+        for attempt in attempts_for("submit"):
+            with attempt:
+                resumed = self._hook.execute_call(
+                    calls.submit_tool_outputs(ref, tool_outputs, params), ref, retry=False
+                )
+        return resumed
 
     def output_text(self, run: Run) -> str | None:
         """Return the text of the run's own messages, never that of other runs on the thread."""
@@ -189,7 +196,7 @@ class ResponsesAdapter(ApiAdapter):
         tagged = {**body, "metadata": self._identity.tag(body.get("metadata"))}
         key = self._state.next_idempotency_key()
         try:
-            for attempt in creation_attempts():
+            for attempt in attempts_for("create"):
                 with attempt:
                     run = self._hook.execute_call(calls.create_response(tagged, key), retry=False)
         except RunRequestError as error:

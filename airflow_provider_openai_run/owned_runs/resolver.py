@@ -11,7 +11,7 @@ from airflow_provider_openai_run.api import calls, retries
 from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.cancellation import CancelReason, cancel
 from airflow_provider_openai_run.exceptions import RunNotFoundError, RunRequestError, ThreadBusyError
-from airflow_provider_openai_run.owned_runs.creation import delay_before
+from airflow_provider_openai_run.owned_runs.attempts import delay_before
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from airflow_provider_openai_run.types.outcome import Outcome

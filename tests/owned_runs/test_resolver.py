@@ -10,7 +10,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_openai_run.exceptions import RunRequestError, ThreadBusyError
 from airflow_provider_openai_run.operators.openai_run import OpenAICreateRunOperator
-from airflow_provider_openai_run.owned_runs import creation, resolver
+from airflow_provider_openai_run.owned_runs import attempts as attempts_module
+from airflow_provider_openai_run.owned_runs import resolver
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
 from tests.owned_runs.task_attempts import TaskAttempts, watched
@@ -22,7 +23,7 @@ BUSY = {"error": {"message": "Thread thread_1 already has an active run run_1.",
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Record the delays, and take no time."""
     delays: list[float] = []
-    for module in (creation, resolver):
+    for module in (attempts_module, resolver):
         clock = SimpleNamespace(sleep=delays.append, time=module.time.time)
         monkeypatch.setattr(module, "time", clock)
     return delays

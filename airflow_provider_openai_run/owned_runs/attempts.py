@@ -1,4 +1,4 @@
-"""Send the request that creates a run: again only where that cannot create a second one."""
+"""Send a request that creates a run or submits outputs: again only where that cannot do it twice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from airflow_provider_openai_run.api.retries import CONVERSATION_LOCKED, is_retried
+from airflow_provider_openai_run.api.retries import CONVERSATION_LOCKED, Operation, is_retried
 from airflow_provider_openai_run.exceptions import RunRequestError
 
 if TYPE_CHECKING:
@@ -32,14 +32,16 @@ def delay_before(attempt: int, error: RunRequestError | None = None) -> float:
     return (error and error.retry_after) or min(_FIRST_DELAY * 2 ** (attempt - 1), _MAX_DELAY)
 
 
-class CreationAttempt:
+class Attempt:
     """
-    A context manager for one request that creates a run; it absorbs errors after which a retry is safe.
+    A context manager for one request; it absorbs errors after which a retry is safe.
 
+    :param operation: what the request is for, in the table of retries.
     :param number: which attempt it is, from 1.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, operation: Operation, number: int) -> None:
+        self._operation = operation
         self._number = number
         self.must_repeat = False
 
@@ -55,26 +57,28 @@ class CreationAttempt:
         is_locked = error.retry_rule == CONVERSATION_LOCKED.name
         is_last = self._number >= (_MAX_ATTEMPTS_WHEN_LOCKED if is_locked else _MAX_ATTEMPTS)
         delay = delay_before(self._number, error)
-        self.must_repeat = is_retried(error, "create") and not is_last and delay <= _MAX_DELAY
+        self.must_repeat = is_retried(error, self._operation) and not is_last and delay <= _MAX_DELAY
         if self.must_repeat:
-            log.warning("%s. Nothing was created; retrying in %.1f s", error.message.rstrip("."), delay)
+            log.warning("%s. Nothing was done; retrying in %.1f s", error.message.rstrip("."), delay)
             time.sleep(delay)
         return self.must_repeat
 
 
-def creation_attempts() -> Iterator[CreationAttempt]:
+def attempts_for(operation: Operation) -> Iterator[Attempt]:
     """
     Yield attempts until one succeeds or raises.
 
     ::
 
-        for attempt in creation_attempts():
+        for attempt in attempts_for("create"):
             with attempt:
                 run = hook.execute_call(calls.create_response(body, key), retry=False)
+
+    :param operation: what the request is for, in the table of retries.
     """
     number = 1
     while True:
-        attempt = CreationAttempt(number)
+        attempt = Attempt(operation, number)
         yield attempt
         if not attempt.must_repeat:
             return

@@ -1,4 +1,4 @@
-"""Which requests that create a run are sent again."""
+"""Which requests that create a run or submit outputs are sent again."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.operators.openai_run import OpenAICreateResponseOperator
-from airflow_provider_openai_run.owned_runs import creation
-from airflow_provider_openai_run.owned_runs.creation import creation_attempts
+from airflow_provider_openai_run.operators.openai_run import (
+    OpenAICreateResponseOperator,
+    OpenAICreateRunOperator,
+)
+from airflow_provider_openai_run.owned_runs import attempts as attempts_module
+from airflow_provider_openai_run.owned_runs.attempts import attempts_for
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
 from tests.owned_runs.task_attempts import TaskAttempts, watched
 
 LOCKED = {"error": {"message": "Another process is writing to conv_1.", "code": "conversation_locked"}}
 LOCKED_HEADERS = {"x-should-retry": "true", "retry-after": "2"}
+MESSAGE = {"role": "user", "content": "Hi"}
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
 
 
@@ -25,7 +29,7 @@ WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "ob
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Record the delays, and take no time."""
     delays: list[float] = []
-    monkeypatch.setattr(creation, "time", SimpleNamespace(sleep=delays.append))
+    monkeypatch.setattr(attempts_module, "time", SimpleNamespace(sleep=delays.append))
     return delays
 
 
@@ -88,7 +92,7 @@ def count_attempts(error: Exception) -> int:
     sent: list[int] = []
 
     def create() -> None:
-        for attempt in creation_attempts():
+        for attempt in attempts_for("create"):
             with attempt:
                 sent.append(1)
                 raise error
@@ -124,3 +128,38 @@ def test_a_delay_that_is_too_long_is_left_to_the_task(slept: list[float]) -> Non
 def test_another_error_is_raised_at_once(slept: list[float]) -> None:
     assert count_attempts(KeyError("x")) == 1
     assert slept == []
+
+
+def test_outputs_are_submitted_again_and_handlers_not_called_again(
+    sandbox: Sandbox, slept: list[float]
+) -> None:
+    called: list[dict[str, Any]] = []
+
+    def get_weather(**arguments: Any) -> str:
+        called.append(arguments)
+        return "rain"
+
+    sandbox.set_default_script("requires_action")
+    task = OpenAICreateRunOperator(
+        task_id="task",
+        assistant_id="asst_1",
+        thread_id=sandbox.create_thread()["id"],
+        tool_handlers={"get_weather": get_weather},
+        deferrable=True,
+    )
+    attempts = TaskAttempts(task)
+    deferred = attempts.begin()
+    sandbox.clock.advance(1.5)
+    sandbox.faults.add("reply", method="POST", path="/submit_tool_outputs", times=2, status=429)
+    attempts.resume(deferred, {**watched(deferred).ref.ids, "status": "requires_action"})
+    assert sandbox.count("POST", "/submit_tool_outputs") == 3
+    assert len(called) == 2  # two calls in one round
+    assert slept == [0.5, 1.0]
+
+
+def test_a_new_thread_is_created_again_after_a_rate_limit(sandbox: Sandbox, slept: list[float]) -> None:
+    sandbox.faults.add("reply", method="POST", path="/threads", times=1, status=429)
+    task = OpenAICreateRunOperator(task_id="task", assistant_id="asst_1", thread={"messages": [MESSAGE]})
+    assert TaskAttempts(task).begin()["status"] == "completed"
+    assert slept == [0.5]
+    assert len(sandbox.state()["threads"]) == 1
