@@ -9,6 +9,7 @@ import logging
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import openai
 from openai import AsyncOpenAI, OpenAI
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 #: How long a GET may take, in seconds, where the connection does not set a ``timeout``.
 READ_TIMEOUT = 30.0
+
+#: What the network stack raises for a host, port or header that it cannot use; openai 3 passes it on.
+_NETWORK_ERRORS = (OSError, ValueError, OverflowError, ExceptionGroup)
 
 _is_quiet = ContextVar("_is_quiet", default=False)
 
@@ -49,8 +53,8 @@ def send(
     try:
         with _quiet_log(quiet):
             response = method(request.path, **arguments)
-    except openai.OpenAIError as error:
-        response = _response_of(error, ref)
+    except (openai.OpenAIError, *_NETWORK_ERRORS) as error:
+        response = _response_of(error, client, ref)
     return _to_api_response(response)
 
 
@@ -62,8 +66,8 @@ async def asend(
     try:
         with _quiet_log(quiet):
             response = await method(request.path, **arguments)
-    except openai.OpenAIError as error:
-        response = _response_of(error, ref)
+    except (openai.OpenAIError, *_NETWORK_ERRORS) as error:
+        response = _response_of(error, client, ref)
     return _to_api_response(response)
 
 
@@ -81,19 +85,26 @@ def _prepare(
     return client.get, {"cast_to": httpx.Response, "options": options}
 
 
-def _response_of(error: openai.OpenAIError, ref: RunRef | None) -> Any:
+def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, ref: RunRef | None) -> Any:
     """Return the response that the SDK raised as an error; raise ours if there was none."""
     ids: dict[str, Any] = ref.ids if ref else {}
-    reason = redact(str(error))
     if isinstance(error, openai.OAuthError | EntraTokenError):
+        reason = redact(str(error)).rstrip(".")
         message = f"The request for {ref or 'a run'} was not sent, as no token was issued for it: {reason}"
         is_retryable = isinstance(error, EntraTokenError) and error.is_retryable
-        raise RunAuthenticationError(message.rstrip("."), is_retryable=is_retryable, **ids) from None
+        raise RunAuthenticationError(message, is_retryable=is_retryable, **ids) from None
     if isinstance(error, openai.APIStatusError):
         return error.response
-    cause = f": {redact(str(error.__cause__))}" if error.__cause__ else ""
-    message = f"The request for {ref or 'a run'} got no response: {reason.rstrip('.')}{cause}"
-    is_retryable = isinstance(error, openai.APIConnectionError)
+    errors: list[BaseException] = [error]
+    if isinstance(error, openai.OpenAIError) and error.__cause__ is not None:
+        errors.append(error.__cause__)
+    while isinstance(group := errors[-1], BaseExceptionGroup):
+        errors[-1] = group.exceptions[0]
+    reason = ": ".join(redact(str(each)).rstrip(".") for each in errors)
+    server = urlsplit(str(client.base_url)).netloc
+    message = f"The request for {ref or 'a run'} got no response from {server}: {reason}"
+    is_connection_error = isinstance(errors[0], openai.APIConnectionError | OSError)
+    is_retryable = is_connection_error and not isinstance(errors[-1], ValueError | OverflowError)
     raise RunRequestError(message, is_retryable=is_retryable, **ids) from error
 
 

@@ -142,10 +142,31 @@ def test_a_request_without_a_response_raises_with_run_and_cause() -> None:
     def fail(request: Any) -> Any:
         raise httpx.ConnectError("Name or service not known", request=request)
 
-    with pytest.raises(RunRequestError, match=r"run run_1 on thread_1.*Name or service not known") as caught:
+    with pytest.raises(
+        RunRequestError, match=r"run run_1 on thread_1 got .* from api.openai.com: .*Name or"
+    ) as caught:
         send(client_of(fail), REQUEST, REF)
     assert caught.value.is_retryable
     assert caught.value.http_status is None
+
+
+def test_an_invalid_host_name_raises_our_error(connect: Connect) -> None:
+    host = f"{'a' * 70}.example"
+    connect(host=f"http://{host}")
+    hook = OpenAIRunHook()
+    with pytest.raises(RunRequestError, match=f"got no response from {host}: .*label") as caught:
+        hook.get_run("resp_1")
+    hook.conn.close()
+    assert not caught.value.is_retryable
+
+
+def test_an_invalid_port_of_a_proxy_raises_our_error(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host="http://runs.example")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:99999")
+    with pytest.raises(RunRequestError, match=r"got no response from runs\.example: .*0-65535"):
+        asyncio.run(OpenAIRunHook().aget_run("resp_1"))
 
 
 def test_the_repr_of_a_response_does_not_hold_the_key() -> None:
