@@ -90,6 +90,18 @@ CONTESTANTS = {
         arguments=_ours,
         success="completed",
     ),
+    "sdk": Contestant(
+        title="one shared SDK client",
+        classpath="tests.benchmarks.sdk_triggers.SharedSdkClientTrigger",
+        arguments=_ours,
+        success="completed",
+    ),
+    "sdk-aiohttp": Contestant(
+        title="SDK on aiohttp",
+        classpath="tests.benchmarks.sdk_triggers.AioHttpSdkClientTrigger",
+        arguments=_ours,
+        success="completed",
+    ),
     "batch": Contestant(
         title="batch",
         classpath="airflow.providers.openai.triggers.openai.OpenAIBatchTrigger",
