@@ -58,12 +58,12 @@ def xcom(monkeypatch: pytest.MonkeyPatch) -> Task:
 
     class XCom:
         @staticmethod
-        async def aget_one(**which: Any) -> Any:
-            return task.xcoms.get(which["key"])
+        async def aget_one(**key_fields: Any) -> Any:
+            return task.xcoms.get(key_fields["key"])
 
         @staticmethod
-        async def aset(key: str, value: Any, **which: Any) -> None:
-            assert which == {"dag_id": "dag", "task_id": "task", "run_id": "manual__1", "map_index": -1}
+        async def aset(key: str, value: Any, **key_fields: Any) -> None:
+            assert key_fields == {"dag_id": "dag", "task_id": "task", "run_id": "manual__1", "map_index": -1}
             task.xcom_push(key, value)
 
     monkeypatch.setattr(xcom, "XCom", XCom)
@@ -125,7 +125,7 @@ def test_usage_is_plain_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "is_news"),
+    ("decision", "has_payload"),
     [
         (PollAgain(AT), False),
         (changed(QUEUED), True),
@@ -134,8 +134,8 @@ def test_usage_is_plain_json() -> None:
         (Outcome(ref=REF, status="queued", error=RunWaitTimeoutError("Gave up")), True),
     ],
 )
-def test_only_changes_and_failures_have_a_payload(decision: Any, is_news: bool) -> None:
-    assert (payload_for(decision, None, AT) is not None) == is_news
+def test_only_changes_and_failures_have_a_payload(decision: Any, has_payload: bool) -> None:
+    assert (payload_for(decision, None, AT) is not None) == has_payload
 
 
 def test_a_worker_extends_the_pushed_history() -> None:
@@ -176,41 +176,41 @@ async def test_a_missing_reply_from_airflow_does_not_delay_the_wait(
     xcom: Task, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    answered = asyncio.Event()
+    replied = asyncio.Event()
 
     async def never(*_: Any, **__: Any) -> None:
-        await answered.wait()
+        await replied.wait()
 
     monkeypatch.setattr(progress, "_write", never)
     monkeypatch.setattr(progress, "_XCOM_TIMEOUT", 0.0)
     assert not await push_async(changed(QUEUED), xcom)
     assert "no reply" in caplog.text
-    answered.set()
+    replied.set()
     await asyncio.sleep(0)
 
 
 async def test_triggers_push_one_at_a_time_and_an_outcome_never_waits(
     xcom: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answered = asyncio.Event()
-    begun: list[str | None] = []
+    replied = asyncio.Event()
+    started: list[str | None] = []
 
     async def slow(_: Any, decision: Any, __: Any) -> None:
-        begun.append(decision.run.status)
-        await answered.wait()
+        started.append(decision.run.status)
+        await replied.wait()
 
     monkeypatch.setattr(progress, "_write", slow)
     first = asyncio.create_task(push_async(changed(QUEUED), xcom))
     second = asyncio.create_task(push_async(changed(RUNNING), xcom))
-    while not begun:  # noqa: ASYNC110 - it begins in a thread
+    while not started:  # noqa: ASYNC110 - it begins in a thread
         await asyncio.sleep(0.01)
     failed = Outcome(ref=REF, status="failed", run=RUNNING)
     assert await push_async(failed, xcom)
-    assert begun == ["queued"]
-    answered.set()
+    assert started == ["queued"]
+    replied.set()
     assert await first
     assert await second
-    assert begun == ["queued", "in_progress"]
+    assert started == ["queued", "in_progress"]
 
 
 async def test_an_airflow_without_async_xcom_is_not_pushed_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ class SdkClient:
         if self._client is not None and time.monotonic() < self._valid_until:
             return self._client
         try:
-            return await self._look_up()
+            return await self._shared_lookup()
         except RunRequestError:
             if self._client is None:
                 raise
@@ -122,9 +122,9 @@ class SdkClient:
             return self._client
         if time.monotonic() - self._new_client_refused_at <= _TTL_AFTER_REFUSAL:
             return refused
-        return await self._look_up()
+        return await self._shared_lookup()
 
-    async def _look_up(self) -> AsyncOpenAI:
+    async def _shared_lookup(self) -> AsyncOpenAI:
         # All callers share one lookup, which is never cancelled: on Airflow 3.1 the reply to a cancelled
         # lookup would be taken for the reply to the next one.
         if self._lookup is None or self._lookup.done():

@@ -1,4 +1,4 @@
-"""What a trigger holds while the poller of its connection polls a run for it."""
+"""A trigger's subscription to a run that the poller of its connection polls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs come and end, the API fails and the triggerer starts again, all at random; the events are checked."""
+"""Runs, faults and restarts of the triggerer at random; a model checks the events."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.triggerer.api_in_memory import Reply
 from tests.triggerer.virtual_time import EPOCH, VirtualLoop
 
 STEPS = 200
-#: After this long without fault every end must have been told: the longest probe of an outage, and some.
-SETTLED_AFTER = 400.0
+#: After this long without fault every end must have been reported: the longest probe of an outage, and some.
+SETTLING_SECONDS = 400.0
 FAULTS: list[Reply | str | None] = [
     None,
     None,
@@ -43,32 +43,32 @@ class Scenario:
         self.api = api
         self.random = Random(seed)
         self.store = AssetStore()
-        self.told = Counter[str]()
-        self.may_be_told_again = Counter[str]()
+        self.reported = Counter[str]()
+        self.may_be_repeated = Counter[str]()
         self.tasks: list[asyncio.Task[None]] = []
 
     def now(self) -> int:
         return int(EPOCH + asyncio.get_running_loop().time())
 
     def start(self) -> None:
-        self.tasks = [asyncio.create_task(self.listen(self.store, self.told))]
+        self.tasks = [asyncio.create_task(self.listen(self.store, self.reported))]
         self.tasks += [asyncio.create_task(self.listen(AssetStore(), Counter())) for _ in range(2)]
 
-    async def listen(self, store: AssetStore, told: Counter[str]) -> None:
+    async def listen(self, store: AssetStore, reported: Counter[str]) -> None:
         trigger = OpenAIRunEventTrigger(thread_id="thread_1", conn_id="conn", poll_interval=2)
         vars(trigger)["asset_state_store"] = store
         async for event in trigger.run():
-            told[event.payload["run_id"]] += 1
+            reported[event.payload["run_id"]] += 1
 
     def restart(self) -> None:
         for task in self.tasks:
             task.cancel()
-        held = [ThreadCheckpoint.from_json(value["value"]) for value in self.store.entries.values()]
-        (checkpoint,) = held or [None]
-        for run_id in self.told:
+        checkpoints = [ThreadCheckpoint.from_json(value["value"]) for value in self.store.entries.values()]
+        (checkpoint,) = checkpoints or [None]
+        for run_id in self.reported:
             run = Run(id=run_id, created_at=self.api.created_at[run_id])
             if checkpoint is None or not checkpoint.is_reported(run):
-                self.may_be_told_again[run_id] += 1
+                self.may_be_repeated[run_id] += 1
         self.start()
 
     def create(self) -> None:
@@ -77,9 +77,9 @@ class Scenario:
         self.api.status[run_id] = self.random.choice(["in_progress", "in_progress", "completed"])
 
     def end(self) -> None:
-        going = [run_id for run_id, status in self.api.status.items() if status not in TERMINAL_STATUSES]
-        if going:
-            self.api.status[self.random.choice(going)] = self.random.choice(sorted(TERMINAL_STATUSES))
+        active = [run_id for run_id, status in self.api.status.items() if status not in TERMINAL_STATUSES]
+        if active:
+            self.api.status[self.random.choice(active)] = self.random.choice(sorted(TERMINAL_STATUSES))
 
     def change_the_fault(self) -> None:
         kind, share = self.random.choice(FAULTS), self.random.choice([0.1, 1.0])
@@ -106,11 +106,11 @@ class Scenario:
             step()
             await asyncio.sleep(self.random.choice([0, 0.01, 0.5, 3.0, 20.0, 100.0]))
         self.api.fault, self.store.fault = (lambda _: None), None
-        await asyncio.sleep(SETTLED_AFTER)
+        await asyncio.sleep(SETTLING_SECONDS)
         ended = {run_id for run_id, status in self.api.status.items() if status in TERMINAL_STATUSES}
-        assert set(self.told) == ended - past
-        for run_id, times in self.told.items():
-            assert times <= 1 + self.may_be_told_again[run_id], run_id
+        assert set(self.reported) == ended - past
+        for run_id, times in self.reported.items():
+            assert times <= 1 + self.may_be_repeated[run_id], run_id
         assert len(self.api.listed_at) > 50
         for task in self.tasks:
             task.cancel()

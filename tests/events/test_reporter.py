@@ -24,19 +24,19 @@ class Log:
         self.lines.append((level, event))
 
     def of(self, level: int) -> list[str]:
-        return [text for one, text in self.lines if one == level]
+        return [text for line_level, text in self.lines if line_level == level]
 
 
 class Page:
-    """A look at a thread whose runs fit a page."""
+    """A snapshot of a thread whose runs fit in one page."""
 
     def __init__(self, **statuses: str) -> None:
         self.runs = [{"id": name, "status": status, "created_at": 1} for name, status in statuses.items()]
 
-    async def execute(self, operation: ApiCall[Any]) -> Any:
-        next(operation)
+    async def execute(self, call: ApiCall[Any]) -> Any:
+        next(call)
         try:
-            operation.send({"data": self.runs[::-1], "has_more": False})
+            call.send({"data": self.runs[::-1], "has_more": False})
         except StopIteration as stop:
             return stop.value
         raise AssertionError
@@ -54,21 +54,21 @@ def reporter(
     )
 
 
-async def events(told: RunEventReporter, news: Any) -> list[str]:
-    return [event["run_id"] for event in await told.events_for(news)]
+async def events(event_reporter: RunEventReporter, update: Any) -> list[str]:
+    return [event["run_id"] for event in await event_reporter.events_for(update)]
 
 
-async def write_down(told: RunEventReporter) -> None:
-    write = told.pending_commit()
-    assert write is not None
-    await write()
+async def commit(event_reporter: RunEventReporter) -> None:
+    pending = event_reporter.pending_commit()
+    assert pending is not None
+    await pending()
 
 
 async def test_reporting_continues_from_the_stored_checkpoint() -> None:
     store, log = AssetStore(), Log()
     before = reporter(store, log)
     assert await events(before, Page(past="completed", going="in_progress")) == []
-    await write_down(before)
+    await commit(before)
 
     after = reporter(store, log)
 
@@ -81,89 +81,89 @@ async def test_reporting_continues_from_the_stored_checkpoint() -> None:
 
 async def test_events_without_a_stored_checkpoint_are_sent_again() -> None:
     store, log = AssetStore(), Log()
-    told = reporter(store, log)
-    await events(told, Page())
-    await write_down(told)
-    assert await events(told, Page(one="completed")) == ["one"]
+    event_reporter = reporter(store, log)
+    await events(event_reporter, Page())
+    await commit(event_reporter)
+    assert await events(event_reporter, Page(one="completed")) == ["one"]
 
     assert await events(reporter(store, log), Page(one="completed")) == ["one"]
 
 
 async def test_an_unchanged_checkpoint_is_not_stored_again() -> None:
     store = AssetStore()
-    told = reporter(store, Log())
-    assert told.pending_commit() is None
+    event_reporter = reporter(store, Log())
+    assert event_reporter.pending_commit() is None
     for _ in range(3):
-        await events(told, Page(one="completed"))
-        if write := told.pending_commit():
-            await write()
+        await events(event_reporter, Page(one="completed"))
+        if pending := event_reporter.pending_commit():
+            await pending()
     assert store.writes == 1
 
 
 async def test_only_the_chosen_statuses_are_reported() -> None:
-    told = reporter(AssetStore(), Log(), statuses=["failed"])
-    await events(told, Page())
-    assert await events(told, Page(one="completed", two="failed")) == ["two"]
+    event_reporter = reporter(AssetStore(), Log(), statuses=["failed"])
+    await events(event_reporter, Page())
+    assert await events(event_reporter, Page(one="completed", two="failed")) == ["two"]
 
 
 async def test_include_past_reports_earlier_runs_once() -> None:
     store, log = AssetStore(), Log()
-    told = reporter(store, log, include_past=True)
-    assert await events(told, Page(one="completed")) == ["one"]
-    await write_down(told)
+    event_reporter = reporter(store, log, include_past=True)
+    assert await events(event_reporter, Page(one="completed")) == ["one"]
+    await commit(event_reporter)
     assert await events(reporter(store, log, include_past=True), Page(one="completed")) == []
 
 
 async def test_without_a_store_a_warning_says_what_is_lost() -> None:
     log = Log()
-    told = reporter(None, log)
-    await events(told, Page())
-    assert told.pending_commit() is None
+    event_reporter = reporter(None, log)
+    await events(event_reporter, Page())
+    assert event_reporter.pending_commit() is None
     (line,) = log.of(logging.WARNING)
     assert "are not reported" in line
-    assert await events(told, Page(one="completed")) == ["one"]
+    assert await events(event_reporter, Page(one="completed")) == ["one"]
     assert await events(reporter(None, log), Page(one="completed")) == []
 
 
 async def test_an_outage_is_logged_in_few_lines_and_its_end_in_one() -> None:
     log = Log()
-    told = reporter(AssetStore(), log)
+    event_reporter = reporter(AssetStore(), log)
     for _ in range(100):
-        assert await events(told, DOWN) == []
+        assert await events(event_reporter, DOWN) == []
     assert len(log.of(logging.WARNING)) == 7
     assert "The API is down" in log.of(logging.WARNING)[0]
 
-    await events(told, Page())
+    await events(event_reporter, Page())
 
     assert log.of(logging.INFO)[-1] == "Thread thread_1: listed again after 100 failures in a row"
-    await events(told, Page())
+    await events(event_reporter, Page())
     assert len(log.of(logging.INFO)) == 2
 
 
 async def test_a_permanent_error_is_logged_each_time() -> None:
     log = Log()
-    told = reporter(AssetStore(), log)
+    event_reporter = reporter(AssetStore(), log)
     for _ in range(3):
-        await events(told, RunAuthenticationError("The key is refused."))
+        await events(event_reporter, RunAuthenticationError("The key is refused."))
     assert len(log.of(logging.ERROR)) == 3
 
 
 async def test_a_failed_snapshot_loses_no_event() -> None:
     class BrokenPage(Page):
-        async def execute(self, operation: ApiCall[Any]) -> Any:
+        async def execute(self, call: ApiCall[Any]) -> Any:
             raise DOWN
 
-    told = reporter(AssetStore(), Log())
-    await events(told, Page())
-    assert await events(told, BrokenPage()) == []
-    assert await events(told, Page(one="completed")) == ["one"]
+    event_reporter = reporter(AssetStore(), Log())
+    await events(event_reporter, Page())
+    assert await events(event_reporter, BrokenPage()) == []
+    assert await events(event_reporter, Page(one="completed")) == ["one"]
 
 
 async def test_an_unreadable_store_is_read_again_before_reporting() -> None:
     store, log = AssetStore(), Log()
-    told = reporter(store, log)
-    await events(told, Page())
-    await write_down(told)
+    event_reporter = reporter(store, log)
+    await events(event_reporter, Page())
+    await commit(event_reporter)
 
     store.fault = OSError("no database")
     after = reporter(store, log)
@@ -176,21 +176,21 @@ async def test_an_unreadable_store_is_read_again_before_reporting() -> None:
 
 async def test_a_failed_write_is_retried() -> None:
     store, log = AssetStore(), Log()
-    told = reporter(store, log)
-    await events(told, Page())
+    event_reporter = reporter(store, log)
+    await events(event_reporter, Page())
     store.fault = OSError("no database")
-    await write_down(told)
+    await commit(event_reporter)
     assert "reports the same runs again" in log.of(logging.WARNING)[0]
     store.fault = None
-    await events(told, Page())
-    await write_down(told)
-    assert told.pending_commit() is None
+    await events(event_reporter, Page())
+    await commit(event_reporter)
+    assert event_reporter.pending_commit() is None
 
 
-@pytest.mark.parametrize("value", ["rubbish", {"horizon": "?"}])
+@pytest.mark.parametrize("value", ["text", {"horizon": "?"}])
 async def test_an_invalid_checkpoint_is_logged_and_ignored(value: Any) -> None:
     store, log = AssetStore(), Log()
     await AssetState(store, "key").write(value)
-    told = reporter(store, log)
-    assert await events(told, Page(one="completed")) == []
+    event_reporter = reporter(store, log)
+    assert await events(event_reporter, Page(one="completed")) == []
     assert "cannot be read" in log.of(logging.ERROR)[0]

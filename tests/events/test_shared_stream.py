@@ -1,4 +1,4 @@
-"""What was told is written down once Airflow says that it has it: driven by Airflow's own manager."""
+"""Checkpoints are stored once Airflow has stored the events; driven by Airflow's own stream manager."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.events.asset_stores import AssetStore
 from tests.fake_clock import FakeClock
 
 if not hasattr(BaseEventTrigger, "create_shared_stream_producer"):
-    pytest.skip("Airflow confirms events from 3.3 on", allow_module_level=True)
+    pytest.skip("Airflow confirms events in 3.3 and later", allow_module_level=True)
 
 from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome, SharedStreamManager
 
@@ -27,7 +27,7 @@ THREAD_ID = "thread_watched"
 
 
 class Triggerer:
-    """As much of Airflow's triggerer as takes the events of these triggers, and says when it has them."""
+    """The part of Airflow's triggerer that takes events, and confirms that they are stored."""
 
     def __init__(self) -> None:
         self.manager = SharedStreamManager()
@@ -59,7 +59,7 @@ class Triggerer:
             await self.manager.unsubscribe(trigger_id, key)
 
     def confirm(self) -> None:
-        """Say that all events are in the database."""
+        """Confirm that all events are in the database."""
         self.manager.confirm_persisted(self.unconfirmed)
         self.unconfirmed.clear()
 
@@ -78,14 +78,14 @@ def thread(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def play(fake_clock: FakeClock) -> Callable[[Callable[[Triggerer], Coroutine[Any, Any, None]]], None]:
-    async def to_the_end(scenario: Callable[[Triggerer], Coroutine[Any, Any, None]]) -> None:
+    async def run_scenario(scenario: Callable[[Triggerer], Coroutine[Any, Any, None]]) -> None:
         triggerer = Triggerer()
         try:
             await scenario(triggerer)
         finally:
             await triggerer.stop()
 
-    return lambda scenario: fake_clock.run(to_the_end(scenario))
+    return lambda scenario: fake_clock.run(run_scenario(scenario))
 
 
 Play = Callable[[Callable[[Triggerer], Coroutine[Any, Any, None]]], None]
@@ -95,9 +95,9 @@ def create_ended_run(sandbox: Sandbox, script: Any = "instant") -> str:
     return str(sandbox.create_run(THREAD_ID, script=script)["id"])
 
 
-def settled(store: AssetStore) -> set[str]:
-    """The runs that stand in the store as told."""
-    return {run_id for held in store.entries.values() for run_id in held["value"]["reported"]}
+def reported(store: AssetStore) -> set[str]:
+    """Return the reported runs of the stored checkpoint."""
+    return {run_id for entry in store.entries.values() for run_id in entry["value"]["reported"]}
 
 
 def test_the_checkpoint_is_stored_after_the_event(thread: Sandbox, play: Play) -> None:
@@ -109,12 +109,12 @@ def test_the_checkpoint_is_stored_after_the_event(thread: Sandbox, play: Play) -
         run_id = create_ended_run(thread)
         await asyncio.sleep(20)
         assert triggerer.events == [(trigger_id, run_id)]
-        assert settled(store) == set()
+        assert reported(store) == set()
 
         triggerer.confirm()
         await asyncio.sleep(0.1)
 
-        assert settled(store) == {run_id}
+        assert reported(store) == {run_id}
 
     play(scenario)
 
@@ -153,7 +153,7 @@ def test_triggers_that_share_a_stream_have_their_own_checkpoints(thread: Sandbox
         everything = triggerer.start(all_of_them)
         failed_only = triggerer.start(failures, statuses=["failed"])
         await asyncio.sleep(12)
-        looks = thread.count("GET", "/runs")
+        requests_before = thread.count("GET", "/runs")
         completed = create_ended_run(thread)
         await asyncio.sleep(6)
         failed = create_ended_run(thread, "failed")
@@ -161,10 +161,12 @@ def test_triggers_that_share_a_stream_have_their_own_checkpoints(thread: Sandbox
         triggerer.confirm()
         await asyncio.sleep(6)
 
-        told = triggerer.events
-        assert sorted(told) == sorted([(everything, completed), (everything, failed), (failed_only, failed)])
-        assert settled(all_of_them) == settled(failures) == {completed, failed}
-        assert thread.count("GET", "/runs") - looks <= 72 / 4
+        events = triggerer.events
+        assert sorted(events) == sorted(
+            [(everything, completed), (everything, failed), (failed_only, failed)]
+        )
+        assert reported(all_of_them) == reported(failures) == {completed, failed}
+        assert thread.count("GET", "/runs") - requests_before <= 72 / 4
 
     play(scenario)
 
@@ -187,7 +189,7 @@ def test_a_failing_store_does_not_end_the_trigger(thread: Sandbox, play: Play) -
         await asyncio.sleep(6)
 
         assert triggerer.events == [(trigger_id, first), (trigger_id, second)]
-        assert settled(store) == {first, second}
+        assert reported(store) == {first, second}
 
     play(scenario)
 
@@ -204,46 +206,46 @@ def test_an_outage_of_the_api_does_not_end_the_trigger(thread: Sandbox, play: Pl
         assert outage is not None
         run_id = create_ended_run(thread)
         await asyncio.sleep(60)
-        assert [told for _, told in triggerer.events] == [run_id]
+        assert [run_id for _, run_id in triggerer.events] == [run_id]
 
     play(scenario)
 
 
-class OneNews:
-    """Somebody who follows, and is told at once."""
+class FailingReader:
+    """A reader that returns an error at once."""
 
     async def next_update(self) -> Any:
-        return RunRequestError("no news", is_retryable=True)
+        return RunRequestError("no snapshot", is_retryable=True)
 
     def close(self) -> None: ...
 
 
 async def test_after_a_failed_event_earlier_checkpoints_are_not_stored() -> None:
-    async def follow() -> Any:
-        return OneNews()
+    async def open_reader() -> Any:
+        return FailingReader()
 
     written: list[int] = []
 
-    def write(number: int) -> Callable[[], Coroutine[Any, Any, None]]:
-        async def write_down() -> None:
+    def commit_for(number: int) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def commit() -> None:
             written.append(number)
 
-        return write_down
+        return commit
 
-    producer = ThreadProducer(follow)
+    producer = ThreadProducer(open_reader)
     stream = producer.open_stream()
     deliveries = []
     for number in range(4):
         delivery, _ = await anext(stream)
-        delivery.on_stored.append(write(number))
+        delivery.on_stored.append(commit_for(number))
         deliveries.append(delivery)
-    well, badly = AdvanceOutcome(acked=1, failed=0), AdvanceOutcome(acked=0, failed=1)
-    items = [AdvanceItem(one, well) for one in deliveries]
-    await producer.advance([items[0], AdvanceItem(deliveries[1], badly), items[2]])
+    success, failure = AdvanceOutcome(acked=1, failed=0), AdvanceOutcome(acked=0, failed=1)
+    items = [AdvanceItem(one, success) for one in deliveries]
+    await producer.advance([items[0], AdvanceItem(deliveries[1], failure), items[2]])
     await producer.advance([items[3]])
     later, _ = await anext(stream)
-    later.on_stored.append(write(4))
-    await producer.advance([AdvanceItem(later, well)])
+    later.on_stored.append(commit_for(4))
+    await producer.advance([AdvanceItem(later, success)])
     await stream.aclose()
 
     assert written == [0, 4]

@@ -32,13 +32,13 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadInMemory]:
     api = ThreadInMemory()
     api.install(monkeypatch)
     yield api
-    # What a failed test left must not fail the next.
+    # What a failed test has left open must not affect the next one.
     vars(connection_poller)["_pollers"].clear()
     vars(thread_feed)["_feeds"].clear()
 
 
 def play(api: ThreadInMemory, scenario: Coroutine[Any, Any, None]) -> None:
-    async def to_the_end() -> None:
+    async def run_scenario() -> None:
         await scenario
         await asyncio.sleep(1)
         loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ def play(api: ThreadInMemory, scenario: Coroutine[Any, Any, None]) -> None:
         assert not vars(connection_poller)["_pollers"]
         assert not vars(thread_feed)["_feeds"]
 
-    virtual_time.run(to_the_end())
+    virtual_time.run(run_scenario())
 
 
 def listed() -> ApiCall[list[str]]:
@@ -61,10 +61,10 @@ def retrieved(run_id: str) -> ApiCall[str]:
     return str(body["status"])
 
 
-async def look(reader: FeedReader) -> Snapshot:
-    news = await reader.next_update()
-    assert isinstance(news, Snapshot)
-    return news
+async def next_snapshot(reader: FeedReader) -> Snapshot:
+    update = await reader.next_update()
+    assert isinstance(update, Snapshot)
+    return update
 
 
 def test_readers_of_one_thread_share_its_listing(api: ThreadInMemory) -> None:
@@ -74,7 +74,7 @@ def test_readers_of_one_thread_share_its_listing(api: ThreadInMemory) -> None:
         readers = [open_reader("conn", THREAD_ID, STEADY) for _ in range(10)]
         for _ in range(5):
             for reader in readers:
-                assert await (await look(reader)).execute(listed()) == ["run_1"]
+                assert await (await next_snapshot(reader)).execute(listed()) == ["run_1"]
         assert len(api.listed_at) == 5
         assert api.lookups == 1
         for reader in readers:
@@ -103,11 +103,11 @@ def test_the_shortest_interval_of_all_readers_counts(api: ThreadInMemory) -> Non
 def test_a_new_reader_gets_an_update_at_once(api: ThreadInMemory) -> None:
     async def scenario() -> None:
         first = open_reader("conn", THREAD_ID, PollBackoff(600.0, 600.0))
-        await look(first)
+        await next_snapshot(first)
         await asyncio.sleep(300)
         second = open_reader("conn", THREAD_ID, PollBackoff(600.0, 600.0))
         async with asyncio.timeout(1):
-            await look(second)
+            await next_snapshot(second)
         first.close()
         second.close()
 
@@ -134,10 +134,10 @@ def test_equal_requests_about_a_snapshot_are_sent_once(api: ThreadInMemory) -> N
 
     async def scenario() -> None:
         readers = [open_reader("conn", THREAD_ID, STEADY) for _ in range(3)]
-        looks = [await look(reader) for reader in readers]
-        answers = await asyncio.gather(*(one.execute(retrieved("run_1")) for one in looks))
-        assert answers == ["in_progress"] * 3
-        assert [asked.run_id for asked in api.requests].count("run_1") == 1
+        snapshots = [await next_snapshot(reader) for reader in readers]
+        results = await asyncio.gather(*(one.execute(retrieved("run_1")) for one in snapshots))
+        assert results == ["in_progress"] * 3
+        assert [request.run_id for request in api.requests].count("run_1") == 1
         for reader in readers:
             reader.close()
 
@@ -149,8 +149,8 @@ def test_closing_a_reader_does_not_cancel_shared_requests(api: ThreadInMemory) -
 
     async def scenario() -> None:
         first, second = (open_reader("conn", THREAD_ID, STEADY) for _ in range(2))
-        leaving = asyncio.create_task((await look(first)).execute(retrieved("run_1")))
-        staying = asyncio.create_task((await look(second)).execute(retrieved("run_1")))
+        leaving = asyncio.create_task((await next_snapshot(first)).execute(retrieved("run_1")))
+        staying = asyncio.create_task((await next_snapshot(second)).execute(retrieved("run_1")))
         await asyncio.sleep(0.05)
         leaving.cancel()
         first.close()
@@ -161,7 +161,7 @@ def test_closing_a_reader_does_not_cancel_shared_requests(api: ThreadInMemory) -
 
 
 def test_a_call_may_handle_a_missing_run(api: ThreadInMemory) -> None:
-    def borne() -> ApiCall[str]:
+    def run_or_gone() -> ApiCall[str]:
         try:
             return (yield from retrieved("run_9"))
         except RunNotFoundError:
@@ -169,13 +169,13 @@ def test_a_call_may_handle_a_missing_run(api: ThreadInMemory) -> None:
 
     async def scenario() -> None:
         reader = open_reader("conn", THREAD_ID, STEADY)
-        seen = await look(reader)
-        assert await seen.execute(borne()) == "gone"
+        snapshot = await next_snapshot(reader)
+        assert await snapshot.execute(run_or_gone()) == "gone"
         with pytest.raises(RunNotFoundError):
-            await seen.execute(retrieved("run_9"))
+            await snapshot.execute(retrieved("run_9"))
         reader.close()
         with pytest.raises(RunRequestError, match="no trigger follows"):
-            await seen.execute(retrieved("run_1"))
+            await snapshot.execute(retrieved("run_1"))
 
     play(api, scenario())
 
@@ -183,12 +183,12 @@ def test_a_call_may_handle_a_missing_run(api: ThreadInMemory) -> None:
 def test_a_call_without_response_times_out(api: ThreadInMemory) -> None:
     async def scenario() -> None:
         reader = open_reader("conn", THREAD_ID, STEADY)
-        seen = await look(reader)
+        snapshot = await next_snapshot(reader)
         api.fault = lambda _: (429, {"retry-after": "3000"}, b"{}")
         await asyncio.sleep(10)
         before = asyncio.get_running_loop().time()
         with pytest.raises(RunRequestError, match="did not finish within 120 s") as error:
-            await seen.execute(retrieved("run_1"))
+            await snapshot.execute(retrieved("run_1"))
         assert error.value.is_retryable
         assert asyncio.get_running_loop().time() - before < 121
         reader.close()
@@ -202,18 +202,18 @@ def test_a_call_without_response_times_out(api: ThreadInMemory) -> None:
 def test_a_retryable_error_is_published_and_retried_soon(api: ThreadInMemory, fault: Any) -> None:
     async def scenario() -> None:
         reader = open_reader("conn", THREAD_ID, STEADY)
-        await look(reader)
+        await next_snapshot(reader)
         api.fault = lambda _: fault
-        news = await reader.next_update()
-        assert isinstance(news, RunRequestError)
-        assert news.is_retryable
-        assert "the runs of thread thread_1" in str(news)
+        update = await reader.next_update()
+        assert isinstance(update, RunRequestError)
+        assert update.is_retryable
+        assert "the runs of thread thread_1" in str(update)
         await asyncio.sleep(1000)
         api.fault = lambda _: None
-        healed_at = asyncio.get_running_loop().time()
+        recovered_at = asyncio.get_running_loop().time()
         while isinstance(await reader.next_update(), RunRequestError):
             pass
-        assert asyncio.get_running_loop().time() - healed_at < 70
+        assert asyncio.get_running_loop().time() - recovered_at < 70
         reader.close()
 
     play(api, scenario())
@@ -224,11 +224,11 @@ def test_a_permanent_error_is_retried_every_five_minutes(api: ThreadInMemory) ->
 
     async def scenario() -> None:
         reader = open_reader("conn", THREAD_ID, STEADY)
-        news = await reader.next_update()
-        assert isinstance(news, RunAuthenticationError)
-        assert not news.is_retryable
+        update = await reader.next_update()
+        assert isinstance(update, RunAuthenticationError)
+        assert not update.is_retryable
         await asyncio.sleep(3600)
-        # A refused request goes once more, with the connection looked up anew.
+        # A refused request goes once more, with the connection looked up again.
         gaps = [later - earlier for earlier, later in itertools.pairwise(api.listed_at)]
         assert 270 <= max(gaps) <= 301
         assert len(api.listed_at) < 50
@@ -244,7 +244,7 @@ def test_a_permanent_error_is_retried_every_five_minutes(api: ThreadInMemory) ->
 def test_a_rate_limit_pauses_the_feed(api: ThreadInMemory) -> None:
     async def scenario() -> None:
         reader = open_reader("conn", THREAD_ID, STEADY)
-        await look(reader)
+        await next_snapshot(reader)
         api.fault = lambda _: (429, {"retry-after": "100"}, b"{}")
         await reader.next_update()
         api.fault = lambda _: None
@@ -262,10 +262,10 @@ def test_waits_and_feeds_of_a_connection_share_its_client(api: ThreadInMemory) -
     async def scenario() -> None:
         reader = open_reader("conn", THREAD_ID, STEADY)
         subscription = subscribe_to_run(api, "run_1", thread_id=THREAD_ID)
-        await look(reader)
+        await next_snapshot(reader)
         api.status["run_1"] = "completed"
         assert (await outcome_of(subscription)).status == "completed"
-        await look(reader)
+        await next_snapshot(reader)
         assert api.lookups == 1
         reader.close()
 
@@ -299,7 +299,7 @@ def test_a_slow_reader_gets_only_the_latest_update(api: ThreadInMemory) -> None:
         await asyncio.sleep(60)
         api.status["run_1"] = "completed"
         await asyncio.sleep(10)
-        assert await (await look(reader)).execute(listed()) == ["run_1"]
+        assert await (await next_snapshot(reader)).execute(listed()) == ["run_1"]
         waiting: asyncio.Task[FeedUpdate] = asyncio.create_task(reader.next_update())
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -314,13 +314,13 @@ def test_a_feed_reopens_right_after_its_last_reader_closed(api: ThreadInMemory) 
     async def scenario() -> None:
         for _ in range(3):
             old = open_reader("conn", THREAD_ID, STEADY)
-            await look(old)
+            await next_snapshot(old)
             old.close()
             new = open_reader("conn", THREAD_ID, STEADY)
             await asyncio.sleep(0)
             other = open_reader("conn", THREAD_ID, STEADY)
-            await look(new)
-            await look(other)
+            await next_snapshot(new)
+            await next_snapshot(other)
             assert len(vars(thread_feed)["_feeds"]) == 1
             new.close()
             other.close()

@@ -45,7 +45,7 @@ def test_a_thousand_runs_stay_near_a_limit(limit: str, latency: str, retry_after
 def test_under_a_limit_every_run_is_polled_in_turn() -> None:
     simulation = Simulation(TokenBucket(LIMIT), runs=300)
     simulation.run_until(100)
-    assert min(simulation.asked_times.values()) >= 3
+    assert min(simulation.sent_counts.values()) >= 3
 
 
 def test_the_rate_recovers_once_the_limit_is_lifted() -> None:
@@ -69,12 +69,12 @@ def test_without_a_limit_no_request_is_delayed() -> None:
     simulation = Simulation(NoLimit())
     simulation.run_until(60)
     assert simulation.throughput(10, 60) >= 190
-    assert simulation.throttle.ready_at() < simulation.now
+    assert simulation.rate_limiter.ready_at() < simulation.now
 
 
 @pytest.mark.parametrize("window", [10.0, 60.0])
 def test_a_limit_in_headers_is_never_exceeded(window: float) -> None:
-    simulation = Simulation(FixedWindow(500, window, tells=True))
+    simulation = Simulation(FixedWindow(500, window, reports=True))
     simulation.run_until(300)
     assert simulation.refused_share() == 0
     assert simulation.throughput(0, 300) >= MIN_USED_SHARE * 500 / window

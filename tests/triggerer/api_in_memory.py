@@ -87,7 +87,7 @@ class ApiInMemory:
                 self.conn_id = conn_id
 
             async def aget_conn(self) -> FakeSdkClient:
-                return await api.look_up_connection(self.conn_id)
+                return await api.lookup_connection(self.conn_id)
 
         async def asend(client: FakeSdkClient, request: Request, ref: RunRef, **options: bool) -> ApiResponse:
             assert options == {"retry": False, "quiet": True}
@@ -105,7 +105,7 @@ class ApiInMemory:
         # A virtual loop does not wait for the thread that an import takes.
         monkeypatch.setitem(_lazy_import._imported, connection_poller.__name__, connection_poller)
 
-    async def look_up_connection(self, conn_id: str) -> FakeSdkClient:
+    async def lookup_connection(self, conn_id: str) -> FakeSdkClient:
         """Return a client with the key of the Airflow connection."""
         self.lookups += 1
         await asyncio.sleep(self.lookup_seconds)

@@ -1,4 +1,4 @@
-"""Many runs polled through one throttle at an API with a limit, in virtual time, event by event."""
+"""Many runs polled through one rate limiter against an API with a limit, in virtual time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
 
 
 class Limit(Protocol):
-    """What an API bears."""
+    """The rate limit of an API."""
 
     def takes(self, now: float) -> bool:
-        """Take one request, or refuse it."""
+        """Accept or refuse one request."""
 
     def headers(self, now: float) -> Mapping[str, str]:
-        """What the API tells of it."""
+        """Return the headers that report the limit."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class NoLimit:
 
 @dataclass
 class TokenBucket(NoLimit):
-    """So many requests a second, with a second's worth in reserve."""
+    """A number of requests per second, with a burst of one second's worth."""
 
     per_second: float
     left: float = field(default=0.0, init=False)
@@ -51,7 +51,7 @@ class TokenBucket(NoLimit):
 
 @dataclass
 class SlidingWindow(NoLimit):
-    """So many requests in any second."""
+    """A number of requests in any second."""
 
     per_second: float
     passed: deque[float] = field(default_factory=deque, init=False)
@@ -67,11 +67,11 @@ class SlidingWindow(NoLimit):
 
 @dataclass
 class FixedWindow(NoLimit):
-    """So many requests in each window; it may tell what is left."""
+    """A number of requests in each window; ``reports`` sends what is left in headers."""
 
     per_window: float
     window: float = 1.0
-    tells: bool = False
+    reports: bool = False
     number: int = field(default=-1, init=False)
     taken: int = field(default=0, init=False)
 
@@ -84,7 +84,7 @@ class FixedWindow(NoLimit):
         return True
 
     def headers(self, now: float) -> Mapping[str, str]:
-        if not self.tells:
+        if not self.reports:
             return {}
         return {
             "x-ratelimit-remaining-requests": str(self.per_window - self.taken),
@@ -93,19 +93,19 @@ class FixedWindow(NoLimit):
 
 
 @dataclass
-class XComData:
-    """One answer: when it was asked and given, and whether it was a refusal."""
+class Response:
+    """One response: when its request was sent, when it arrived, and whether it was a refusal."""
 
-    asked_at: float
+    sent_at: float
     at: float
     refused: bool
 
 
 class Simulation:
     """
-    Runs that want to be asked about every ``interval`` seconds, over one throttle.
+    Runs that are polled every ``interval`` seconds, through one rate limiter.
 
-    :param latency: gives how long a request takes; it reaches the API half-way.
+    :param latency: returns how many seconds a request takes; it reaches the API half-way.
     """
 
     def __init__(
@@ -119,26 +119,26 @@ class Simulation:
         seed: int = 1,
     ) -> None:
         self.limit = limit
-        self.throttle = AdaptiveRateLimiter()
-        self.told: list[XComData] = []
-        self.asked_times = Counter(dict.fromkeys(range(runs), 0))
+        self.rate_limiter = AdaptiveRateLimiter()
+        self.responses: list[Response] = []
+        self.sent_counts = Counter(dict.fromkeys(range(runs), 0))
         self.now = 0.0
         self._interval = interval
         self._latency = latency
         self._retry_after = retry_after
-        self._chance = Random(seed)
+        self._random = Random(seed)
         self._order = itertools.count()
-        self._due = [(self._chance.random(), run) for run in range(runs)]
+        self._due = [(self._random.random(), run) for run in range(runs)]
         heapq.heapify(self._due)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._under_way = 0
+        self._active = 0
         self._failures = [0] * runs
 
     def run_until(self, end: float) -> None:
         while True:
             starts_at = float("inf")
-            if self._due and self._under_way < self.throttle.max_concurrency(self._due[0][0], self.now):
-                starts_at = max(self._due[0][0], self.throttle.ready_at(), self.now)
+            if self._due and self._active < self.rate_limiter.max_concurrency(self._due[0][0], self.now):
+                starts_at = max(self._due[0][0], self.rate_limiter.ready_at(), self.now)
             happens_at = self._events[0][0] if self._events else float("inf")
             if min(starts_at, happens_at) > end:
                 self.now = end
@@ -149,39 +149,39 @@ class Simulation:
             else:
                 heapq.heappop(self._events)[2]()
 
-    def answers(self, since: float = 0.0, until: float = float("inf")) -> list[XComData]:
-        return [told for told in self.told if since <= told.at < until]
+    def answers(self, since: float = 0.0, until: float = float("inf")) -> list[Response]:
+        return [responses for responses in self.responses if since <= responses.at < until]
 
     def refused_share(self, since: float = 0.0) -> float:
-        told = self.answers(since)
-        return sum(one.refused for one in told) / len(told)
+        responses = self.answers(since)
+        return sum(one.refused for one in responses) / len(responses)
 
     def throughput(self, since: float, until: float) -> float:
         return sum(not one.refused for one in self.answers(since, until)) / (until - since)
 
     def _start(self, run: int) -> None:
-        asked_at, latency = self.now, self._latency(self._chance)
-        self.asked_times[run] += 1
-        self.throttle.on_sent(asked_at)
-        self._under_way += 1
-        self._later(latency / 2, lambda: self._arrive(run, asked_at, latency / 2))
+        sent_at, latency = self.now, self._latency(self._random)
+        self.sent_counts[run] += 1
+        self.rate_limiter.on_sent(sent_at)
+        self._active += 1
+        self._later(latency / 2, lambda: self._arrive(run, sent_at, latency / 2))
 
-    def _arrive(self, run: int, asked_at: float, left: float) -> None:
+    def _arrive(self, run: int, sent_at: float, left: float) -> None:
         taken = self.limit.takes(self.now)
         headers = self.limit.headers(self.now)
-        self._later(left, lambda: self._answer(run, asked_at, headers, taken=taken))
+        self._later(left, lambda: self._answer(run, sent_at, headers, taken=taken))
 
-    def _answer(self, run: int, asked_at: float, headers: Mapping[str, str], *, taken: bool) -> None:
-        self._under_way -= 1
-        self.told.append(XComData(asked_at, self.now, refused=not taken))
+    def _answer(self, run: int, sent_at: float, headers: Mapping[str, str], *, taken: bool) -> None:
+        self._active -= 1
+        self.responses.append(Response(sent_at, self.now, refused=not taken))
         if taken:
-            self.throttle.on_response(headers, self.now)
+            self.rate_limiter.on_response(headers, self.now)
             self._failures[run], delay = 0, self._interval
         else:
-            self.throttle.on_rate_limited(self._retry_after, self.now, asked_at)
+            self.rate_limiter.on_rate_limited(self._retry_after, self.now, sent_at)
             self._failures[run] += 1
             delay = self._interval * 2 ** (self._failures[run] - 1)
-        heapq.heappush(self._due, (self.now + delay * (1 - 0.1 * self._chance.random()), run))
+        heapq.heappush(self._due, (self.now + delay * (1 - 0.1 * self._random.random()), run))
 
     def _later(self, delay: float, do: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self.now + delay, next(self._order), do))

@@ -42,13 +42,13 @@ def test_only_a_poll_with_a_new_status_is_an_event(api: ApiInMemory) -> None:
     async def scenario() -> None:
         subscription = subscribe_to_run(api)
         assert "in_progress" in (await subscription.next_event()).log_messages[0].text
-        asked = len(api.requests)
-        news = asyncio.ensure_future(subscription.next_event())
+        count = len(api.requests)
+        event = asyncio.ensure_future(subscription.next_event())
         await asyncio.sleep(60)
-        assert not news.done()
-        assert len(api.requests) > asked + 5
+        assert not event.done()
+        assert len(api.requests) > count + 5
         api.status["run"] = "requires_action"
-        assert "requires_action" in (await news).log_messages[0].text
+        assert "requires_action" in (await event).log_messages[0].text
         subscription.close()
 
     virtual_time.run(scenario())
@@ -60,10 +60,10 @@ def test_first_polls_are_spread_over_a_second(api: ApiInMemory) -> None:
         subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(400)]
         began = loop_time()
         await asyncio.sleep(1.5)
-        asked = sorted(one.at - began for one in api.requests)
+        requests = sorted(one.at - began for one in api.requests)
         assert len({one.run_id for one in api.requests}) == 400
         for quarter in range(4):
-            assert 60 < sum(quarter / 4 <= at < (quarter + 1) / 4 for at in asked) < 140
+            assert 60 < sum(quarter / 4 <= at < (quarter + 1) / 4 for at in requests) < 140
         await close_all(subscriptions)
 
     virtual_time.run(scenario())
@@ -100,11 +100,11 @@ def test_a_slow_api_delays_polls_and_does_not_multiply_them(api: ApiInMemory) ->
         subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(300)]
         await asyncio.sleep(300)
         assert api.max_active <= 64
-        asked = [one for one in api.requests if one.at > loop_time() - 200]
-        assert len(asked) > 0.9 * 200 * 64 / 4
+        requests = [one for one in api.requests if one.at > loop_time() - 200]
+        assert len(requests) > 0.9 * 200 * 64 / 4
         for number in range(300):
-            times = [one.at for one in asked if one.run_id == f"run_{number}"]
-            assert times, "nobody is left out"
+            times = [one.at for one in requests if one.run_id == f"run_{number}"]
+            assert times, "each run is polled"
             assert all(after - before > 4.0 for before, after in itertools.pairwise(times))
         await close_all(subscriptions)
 
@@ -116,8 +116,8 @@ def test_closing_during_a_request_does_not_affect_other_runs(api: ApiInMemory) -
         subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(20)]
         outcomes = [asyncio.ensure_future(outcome_of(one)) for one in subscriptions]
         await api.request_received.wait()
-        asked_first = api.requests[0].run_id
-        outcomes[int(asked_first[4:])].cancel()
+        first_run_id = api.requests[0].run_id
+        outcomes[int(first_run_id[4:])].cancel()
         await asyncio.sleep(1)
         for run_id in api.status:
             api.status[run_id] = "failed"
@@ -141,9 +141,9 @@ def test_the_last_subscriber_closes_and_a_later_one_reopens(api: ApiInMemory) ->
             second.close()
             await assert_all_closed(api)
             assert api.lookups == round_number
-            asked = len(api.requests)
+            count = len(api.requests)
             await asyncio.sleep(20)
-            assert len(api.requests) == asked
+            assert len(api.requests) == count
 
     virtual_time.run(scenario())
 
@@ -190,13 +190,13 @@ def test_each_connection_has_its_own_poller(api: ApiInMemory) -> None:
 
 
 def test_each_event_loop_has_its_own_pollers(api: ApiInMemory) -> None:
-    met = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=10)
     statuses: list[str | None] = []
 
     async def scenario(run_id: str) -> None:
         subscription = subscribe_to_run(api, run_id)
         await asyncio.sleep(10)
-        met.wait()
+        barrier.wait()
         api.status[run_id] = "completed"
         statuses.append((await outcome_of(subscription)).status)
 
@@ -213,21 +213,21 @@ def test_each_event_loop_has_its_own_pollers(api: ApiInMemory) -> None:
 
 
 def test_no_context_of_a_trigger_is_inherited(api: ApiInMemory) -> None:
-    current_task = contextvars.ContextVar("current_task", default="nobody's")
-    seen: set[str] = set()
+    current_task = contextvars.ContextVar("current_task", default="of no trigger")
+    contexts: set[str] = set()
 
-    def look(_: str) -> None:
-        seen.add(current_task.get())
+    def record_context(_: str) -> None:
+        contexts.add(current_task.get())
 
     async def scenario() -> None:
-        api.fault = look
-        look_up_connection = api.look_up_connection
+        api.fault = record_context
+        lookup_connection = api.lookup_connection
 
-        async def looking_up(conn_id: str) -> Any:
-            look(conn_id)
-            return await look_up_connection(conn_id)
+        async def recording_lookup(conn_id: str) -> Any:
+            record_context(conn_id)
+            return await lookup_connection(conn_id)
 
-        api.look_up_connection = looking_up  # type: ignore[method-assign]
+        api.lookup_connection = recording_lookup  # type: ignore[method-assign]
         current_task.set("the first trigger's")
         first = subscribe_to_run(api, "first", timeout=30)
         current_task.set("the second trigger's")
@@ -237,7 +237,7 @@ def test_no_context_of_a_trigger_is_inherited(api: ApiInMemory) -> None:
         await assert_all_closed(api)
 
     virtual_time.run(scenario())
-    assert seen == {"nobody's"}
+    assert contexts == {"of no trigger"}
 
 
 def test_closed_subscriptions_are_dropped_from_the_schedule(api: ApiInMemory) -> None:
@@ -248,9 +248,9 @@ def test_closed_subscriptions_are_dropped_from_the_schedule(api: ApiInMemory) ->
             subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(200)]
             await asyncio.sleep(1.5)
             await close_all(subscriptions)
-        (watcher,) = vars(connection_poller)["_pollers"].values()
-        assert len(watcher._schedule) <= 100
-        assert len(watcher._users) == 1
+        (poller,) = vars(connection_poller)["_pollers"].values()
+        assert len(poller._schedule) <= 100
+        assert len(poller._users) == 1
         staying.close()
         await assert_all_closed(api)
 

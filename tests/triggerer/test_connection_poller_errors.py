@@ -43,14 +43,16 @@ def test_stalled_requests_do_not_delay_other_runs(api: ApiInMemory) -> None:
 def test_an_unexpected_error_fails_only_its_own_run(
     api: ApiInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answered = RunPoller.on_response
+    on_response = RunPoller.on_response
 
-    def answered_badly(wait: RunPoller, answer: ApiResponse, at: float, *, base_url: str = "") -> Decision:
+    def broken_on_response(
+        wait: RunPoller, answer: ApiResponse, at: float, *, base_url: str = ""
+    ) -> Decision:
         if wait.ref.run_id == "bad":
             raise ZeroDivisionError
-        return answered(wait, answer, at, base_url=base_url)
+        return on_response(wait, answer, at, base_url=base_url)
 
-    monkeypatch.setattr(RunPoller, "on_response", answered_badly)
+    monkeypatch.setattr(RunPoller, "on_response", broken_on_response)
 
     async def scenario() -> None:
         good, bad = subscribe_to_run(api, "good"), subscribe_to_run(api, "bad")
@@ -101,8 +103,8 @@ def test_the_deadline_holds_while_the_connection_lookup_hangs(api: ApiInMemory) 
         assert isinstance(outcome.error, RunWaitTimeoutError)
         assert loop_time() <= deadline + EXPIRY_GRACE + 0.5
         assert "'conn'" in str(outcome.error)
-        assert api.lookups == 1, "a look-up under way is waited for, not begun again"
-        # What it opens in the end is closed, though nobody wants it any more.
+        assert api.lookups == 1, "a lookup under way is awaited, not started again"
+        # What it opens in the end is closed, though no subscription is left.
         await asyncio.sleep(10_000)
         await assert_all_closed(api)
 
@@ -176,8 +178,8 @@ def test_retry_after_pauses_all_runs_of_its_connection_only(api: ApiInMemory) ->
         other = subscribe_to_run(api, "other", conn_id="other")
         await asyncio.sleep(30)
         refused: Reply = (429, {"retry-after": "60"}, b"{}")
-        answers = iter([refused])
-        api.fault = lambda run_id: None if run_id == "other" else next(answers, None)
+        replies = iter([refused])
+        api.fault = lambda run_id: None if run_id == "other" else next(replies, None)
         await asyncio.sleep(1)
         began = loop_time()
         await asyncio.sleep(50)
@@ -201,7 +203,7 @@ def test_a_missing_connection_fails_each_wait_and_is_named(api: ApiInMemory) -> 
     virtual_time.run(scenario())
 
 
-def test_a_rotated_key_fails_no_wait_and_is_looked_up_once(api: ApiInMemory) -> None:
+def test_a_rotated_key_fails_no_wait_and_has_one_lookup(api: ApiInMemory) -> None:
     async def scenario() -> None:
         subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(300)]
         await asyncio.sleep(30)
@@ -217,7 +219,7 @@ def test_a_rotated_key_fails_no_wait_and_is_looked_up_once(api: ApiInMemory) -> 
     virtual_time.run(scenario())
 
 
-def test_a_refused_key_is_not_looked_up_once_per_run(api: ApiInMemory) -> None:
+def test_a_refused_key_causes_few_lookups(api: ApiInMemory) -> None:
     async def scenario() -> None:
         subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(300)]
         await asyncio.sleep(30)

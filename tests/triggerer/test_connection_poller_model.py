@@ -1,6 +1,6 @@
 """Triggers come, go, crash and start again at random, while runs and the API change under them.
 
-A model says in a few lines what is to be delivered. A failure prints the seed that brings it back.
+A model states in a few lines what must be delivered. A failure prints the seed that brings it back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPEN_STATUSES = sorted(STATUSES.keys() - TERMINAL_STATUSES)
 #: By how much the forced end of a wait may be late.
 EXPIRY_GRACE = 10.5
 #: After this long without fault every end must have been seen: the longest interval, and the longest probe.
-SETTLED_AFTER = 300.0
+SETTLING_SECONDS = 300.0
 
 
 class CrashError(Exception):
@@ -82,7 +82,7 @@ class Scenario:
             self.change_a_run: 30,
             self.change_the_fault: 6,
             self.rotate_the_key: 2,
-            self.everyone_leaves: 1,
+            self.cancel_all: 1,
         }
 
     @property
@@ -136,7 +136,7 @@ class Scenario:
             waiting.task.cancel()
             self.start(waiting.trigger.serialize()[1])
 
-    def everyone_leaves(self) -> None:
+    def cancel_all(self) -> None:
         for waiting in self.open:
             waiting.left = True
             waiting.task.cancel()
@@ -171,7 +171,7 @@ class Scenario:
             self.api.key = self.api.airflow_key = f"key {self.random.random()}"
 
     def check(self) -> None:
-        """Compare what was delivered with what was to be, and forget the triggers that are over."""
+        """Compare what was delivered with what the model expects, and forget the triggers that are over."""
         for waiting in [one for one in self.waits if one.task.done()]:
             self._check_one(waiting)
             self.waits.remove(waiting)
@@ -201,7 +201,7 @@ class Scenario:
             assert event["status"] in TERMINAL_STATUSES
         assert at <= waiting.over_at
 
-    def check_nobody_is_overdue(self) -> None:
+    def check_deadlines(self) -> None:
         now = EPOCH + self.loop.time()
         for waiting in self.open:
             assert now <= waiting.over_at, waiting.trigger.serialize()
@@ -211,7 +211,7 @@ class Scenario:
         self.api.fault, self.api.latency = (lambda _: None), 0.1
         for run, status in self.api.status.items():
             self.api.status[run] = status if status in TERMINAL_STATUSES else "completed"
-        await asyncio.sleep(SETTLED_AFTER)
+        await asyncio.sleep(SETTLING_SECONDS)
         self.check()
         assert not self.waits, "These were lost."
         assert isinstance(self.loop, VirtualLoop)
@@ -227,7 +227,7 @@ async def play(api: ApiInMemory, seed: int) -> Scenario:
         scenario.step()
         await asyncio.sleep(scenario.random.choice([0, 0, 0.01, 0.3, 2.0, 10.0]))
         scenario.check()
-        scenario.check_nobody_is_overdue()
+        scenario.check_deadlines()
         assert api.max_active <= 2 * 64
     await scenario.end()
     return scenario

@@ -15,7 +15,7 @@ from airflow_provider_openai_run.triggerer.replay_transport import ReplayTranspo
 from tests.triggerer.transports import CONN_ID, VARIABLE, Spy, connect, create_response, send, send_and_check
 
 
-async def test_the_connection_is_looked_up_again_after_ten_minutes(
+async def test_the_connection_lookup_is_repeated_after_ten_minutes(
     transport: ReplayTransport, sandbox: Sandbox, spy: Spy
 ) -> None:
     ref = create_response(sandbox)

@@ -10,6 +10,6 @@ PACE: dict[str, Any] = {"poll_interval": 30.0, "max_poll_interval": 30.0}
 
 def trigger_for(run: dict[str, Any], fake_clock: FakeClock, **options: Any) -> OpenAIRunTrigger:
     now = fake_clock.time()
-    facts = {"run_id": run["id"], "thread_id": run.get("thread_id"), "started_at": now}
+    ids = {"run_id": run["id"], "thread_id": run.get("thread_id"), "started_at": now}
     deadline = now + options.pop("timeout", 100)
-    return OpenAIRunTrigger(conn_id="openai_default", **{**facts, "deadline": deadline, **PACE, **options})
+    return OpenAIRunTrigger(conn_id="openai_default", **{**ids, "deadline": deadline, **PACE, **options})

@@ -46,9 +46,9 @@ def test_arguments_and_event_contain_no_secret_and_no_prompt(
     run = sandbox.create_run(script="requires_action", instructions="Top secret.")
     trigger = trigger_for(run, fake_clock, on_requires_action="fail")
     event = fake_clock.run(only_event(trigger))
-    for told in (repr(trigger.serialize()), json.dumps(event), task_log.everything(), repr(trigger)):
+    for text in (repr(trigger.serialize()), json.dumps(event), task_log.everything(), repr(trigger)):
         for secret in (sandbox.api_key, "Top secret", "Oslo"):
-            assert secret not in told
+            assert secret not in text
 
 
 @pytest.mark.parametrize("script", ["completed", "failed", "cancelled", "expired", "incomplete"])
@@ -144,8 +144,8 @@ def test_a_required_action_is_logged_once(sandbox: Sandbox, fake_clock: FakeCloc
     assert len([text for text in task_log.warnings if "get_weather" in text]) == 1
 
 
-def _blockings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collects what would block an event loop: connecting, looking up, reading certificates, sleeping."""
+def _record_blocking_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that records calls that block: connect, resolve, read certificates, sleep."""
     import socket
     import ssl
     import time as real_time
@@ -175,7 +175,7 @@ def _blockings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_nothing_blocks_the_event_loop(
     sandbox: Sandbox, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = _blockings(monkeypatch)
+    found = _record_blocking_calls(monkeypatch)
     sandbox.faults.add("server_error", times=2)
     fake_clock.run(only_event(trigger_for(sandbox.create_run(script="minute"), fake_clock, timeout=200)))
     assert found == []
@@ -213,7 +213,7 @@ def test_heavy_libraries_are_imported_off_the_event_loop(sandbox: Sandbox) -> No
     run = sandbox.create_run(script="instant")
     command = [sys.executable, "-c", PROGRAM, run["id"], run["thread_id"]]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said["before"] == []
-    assert said["in the loop"] == {"openai": False, "aiohttp": False}
-    assert said["status"] == "completed"
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["before"] == []
+    assert report["in the loop"] == {"openai": False, "aiohttp": False}
+    assert report["status"] == "completed"

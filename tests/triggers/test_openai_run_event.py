@@ -30,7 +30,7 @@ def trigger(store: AssetStore | None = None, **options: Any) -> OpenAIRunEventTr
 
 
 class Listener:
-    """Somebody who takes a trigger's events as they come, as the triggerer does."""
+    """A consumer of a trigger's events, as the triggerer is."""
 
     def __init__(self, of: OpenAIRunEventTrigger) -> None:
         self._events: AsyncIterator[TriggerEvent] = of.run()
@@ -42,7 +42,7 @@ class Listener:
             self.payloads.append(json.loads(json.dumps(event.payload)))
 
     @property
-    def told(self) -> list[str]:
+    def run_ids(self) -> list[str]:
         return [payload["run_id"] for payload in self.payloads]
 
     async def stop(self) -> None:
@@ -141,14 +141,14 @@ def test_reporting_continues_after_a_restart(thread: Sandbox, fake_clock: FakeCl
     store = AssetStore()
 
     async def scenario() -> list[list[str]]:
-        told = []
+        run_ids = []
         for _ in range(3):
             listener = Listener(trigger(store))
             await asyncio.sleep(30)
             await listener.stop()
-            told.append(listener.told)
+            run_ids.append(listener.run_ids)
             create_ended_run(thread)
-        return told
+        return run_ids
 
     first, second, third = fake_clock.run(scenario())
     assert (len(first), len(second), len(third)) == (0, 1, 1)
@@ -163,13 +163,13 @@ def test_without_a_store_ends_during_a_stop_are_not_reported(thread: Sandbox, fa
         create_ended_run(thread)
         listener = Listener(trigger())
         await asyncio.sleep(10)
-        seen = create_ended_run(thread)
+        run_id = create_ended_run(thread)
         await asyncio.sleep(10)
         await listener.stop()
-        return [seen, *listener.told]
+        return [run_id, *listener.run_ids]
 
-    seen, *told = fake_clock.run(scenario())
-    assert told == [seen]
+    run_id, *run_ids = fake_clock.run(scenario())
+    assert run_ids == [run_id]
 
 
 def test_a_thread_with_several_pages_is_read_completely(thread: Sandbox, fake_clock: FakeClock) -> None:
@@ -181,7 +181,7 @@ def test_a_thread_with_several_pages_is_read_completely(thread: Sandbox, fake_cl
         listener = Listener(trigger(AssetStore(), include_past=True))
         await asyncio.sleep(30)
         await listener.stop()
-        return listener.told
+        return listener.run_ids
 
     assert fake_clock.run(scenario()) == runs
     pages = [request for request in thread.requests if "limit=100" in request.query]
@@ -200,7 +200,7 @@ def test_a_missing_thread_is_logged_until_it_exists(
         create_ended_run(sandbox)
         await asyncio.sleep(10)
         await listener.stop()
-        return listener.told
+        return listener.run_ids
 
     assert len(fake_clock.run(scenario())) == 1
     errors = task_log.texts("error")
@@ -220,7 +220,7 @@ def test_a_corrected_key_is_used(thread: Sandbox, connect: Connect, fake_clock: 
         create_ended_run(thread)
         await asyncio.sleep(10)
         await listener.stop()
-        return listener.told
+        return listener.run_ids
 
     assert len(fake_clock.run(scenario())) == 1
 

@@ -1,4 +1,4 @@
-"""A trigger may be stopped at any moment, alone or beside others on the same connection."""
+"""A trigger may be stopped at any time, alone or with others on the same connection."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ def open_sockets() -> set[str]:
     return found
 
 
-async def interrupted(trigger: OpenAIRunTrigger, sandbox: Sandbox, moment: Callable[[], bool]) -> list[Any]:
-    """What a trigger sent before it was stopped at a moment."""
+async def interrupted(
+    trigger: OpenAIRunTrigger, sandbox: Sandbox, condition: Callable[[], bool]
+) -> list[Any]:
+    """Stop a trigger once a condition holds, and return the events that it has sent."""
     events: list[Any] = []
 
     async def consume() -> None:
         events.extend([event async for event in trigger.run()])
 
     task = asyncio.create_task(consume())
-    while not moment():
+    while not condition():
         assert not task.done()
         await asyncio.sleep(0)
     task.cancel()
@@ -49,24 +51,26 @@ async def interrupted(trigger: OpenAIRunTrigger, sandbox: Sandbox, moment: Calla
     return events
 
 
-MOMENTS: dict[str, Callable[[Sandbox], Callable[[], bool]]] = {
-    "before the first look": lambda sandbox: lambda: True,
-    "during a look": lambda sandbox: lambda: sandbox.count() >= 1,
-    "between looks": lambda sandbox: lambda: any(request.status for request in sandbox.requests),
+CONDITIONS: dict[str, Callable[[Sandbox], Callable[[], bool]]] = {
+    "before the first poll": lambda sandbox: lambda: True,
+    "during a poll": lambda sandbox: lambda: sandbox.count() >= 1,
+    "between polls": lambda sandbox: lambda: any(request.status for request in sandbox.requests),
 }
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_stopped_trigger_leaves_nothing_open(sandbox: Sandbox, fake_clock: FakeClock, moment: str) -> None:
-    if moment == "during a look":
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_stopped_trigger_leaves_nothing_open(
+    sandbox: Sandbox, fake_clock: FakeClock, condition: str
+) -> None:
+    if condition == "during a poll":
         sandbox.faults.add("stalled")
     trigger = trigger_for(sandbox.create_run(script="in_progress"), fake_clock)
     before = open_sockets()
     left: set[asyncio.Task[Any]] = set()
 
     async def stop() -> list[Any]:
-        events = await interrupted(trigger, sandbox, MOMENTS[moment](sandbox))
+        events = await interrupted(trigger, sandbox, CONDITIONS[condition](sandbox))
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
         left.update(asyncio.all_tasks() - {asyncio.current_task()})
         return events
@@ -88,10 +92,10 @@ def test_stopping_one_trigger_does_not_affect_others(sandbox: Sandbox, fake_cloc
     completed, endless = sandbox.create_run(script="minute"), sandbox.create_run(script="in_progress")
 
     async def both() -> dict[str, Any]:
-        going = asyncio.create_task(only_event(trigger_for(completed, fake_clock)))
+        waiting = asyncio.create_task(only_event(trigger_for(completed, fake_clock)))
         other = trigger_for(endless, fake_clock)
         await interrupted(other, sandbox, lambda: sandbox.count(path=endless["id"]) >= 1)
-        return await going
+        return await waiting
 
     assert fake_clock.run(both())["status"] == "completed"
 
@@ -124,13 +128,13 @@ def test_a_new_key_is_used_when_the_old_one_is_refused(
     trigger = trigger_for(run, fake_clock, timeout=400)
 
     async def key_changes() -> dict[str, Any]:
-        going = asyncio.create_task(only_event(trigger))
+        waiting = asyncio.create_task(only_event(trigger))
         while not any(request.status for request in sandbox.requests):
-            assert not going.done()
+            assert not waiting.done()
             await asyncio.sleep(0)
         sandbox.api_key = "another-key"
         connect(password="another-key")
-        return await going
+        return await waiting
 
     old = sandbox.api_key
     try:
