@@ -29,6 +29,8 @@ _WAITING_MODULES = (
     "airflow_provider_openai_run.hooks.openai_run",
     "airflow_provider_openai_run.operators.cancel_run",
     "airflow_provider_openai_run.operators.get_run",
+    "airflow_provider_openai_run.operators.create_response",
+    "airflow_provider_openai_run.owned_runs.runner",
     "airflow_provider_openai_run.sensors.openai_run",
     "airflow_provider_openai_run.triggerer.connection_poller",
     "airflow_provider_openai_run.events.thread_feed",

@@ -132,12 +132,12 @@ def test_a_thread_id_that_renders_to_none_is_left_out(
     }
 
 
-@pytest.mark.parametrize(("api", "rendered"), [("{{ params.api }}", "responses"), ("{{ params.api }}", None)])
+@pytest.mark.parametrize("rendered", ["responses", None])
 def test_the_api_can_come_from_a_template(
-    sandbox: Sandbox, make_sensor: MakeSensor, mode: str, api: str, rendered: str | None
+    sandbox: Sandbox, make_sensor: MakeSensor, mode: str, rendered: str | None
 ) -> None:
     response = sandbox.create_response(script="completed")
-    end = make_sensor(response, mode, api=api, params={"api": rendered}).run_to_end()
+    end = make_sensor(response, mode, api="{{ params.api }}", params={"api": rendered}).run_to_end()
     assert end.xcoms["return_value"]["api"] == "responses"
 
 
