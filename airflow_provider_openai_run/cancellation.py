@@ -5,7 +5,6 @@ Cancelling is best effort: a failure is logged, and never hides the error for wh
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import contextmanager
 from enum import StrEnum
@@ -28,9 +27,6 @@ CANCEL_REASON_KEY = "cancel_reason"
 
 #: How long cancelling may take in a task that is being killed, in seconds: Airflow allows five.
 WORKER_KILL_TIMEOUT = 4.0
-
-#: How long cancelling may take in a trigger, in seconds: Airflow allows thirty.
-TRIGGER_KILL_TIMEOUT = 25.0
 
 
 class CancelReason(StrEnum):
@@ -81,7 +77,7 @@ def cancel(get_hook: Callable[[], OpenAIRunHook], ref: RunRef, reason: CancelRea
         connection of the interrupted code can be used.
     :return: False if the run may still be running.
     """
-    with _logging(ref, reason, log) as result:
+    with logging_result(ref, reason, log) as result:
         hook = get_hook()
         if reason is CancelReason.WORKER_KILLED:
             hook.cancel_run_from_signal_handler(ref, timeout=WORKER_KILL_TIMEOUT)
@@ -91,30 +87,22 @@ def cancel(get_hook: Callable[[], OpenAIRunHook], ref: RunRef, reason: CancelRea
     return result.is_cancelled
 
 
-async def cancel_async(conn_id: str, ref: RunRef, reason: CancelReason, logger: logging.Logger) -> bool:
-    """
-    Cancel a run from the triggerer; see :func:`cancel`.
+class CancelResult:
+    """Whether a run was cancelled, or has ended."""
 
-    :param conn_id: the OpenAI connection.
-    :param ref: the run.
-    :param reason: why.
-    :param logger: the trigger's own, which writes into the task's log.
-    """
-    with _logging(ref, reason, logger) as result:
-        hook = await asyncio.to_thread(_new_hook, conn_id)
-        async with asyncio.timeout(TRIGGER_KILL_TIMEOUT):
-            await hook.execute_call_async(calls.cancel_run(ref), ref)
-        result.is_cancelled = True
-    return result.is_cancelled
-
-
-class _Result:
     is_cancelled = False
 
 
 @contextmanager
-def _logging(ref: RunRef, reason: CancelReason, logger: logging.Logger) -> Iterator[_Result]:
-    result = _Result()
+def logging_result(ref: RunRef, reason: CancelReason, logger: logging.Logger) -> Iterator[CancelResult]:
+    """
+    Log what becomes of the cancel that the block attempts; whatever it raises is logged and not raised.
+
+    :param ref: the run.
+    :param reason: why.
+    :param logger: where.
+    """
+    result = CancelResult()
     try:
         yield result
     except RunRequestError as error:
@@ -127,19 +115,13 @@ def _logging(ref: RunRef, reason: CancelReason, logger: logging.Logger) -> Itera
                 error.message,
             )
         else:
-            message = "Could not cancel %s (%s), which may still go on and use tokens: %s"
+            message = "Could not cancel %s (%s), which may still be running and use tokens: %s"
             logger.warning(message, ref, reason.description, error.message)
     except Exception:  # the task ends in any case
-        message = "Could not cancel %s (%s): it may still go on and use tokens"
+        message = "Could not cancel %s (%s): it may still be running and use tokens"
         logger.exception(message, ref, reason.description)
     else:
         logger.info("Cancelled %s: %s", ref, reason.description)
-
-
-def _new_hook(conn_id: str) -> OpenAIRunHook:
-    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
-
-    return OpenAIRunHook(conn_id)
 
 
 class KillGuard:

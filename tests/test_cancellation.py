@@ -6,13 +6,11 @@ import logging
 
 import pytest
 
-from airflow_provider_openai_run.cancellation import CancelReason, KillGuard, cancel, cancel_async
+from airflow_provider_openai_run.cancellation import CancelReason, KillGuard, cancel
 from airflow_provider_openai_run.exceptions import OpenAIRunError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.types.run_ref import RunRef
-
-LOG = logging.getLogger("test")
 
 
 def get_hook() -> OpenAIRunHook:
@@ -43,26 +41,15 @@ def test_a_worker_cancels_and_logs_the_reason(
     assert f"Cancelled {ref}: {reason.description}" in caplog.messages
 
 
-async def test_the_triggerer_cancels_and_logs_the_reason(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    ref = active_run(sandbox)
-    with caplog.at_level(logging.INFO):
-        assert await cancel_async("openai_default", ref, CancelReason.USER_ENDED_TASK, LOG) is True
-    assert sandbox.state()["responses"] == {ref.run_id: "cancelled"}
-    assert f"Cancelled {ref}: {CancelReason.USER_ENDED_TASK.description}" in caplog.messages
-
-
 @pytest.mark.parametrize(
     ("http_status", "is_cancelled"), [(400, True), (409, True), (404, False), (500, False)]
 )
-async def test_a_refused_cancel_says_whether_the_run_may_be_running(
+def test_a_refused_cancel_says_whether_the_run_may_be_running(
     sandbox: Sandbox, http_status: int, is_cancelled: bool
 ) -> None:
     ref = active_run(sandbox)
     sandbox.faults.add("reply", path="/cancel", status=http_status)
     assert cancel(get_hook, ref, CancelReason.TIMEOUT) is is_cancelled
-    assert await cancel_async("openai_default", ref, CancelReason.USER_ENDED_TASK, LOG) is is_cancelled
 
 
 def test_an_unexpected_error_is_logged_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:

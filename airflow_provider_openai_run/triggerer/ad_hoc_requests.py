@@ -57,7 +57,7 @@ class AdHocRequests:
         """
         Send a request as soon as the rate limiter allows it.
 
-        :param request: a GET.
+        :param request: any request that may be sent twice.
         :param ref: the run that it is about, for error messages.
         :return: a task that returns the response, whatever its HTTP status, or raises a ``RunRequestError``.
         """

@@ -141,7 +141,7 @@ class ConnectionPoller:
         """
         Send a request as soon as the rate limiter allows it; polls of runs go on meanwhile.
 
-        :param request: a GET.
+        :param request: any request that may be sent twice.
         :param ref: the run that it is about, for error messages.
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: if there was no response.

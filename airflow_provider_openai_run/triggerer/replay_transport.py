@@ -70,13 +70,13 @@ class ReplayTransport:
         """
         Send a request.
 
-        :param request: a GET.
+        :param request: any request that may be sent twice; only a GET is replayed.
         :param ref: the run that it is about, for error messages.
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: with ``is_retryable`` if there was no response, without if the connection is
             invalid.
         """
-        if self._misses >= _MAX_MISSES or "after" in request.query:
+        if self._misses >= _MAX_MISSES or request.method != "GET" or "after" in request.query:
             # A page further down a list is rarely requested twice.
             return await self._sdk_client.send(request, ref)
         kind = (*request.headers.items(), *request.query.items())

@@ -73,7 +73,7 @@ class SdkClient:
         """
         Send a request; once more if its credentials are refused and the connection has newer ones.
 
-        :param request: a GET.
+        :param request: any request that may be sent twice.
         :param ref: the run that it is about, for error messages.
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: with ``is_retryable`` if there was no response, without if the connection is

@@ -182,12 +182,11 @@ class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
     Wait for a run that the task has created, and cancel it if a user ends the task meanwhile.
 
     That is: marks it failed or success, or clears it, on Airflow 3.3 and later. A stop or restart of the
-    triggerer, the deadline and the normal end cancel nothing. The arguments are those of
-    :class:`OpenAIRunTrigger`.
+    triggerer, a move to another triggerer, the deadline and the normal end cancel nothing. The arguments are
+    those of :class:`OpenAIRunTrigger`.
     """
 
     async def on_kill(self) -> None:
-        """Cancel the run; a failure is logged with the run's id."""
-        cancellation = await import_off_loop("airflow_provider_openai_run.cancellation")
-        reason = cancellation.CancelReason.USER_ENDED_TASK
-        await cancellation.cancel_async(self.conn_id, self.ref, reason, self.log)
+        """Cancel the run, unless the task is still deferred: then Airflow has only moved the trigger."""
+        canceller = await import_off_loop("airflow_provider_openai_run.triggerer.run_canceller")
+        await canceller.cancel_if_task_ended(self.conn_id, self.ref, self.task_instance, self.log)

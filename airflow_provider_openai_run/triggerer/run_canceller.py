@@ -1,0 +1,111 @@
+"""
+Cancel the run of a deferred task that a user has ended; and only then.
+
+Airflow calls ``on_kill`` of a trigger that was taken from its triggerer. On Airflow 3.3.0 to 3.3.2 that also
+happens when a slow triggerer lost its triggers to another one, while the tasks are still deferred. So the
+task's state is read first. Airflow also interrupts ``on_kill`` once a second. So the work is done in a task
+of its own, which only the end of the triggerer interrupts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from airflow_provider_openai_run.api.http import parse_or_raise
+from airflow_provider_openai_run.api.registry import api_of
+from airflow_provider_openai_run.api.retries import is_retried, may_have_ended
+from airflow_provider_openai_run.cancellation import CancelReason, logging_result
+from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.triggerer.connection_poller import open_ad_hoc_requests
+from airflow_provider_openai_run.triggerer.task_states import is_deferred
+
+if TYPE_CHECKING:
+    from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
+    from airflow_provider_openai_run.triggerer.task_states import TaskInstanceKey
+    from airflow_provider_openai_run.types.run_ref import RunRef
+
+#: How long to ask Airflow for the task's state, and how long to try to cancel the run, in seconds.
+STATE_TIMEOUT = 120.0
+CANCEL_TIMEOUT = 300.0
+#: The first and the longest pause between two tries, in seconds.
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 15.0
+
+_under_way: set[asyncio.Task[None]] = set()
+
+
+async def cancel_if_task_ended(
+    conn_id: str, ref: RunRef, task_instance: TaskInstanceKey | None, logger: logging.Logger
+) -> None:
+    """
+    Cancel a run unless its task is still deferred; for ``on_kill`` of a trigger.
+
+    What was begun is finished although Airflow interrupts the caller. If Airflow cannot say whether the task
+    is still deferred, the run is not cancelled, and the log says so.
+
+    :param conn_id: the OpenAI connection.
+    :param ref: the run.
+    :param task_instance: the task; None cancels without asking.
+    :param logger: the trigger's own, which writes to the task's log.
+    """
+    work = asyncio.create_task(_cancel_if_task_ended(conn_id, ref, task_instance, logger))
+    _under_way.add(work)
+    work.add_done_callback(_under_way.discard)
+    await asyncio.shield(work)
+
+
+async def _cancel_if_task_ended(
+    conn_id: str, ref: RunRef, task_instance: TaskInstanceKey | None, logger: logging.Logger
+) -> None:
+    try:
+        if task_instance is not None and not await _has_ended(task_instance, ref, logger):
+            return
+        requests = open_ad_hoc_requests(conn_id)
+        try:
+            with logging_result(ref, CancelReason.USER_ENDED_TASK, logger):
+                async with asyncio.timeout(CANCEL_TIMEOUT):
+                    await _cancel(requests, ref)
+        finally:
+            requests.close()
+    except asyncio.CancelledError:
+        logger.warning("The triggerer stopped before it could cancel %s, which may still be running", ref)
+        raise
+
+
+async def _has_ended(task_instance: TaskInstanceKey, ref: RunRef, logger: logging.Logger) -> bool:
+    pause = _FIRST_PAUSE
+    try:
+        async with asyncio.timeout(STATE_TIMEOUT):
+            while True:
+                try:
+                    is_still_deferred = await is_deferred(task_instance)
+                    break
+                except Exception as error:  # noqa: BLE001 - Airflow may raise anything while its database is away
+                    logger.info("Airflow does not say whether the task was ended, asking it again: %s", error)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+    except TimeoutError:
+        message = "Airflow did not say whether the task was ended, so %s was not cancelled and may be running"
+        logger.warning(message, ref)
+        return False
+    if is_still_deferred:
+        logger.info("Airflow moved the trigger to another triggerer; %s was not cancelled", ref)
+    return not is_still_deferred
+
+
+async def _cancel(requests: AdHocRequests, ref: RunRef) -> None:
+    request, pause = api_of(ref).cancel(ref), _FIRST_PAUSE
+    while True:
+        try:
+            response = await requests.send(request, ref)
+            parse_or_raise(response, request, ref, now=time.time(), base_url=requests.base_url)
+        except RunRequestError as error:
+            if may_have_ended(error) or not is_retried(error, "cancel"):
+                raise
+            await asyncio.sleep(max(pause, error.retry_after or 0.0))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            return
