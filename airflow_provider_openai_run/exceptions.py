@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import Any
 
 _FIELDS = ("api", "run_id", "parent_id", "status", "code", "request_id", "http_status", "run_left_running")
-_LEFT_RUNNING = "The run itself was left as it is: it may still go on and use tokens."
+_LEFT_RUNNING = "The run itself was left as it is: it may still be running and use tokens."
 
 
 class OpenAIRunError(Exception):
