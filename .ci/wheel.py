@@ -64,7 +64,14 @@ def check_contents(sdist: Path, wheel: Path) -> None:
     check("licenses/LICENSE" in metadata, f"The wheel has no licence: {sorted(metadata)}")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    missing = source | {"LICENSE", "README.md", "SECURITY.md", "docs/conf.py", "tests/conftest.py", ".ci/test"}
+    missing = source | {
+        "LICENSE",
+        "README.md",
+        "SECURITY.md",
+        "docs/conf.py",
+        "tests/conftest.py",
+        ".ci/test",
+    }
     check(not missing - names, f"The sdist lacks {sorted(missing - names)}")
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.redaction import redact
-from airflow_provider_openai_run.types.run import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from airflow_provider_openai_run.api.parsing import (
     text_or_none,
     unix_seconds,
 )
-from airflow_provider_openai_run.types.run import Json, Run, RunStep
+from airflow_provider_openai_run.types.json import Json
+from airflow_provider_openai_run.types.run import Run, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef, check_id
 from airflow_provider_openai_run.types.status import RunState, classify_status
 

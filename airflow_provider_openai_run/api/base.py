@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.types.run import Json, Run, RunStep
+    from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.run import Run, RunStep
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 

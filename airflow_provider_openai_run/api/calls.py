@@ -19,7 +19,8 @@ from airflow_provider_openai_run.api.parsing import list_or_none, unix_time
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.api.responses import ResponsesApi
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.types.run import Json, Run, RunStep
+from airflow_provider_openai_run.types.json import Json
+from airflow_provider_openai_run.types.run import Run, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import RunState
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_openai_run.api.base import Request
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 _CREDENTIAL_HEADERS = ("authorization", "api-key", "x-api-key")

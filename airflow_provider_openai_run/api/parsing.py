@@ -6,7 +6,8 @@ import json
 import math
 from datetime import UTC, datetime
 
-from airflow_provider_openai_run.types.run import Json, RunError, Usage
+from airflow_provider_openai_run.types.json import Json
+from airflow_provider_openai_run.types.run import RunError, Usage
 
 
 def unix_seconds(value: Json) -> int | None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_openai_run.api.base import RunApi
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.run import Run
 
 #: The API of a run that is named by ``run_id`` alone.
 _DEFAULT = ResponsesApi()

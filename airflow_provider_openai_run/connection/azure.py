@@ -42,7 +42,7 @@ from airflow_provider_openai_run.connection.validation import FieldError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 AUTH_TYPE = "azure_entra_id"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import RunApi
     from airflow_provider_openai_run.api.http import ApiResponse
     from airflow_provider_openai_run.connection.settings import ConnectionSettings
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: How long one request may take, in seconds; a person waits for the result.
 _TIMEOUT = 10.0

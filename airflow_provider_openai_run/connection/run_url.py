@@ -26,7 +26,7 @@ from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.connection.validation import FieldError, require_text
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 _PORTALS = {"azure.com": "https://ai.azure.com/", "azure.us": "https://ai.azure.us/"}

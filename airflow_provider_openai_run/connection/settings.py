@@ -36,7 +36,7 @@ from airflow_provider_openai_run.connection.validation import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 _WORKLOAD_IDENTITY = "workload_identity"
 _AUTH_TYPES = ("api_key", _WORKLOAD_IDENTITY, azure.AUTH_TYPE)

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from airflow_provider_openai_run.api.endpoints import is_openai
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: Paths that the OpenAI client appends to the base URL.
 _CLIENT_PATH = re.compile(r"/(responses|chat/completions|completions|threads(/runs)?)/?$")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import TaskDecorator
     from airflow.sdk import Context
 
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 
 class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOperator):

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: How many seconds Airflow may take to reply. A triggerer that is stopping does not reply at all.
 _STORE_TIMEOUT = 10.0

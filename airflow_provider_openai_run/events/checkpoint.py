@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Self
 from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none, string_items, text_or_none
 from airflow_provider_openai_run.api.registry import api_of, author_ids, run_ref
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError, RunNotFoundError
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import LogMessage
 from airflow_provider_openai_run.types.redaction import redact
-from airflow_provider_openai_run.types.run import Json, Run
+from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.events.asset_state import AssetState
     from airflow_provider_openai_run.events.thread_feed import FeedUpdate
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 _MAX_VALUE_CHARACTERS = 200
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.api.calls import ApiCall
     from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 #: The longest interval between requests after an error that a retry alone cannot resolve, in seconds.

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.connection.settings import ConnectionSettings
-    from airflow_provider_openai_run.types.run import Json, Run, RunStep
+    from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.run import Run, RunStep
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 T = TypeVar("T")

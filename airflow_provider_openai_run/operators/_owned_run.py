@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.runner import OwnedRunRunner
     from airflow_provider_openai_run.owned_runs.state import Continuation, TaskRunState
     from airflow_provider_openai_run.owned_runs.tools import ToolErrorPolicy
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: The values of ``on_requires_action``.
 REQUIRES_ACTION_POLICIES = get_args(RequiresActionPolicy)

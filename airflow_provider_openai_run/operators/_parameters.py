@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: Parameters of the API that a task cannot use.
 _STREAMING = ("stream", "stream_options")

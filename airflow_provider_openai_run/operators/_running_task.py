@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.operators._base import BaseRunOperator
     from airflow_provider_openai_run.owned_runs.human_input import HumanInputRequest
     from airflow_provider_openai_run.polling.policy import Decision
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 
 class RunningTask:

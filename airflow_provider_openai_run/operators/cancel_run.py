@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.outcome import Outcome
-    from airflow_provider_openai_run.types.run import Json
 
 
 class OpenAICancelRunOperator(BaseRunOperator):

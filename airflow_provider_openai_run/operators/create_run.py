@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.config import ActiveRunPolicy
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 
 class OpenAICreateRunOperator(OwnedRunOperator):

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_openai_run.exceptions import OpenAIRunError
+    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.outcome import Outcome
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.run import Run
 
 #: Size in bytes of the attributes as JSON above which the log suggests another XCom backend.
 DEFAULT_XCOM_SIZE_WARNING = 1_000_000

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.tools import ToolErrorPolicy
     from airflow_provider_openai_run.polling.options import PollOptions, RequiresActionPolicy
     from airflow_provider_openai_run.polling.policy import Decision
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: What to do about a run of another owner that is active on the thread.
 ActiveRunPolicy: TypeAlias = Literal["fail", "wait", "attach"]

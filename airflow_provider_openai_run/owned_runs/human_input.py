@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.required_action import PendingCall
-    from airflow_provider_openai_run.types.run import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 APPROVE = "Approve"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.run import Run
 
 #: The key of a run's metadata that names the task instance that created it.
 TASK_KEY = "airflow_task"

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
     from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
     from airflow_provider_openai_run.owned_runs.state import Continuation
+    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.outcome import Outcome
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 

@@ -29,8 +29,9 @@ from airflow_provider_openai_run.owned_runs.state import Continuation, TaskRunSt
 from airflow_provider_openai_run.owned_runs.tools import ToolRunner, pending_calls
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
-from airflow_provider_openai_run.types.run import Json, Run
+from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from airflow_provider_openai_run.types.required_action import PendingCall, Requi
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.run import Run
 
 #: What happens when a call cannot be performed: the error is submitted as its output, or the task fails.
 ToolErrorPolicy: TypeAlias = Literal["submit", "fail"]

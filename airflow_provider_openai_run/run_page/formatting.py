@@ -7,7 +7,7 @@ import math
 from datetime import UTC, datetime
 
 from airflow_provider_openai_run.api.parsing import unix_time
-from airflow_provider_openai_run.types.run import Json
+from airflow_provider_openai_run.types.json import Json
 
 _MAX_TIMESTAMP = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _MAX_COUNT = 10**15

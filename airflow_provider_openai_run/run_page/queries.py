@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
     from sqlalchemy.sql.elements import ColumnElement
 
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: Attributes that can be large and that only the raw JSON shows.
 _LARGE_KEYS = frozenset({"raw", "tools", "instructions", "metadata", "file_ids"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_openai_run.run_page.formatting import format_json, format_value, shorten
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.required_action import PendingCall, RequiredAction
-from airflow_provider_openai_run.types.run import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_openai_run.types.run import Json
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 SEVERITIES = {

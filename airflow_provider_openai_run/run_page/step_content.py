@@ -19,8 +19,8 @@ from airflow_provider_openai_run.run_page.formatting import (
     pluralize,
     shorten,
 )
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.message_content import read_content
-from airflow_provider_openai_run.types.run import Json
 
 
 @dataclass(frozen=True, slots=True)

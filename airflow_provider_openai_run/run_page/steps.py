@@ -16,7 +16,7 @@ from airflow_provider_openai_run.run_page.formatting import (
 from airflow_provider_openai_run.run_page.severity import severity_of
 from airflow_provider_openai_run.run_page.step_content import Content, label_for, read_step_content
 from airflow_provider_openai_run.run_page.timeline import Span
-from airflow_provider_openai_run.types.run import Json
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_openai_run.run_page.formatting import format_count, pluralize, read_count
-from airflow_provider_openai_run.types.run import Json
+from airflow_provider_openai_run.types.json import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

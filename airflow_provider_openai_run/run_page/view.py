@@ -23,7 +23,7 @@ from airflow_provider_openai_run.run_page.task_instance import TaskInstanceInfo
 from airflow_provider_openai_run.run_page.timeline import Bar, Span, Timeline, draw_in_order, draw_to_scale
 from airflow_provider_openai_run.run_page.usage import UsageView, read_usage
 from airflow_provider_openai_run.run_page.xcom_data import OPERATORS, XComData, read_xcoms
-from airflow_provider_openai_run.types.run import Json
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import classify_status
 
 _STATUS_LANE = "Status"

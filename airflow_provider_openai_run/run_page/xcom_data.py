@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from airflow_provider_openai_run.cancellation import CANCEL_REASON_KEY
 from airflow_provider_openai_run.progress import PROGRESS_KEY
 from airflow_provider_openai_run.run_page.formatting import parse_json
-from airflow_provider_openai_run.types.run import Json, Run
+from airflow_provider_openai_run.types.json import Json
+from airflow_provider_openai_run.types.run import Run
 
 #: The key of a task's return value in Airflow.
 RETURN_VALUE = "return_value"

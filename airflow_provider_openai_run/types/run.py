@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeAlias
+from typing import Self
 
+from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
-
-#: Any value that JSON can hold.
-Json: TypeAlias = Any
 
 #: The seventeen documented attributes, in the order of the documentation.
 DOCUMENTED_ATTRIBUTES = (

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.types.run import Json
+    from airflow_provider_openai_run.types.json import Json
 
 #: What replaces a character that cannot be stored.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

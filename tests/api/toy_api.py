@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
-from airflow_provider_openai_run.types.run import Json, Run, RunError, RunStep
+from airflow_provider_openai_run.types.json import Json
+from airflow_provider_openai_run.types.run import Run, RunError, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef
 
 #: The toy's states, and the statuses that they are.
