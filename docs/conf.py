@@ -23,12 +23,14 @@ myst_heading_anchors = 3
 # A reference that leads nowhere is a warning, and the gate takes warnings for errors.
 nitpicky = True
 # What belongs to others has no page here,
-nitpick_ignore_regex = [("py:.*", r"(airflow|collections|openai)\..*")]
+nitpick_ignore_regex = [("py:.*", r"(airflow|collections|datetime|openai)\..*"), ("py:.*", r"logging|(.*\.)?T")]
 # and neither have these types of arguments and results.
 nitpick_ignore = [
-    ("py:class", name)
+    (kind, name)
+    for kind in ("py:class", "py:exc")
     for name in (
         "AsyncOpenAI",
+        "BaseOperator",
         "BaseModel",
         "Faults",
         "RequiresActionPolicy",
@@ -36,8 +38,11 @@ nitpick_ignore = [
         "ToolErrorPolicy",
         "OpenAI",
         "TriggerEvent",
+        "TaskDecorator",
+        "TaskInstanceKey",
         "timedelta",
         "Decision",
+        "InvalidTriggerArgumentError",
     )
 ]
 

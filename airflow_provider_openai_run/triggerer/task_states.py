@@ -27,7 +27,7 @@ async def is_deferred(task_instance: TaskInstanceKey) -> bool:
     Return whether Airflow's database says at this time that a task is deferred.
 
     :param task_instance: the task; one that no longer exists is not deferred.
-    :raises Exception: whatever Airflow raises if it cannot tell.
+    :raises Exception: whatever Airflow raises if it cannot read the state.
     """
     states = await _queue_read(task_instance.dag_id, task_instance.run_id, task_instance.task_id)
     name = task_instance.task_id

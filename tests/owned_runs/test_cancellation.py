@@ -189,7 +189,7 @@ def test_a_failed_cancel_does_not_hide_the_timeout(endless: Sandbox) -> None:
     attempts = TaskAttempts(response_task(timeout=5))
     deferred = attempts.begin()
     endless.faults.add("server_error", path="/cancel")
-    with pytest.raises(RunWaitTimeoutError, match="may still go on") as caught:
+    with pytest.raises(RunWaitTimeoutError, match="may still be running") as caught:
         attempts.resume(deferred, timed_out(deferred))
     assert caught.value.run_left_running is True
     assert "cancel_reason" not in attempts.pushed

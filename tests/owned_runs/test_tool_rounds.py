@@ -228,7 +228,7 @@ def test_a_run_that_could_not_be_cancelled_is_reported_as_running(sandbox: Sandb
     deferred = attempts.begin()
     sandbox.clock.advance(1.5)
     sandbox.faults.add("server_error", path="/cancel")
-    with pytest.raises(RunRequiresActionError, match="may still go on") as caught:
+    with pytest.raises(RunRequiresActionError, match="may still be running") as caught:
         attempts.resume(deferred, event_for(deferred))
     assert caught.value.run_left_running is True
     assert "cancel_reason" not in attempts.pushed

@@ -113,7 +113,7 @@ def test_a_completed_response_with_open_calls_fails_only_by_the_policy(make_poll
     error = error_of(make_poller(on_requires_action="fail").on_run(response, START))
     assert isinstance(error, RunRequiresActionError)
     assert error.run_left_running is False
-    assert "may still go on" not in str(error)
+    assert "may still be running" not in str(error)
 
 
 @quick

@@ -140,7 +140,7 @@ def test_a_timeout_names_the_run_its_status_and_the_limit(
     run = sandbox.create_run(script="in_progress")
     started_at = fake_clock.time()
     end = make_sensor(run, mode).run_to_end()
-    for words in (run["id"], run["thread_id"], "in_progress", "1 minute 40 seconds", "may still go on"):
+    for words in (run["id"], run["thread_id"], "in_progress", "1 minute 40 seconds", "may still be running"):
         assert words in str(end.error)
     assert fake_clock.time() - started_at >= TIMEOUT
 

@@ -130,7 +130,7 @@ def test_a_mapped_task_is_known_by_its_index(
     assert status(sandbox, run) == "cancelled"
 
 
-def test_airflow_is_asked_again_while_its_database_is_away(
+def test_the_state_is_read_again_while_the_database_is_away(
     sandbox: Sandbox, fake_clock: FakeClock, states: TaskStates, run: RunRef
 ) -> None:
     states.answers = [RuntimeError("database is locked")] * 3
