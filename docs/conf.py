@@ -23,7 +23,10 @@ myst_heading_anchors = 3
 # A reference that leads nowhere is a warning, and the gate takes warnings for errors.
 nitpicky = True
 # What belongs to others has no page here,
-nitpick_ignore_regex = [("py:.*", r"(airflow|collections|datetime|openai)\..*"), ("py:.*", r"logging|(.*\.)?T")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(airflow|collections|datetime|openai)\..*"),
+    ("py:.*", r"logging|(.*\.)?T"),
+]
 # and neither have these types of arguments and results.
 nitpick_ignore = [
     (kind, name)
