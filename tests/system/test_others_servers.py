@@ -89,7 +89,7 @@ def test_a_response_is_created_awaited_and_read_again(responses: DagRun) -> None
 def test_a_sensor_waits_for_a_response_of_another_task(responses: DagRun) -> None:
     assert responses.wait_for_task("details_after_wait")["state"] == "success"
     run_id = responses.xcoms("begin")["run_id"]
-    expected = {"run_id": run_id, "thread_id": None, "status": "completed"}
+    expected = {"run_id": run_id, "thread_id": None, "api": "responses", "status": "completed"}
     assert responses.xcoms("wait")["return_value"] == expected
     assert [step["type"] for step in responses.xcoms("details_after_wait")["steps"]] == ["message"]
 
