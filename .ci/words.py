@@ -52,7 +52,6 @@ class Rules:
 
     def __init__(self, path: Path = RULES) -> None:
         rules = tomllib.loads(path.read_text(encoding="utf-8"))
-        self.pending = tuple(rules.get("pending", ()))
         self._names: dict[tuple[str, ...], str] = {
             tuple(name.split("_")): instead for name, instead in rules["names"].items()
         }
@@ -167,11 +166,8 @@ def main(arguments: list[str]) -> int:
     rules = Rules()
     count = 0
     for path in files(root):
-        name = path.relative_to(root).as_posix()
-        if name.startswith(rules.pending):
-            continue
         for line, complaint in sorted(check_file(path, root, rules)):
-            print(f"{name}:{line}: {complaint}")
+            print(f"{path.relative_to(root).as_posix()}:{line}: {complaint}")
             count += 1
     return 1 if count else 0
 
