@@ -117,6 +117,19 @@ class Component:
             self._process.wait(KILL_GRACE_SECONDS)
             self._process = None
 
+    def pause(self) -> None:
+        """Stop the command and every process that it forked, as SIGSTOP does: they keep all they have."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the processes that `pause` stopped continue."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        for process_id in self.left_over():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process_id, number)
+
     def left_over(self) -> list[int]:
         """Return the ids of the processes of this component that are still alive."""
         return [] if self._session is None else processes_of_session(self._session)

@@ -116,6 +116,18 @@ class LocalAirflow:
         """
         self.components[name].start()
 
+    def start_second_triggerer(self) -> Component:
+        """Start another triggerer beside the first; kill it before the test ends."""
+        triggerer = Component(
+            name="triggerer-2",
+            arguments=self._commands()["triggerer"],
+            env=self._environment(),
+            home=self.home,
+        )
+        self.components[triggerer.name] = triggerer
+        triggerer.start()
+        return triggerer
+
     def left_over(self) -> dict[str, list[int]]:
         """Return the ids of processes that are still alive, by component."""
         alive = {name: component.left_over() for name, component in self.components.items()}
