@@ -7,6 +7,7 @@ Azure AI Foundry and self-hosted servers still serve it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
@@ -82,7 +83,7 @@ class AssistantsApi(RunApi):
     def _request(self, method: str, path: str, **more: Any) -> Request:
         return Request(method, path, headers=_BETA, ended_at_openai=self.ended_at_openai, **more)
 
-    def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
+    def submit_tool_outputs(self, ref: RunRef, outputs: Sequence[Json], params: dict[str, Json]) -> Request:
         """
         Return the request that submits outputs to the run, which then resumes.
 
@@ -94,7 +95,7 @@ class AssistantsApi(RunApi):
         body = (
             dict(params)
             if params.get("tool_approvals") and not outputs
-            else {**params, "tool_outputs": outputs}
+            else {**params, "tool_outputs": [*outputs]}
         )
         return self._request("POST", f"{_path(ref)}/submit_tool_outputs", body=body)
 
@@ -153,14 +154,13 @@ class AssistantsApi(RunApi):
         :return: the function calls without an output, in the form of the API's ``required_action``; None if
             there are none.
         """
-        calls = []
+        pending: list[Json] = []
         for step in steps:
             details = step.get("step_details")
             if classify_status(text_or_none(step.get("status"))) is RunState.ACTIVE and isinstance(
                 details, dict
             ):
-                calls += [call for call in list_or_none(details.get("tool_calls")) or () if _is_pending(call)]
-        pending = [{**call, "function": _without_output(call["function"])} for call in calls]
+                pending += _pending_calls(list_or_none(details.get("tool_calls")) or [])
         return (
             {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": pending}}
             if pending
@@ -168,13 +168,14 @@ class AssistantsApi(RunApi):
         )
 
 
-def _is_pending(call: Json) -> bool:
-    function = call.get("function") if isinstance(call, dict) else None
-    return isinstance(function, dict) and function.get("output") is None
-
-
-def _without_output(function: dict[str, Json]) -> dict[str, Json]:
-    return {key: value for key, value in function.items() if key != "output"}
+def _pending_calls(calls: list[Json]) -> list[dict[str, Json]]:
+    pending = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(call, dict) and isinstance(function, dict) and function.get("output") is None:
+            without_output = {key: value for key, value in function.items() if key != "output"}
+            pending.append({**call, "function": without_output})
+    return pending
 
 
 def _path(ref: RunRef) -> str:
@@ -189,7 +190,7 @@ def _thread_path(thread_id: str | None) -> str:
 def _file_ids(body: dict[str, Json]) -> list[str]:
     """Return ``file_ids`` (v1 of the API), or else the files in the run's ``tool_resources`` (v2)."""
     if isinstance(body.get("file_ids"), list):
-        return list(body["file_ids"])
+        return string_items(body["file_ids"])
     file_ids: dict[str, None] = {}
     for resource in (dict_or_none(body.get("tool_resources")) or {}).values():
         if isinstance(resource, dict):

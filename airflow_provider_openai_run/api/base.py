@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run import Run, RunStep
     from airflow_provider_openai_run.types.run_ref import RunRef
@@ -95,7 +97,7 @@ class RunApi(ABC):
         """Return the request that creates a run."""
         raise NotImplementedError(f"the {self.title} creates no runs here")
 
-    def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
+    def submit_tool_outputs(self, ref: RunRef, outputs: Sequence[Json], params: dict[str, Json]) -> Request:
         """Return the request that submits tool outputs to the run."""
         raise NotImplementedError(f"the {self.title} takes no tool outputs")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TypeAlias, TypeVar
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
@@ -233,7 +233,7 @@ def _with_key(request: Request, idempotency_key: str | None) -> Request:
     return dataclasses.replace(request, headers={**request.headers, "Idempotency-Key": idempotency_key})
 
 
-def submit_tool_outputs(ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> ApiCall[Run]:
+def submit_tool_outputs(ref: RunRef, outputs: Sequence[Json], params: dict[str, Json]) -> ApiCall[Run]:
     """
     Submit the tool outputs that a run waits for.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api import retries
 from airflow_provider_openai_run.api.endpoints import is_openai
@@ -143,7 +143,7 @@ def _error_of_response(
     code, text = _code_and_message(response)
     status = response.http_status
     rule = retries.classify(status, code, response.headers, text)
-    fields = {
+    fields: dict[str, Any] = {
         **_fields(response, ref),
         "code": code,
         "is_retryable": "poll" in rule.retried,
@@ -170,7 +170,8 @@ def _malformed_error(response: ApiResponse, ref: RunRef | None, body: str) -> Ru
     return RunRequestError(message, is_retryable=True, retry_rule=rule.name, **_fields(response, ref))
 
 
-def _fields(response: ApiResponse, ref: RunRef | None) -> dict[str, Json]:
+def _fields(response: ApiResponse, ref: RunRef | None) -> dict[str, Any]:
+    """Return the arguments that all errors take."""
     ids = ref.ids if ref else {}
     return {**ids, "http_status": response.http_status, "request_id": response.request_id}
 
@@ -200,9 +201,10 @@ def _code_and_message(response: ApiResponse) -> tuple[str | None, str]:
 def _parse_json(body: bytes) -> Json:
     """Parse strict JSON: NaN and Infinity would fail in the database that holds the XCom."""
     try:
-        return json.loads(body, parse_constant=_parse_finite, parse_float=_parse_finite)
+        value: Json = json.loads(body, parse_constant=_parse_finite, parse_float=_parse_finite)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
+    return value
 
 
 def _parse_finite(text: str) -> float:

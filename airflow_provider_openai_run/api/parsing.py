@@ -66,6 +66,11 @@ def text_or_none(value: Json) -> str | None:
     return value if isinstance(value, str) or value is None else dump_json(value)
 
 
+def string_or_none(value: Json) -> str | None:
+    """Return a string unchanged, and None for any other value."""
+    return value if isinstance(value, str) else None
+
+
 def list_or_none(value: Json) -> list[Json] | None:
     """Return a list unchanged, and None for any other value."""
     return value if isinstance(value, list) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.responses import ResponsesApi
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_openai_run.api.base import RunApi
-    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run import Run
 
 #: The API of a run that is named by ``run_id`` alone.
@@ -76,7 +75,7 @@ def run_ref(
     return RunRef(chosen.name, run_id, parent)
 
 
-def ref_from_json(value: Mapping[str, Json]) -> RunRef:
+def ref_from_json(value: Mapping[str, Any]) -> RunRef:
     """
     Return the reference in stored JSON, as ``RunRef.ids`` returned it, or of version 0.1.0, without ``api``.
 

@@ -6,6 +6,7 @@ https://platform.openai.com/docs/guides/background. Its output items are the run
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
@@ -52,7 +53,7 @@ class ResponsesApi(RunApi):
         """
         return Request("POST", "/responses", body={"background": True, "store": True, **params})
 
-    def submit_tool_outputs(self, ref: RunRef, outputs: list[Json], params: dict[str, Json]) -> Request:
+    def submit_tool_outputs(self, ref: RunRef, outputs: Sequence[Json], params: dict[str, Json]) -> Request:
         """
         Return the request that creates the successor of a response, with the outputs as its input.
 
@@ -142,8 +143,9 @@ def _is_call(item: dict[str, Json]) -> bool:
 
 def _tool_call(item: dict[str, Json]) -> dict[str, Json]:
     if item["type"] != "function_call":
-        return {"id": item["call_id"], "type": item["type"], item["type"]: item}
-    function = {"name": item.get("name"), "arguments": item.get("arguments")}
+        kind = str(item["type"])
+        return {"id": item["call_id"], "type": kind, kind: item}
+    function: dict[str, Json] = {"name": item.get("name"), "arguments": item.get("arguments")}
     return {"id": item["call_id"], "type": "function", "function": function}
 
 

@@ -94,8 +94,8 @@ def complete_base_url(endpoint: str, version: str | None, query: dict[str, Json]
     query_version = query.get("api-version")
     if version is not None and query_version not in (None, version):
         raise FieldError("extra azure_api_version and default_query's 'api-version' differ; keep one")
-    version = version or query_version
-    is_dated = bool(_DATE.match(str(version or "")))
+    given = version or query_version
+    is_dated = bool(_DATE.match(str(given or "")))
     path = urlsplit(endpoint).path.rstrip("/")
     if not path:
         return f"{endpoint.rstrip('/')}{'/openai' if is_dated else _V1_PATH}"
@@ -104,8 +104,8 @@ def complete_base_url(endpoint: str, version: str | None, query: dict[str, Json]
             "host ends in a deployment; end it with '/openai' and pass the deployment as the model"
         )
     if path.endswith(_V1_PATH) and is_dated:
-        raise FieldError(f"extra azure_api_version is {version!r}, but '{_V1_PATH}' takes none; leave it out")
-    if version is None and (
+        raise FieldError(f"extra azure_api_version is {given!r}, but '{_V1_PATH}' takes none; leave it out")
+    if given is None and (
         path.endswith("/openai") or (_PROJECT_PATH in path and not path.endswith(_V1_PATH))
     ):
         raise FieldError(f"extra azure_api_version is missing, but the host's path {path!r} needs it")

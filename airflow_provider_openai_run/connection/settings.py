@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from openai import OpenAI
 
 from airflow_provider_openai_run.api.endpoints import azure_cloud, is_openai
+from airflow_provider_openai_run.api.parsing import text_or_none
 from airflow_provider_openai_run.connection import azure
 from airflow_provider_openai_run.connection.run_url import parse_link_template
 from airflow_provider_openai_run.connection.validation import (
@@ -137,11 +138,7 @@ def parse_settings(connection: AirflowConnection) -> ConnectionSettings:
     auth_type = _parse_auth_type(extra)
     version = azure.parse_api_version(extra.get("azure_api_version"))
     base_url = _azure_url(base_url, version, options, is_entra=auth_type == azure.AUTH_TYPE)
-    proxy = extra.get("proxy")
-    if proxy is not None:
-        # Unlike other URLs, it may hold a user name and a password.
-        bare = _USER_INFO.sub("", proxy) if isinstance(proxy, str) else proxy
-        require_url("extra proxy", bare, "http://proxy.example:3128")
+    proxy = _parse_proxy(extra.get("proxy"))
     return ConnectionSettings(
         base_url=base_url,
         api_key=_parse_key(connection, options, auth_type),
@@ -151,8 +148,17 @@ def parse_settings(connection: AirflowConnection) -> ConnectionSettings:
         proxy=proxy,
         run_link_template=parse_link_template(extra.get("run_link_template")),
         unused_extras=unused,
-        **{name: extra.get(name) for name in _ENTRA_FIELDS},
+        **{name: text_or_none(extra.get(name)) for name in _ENTRA_FIELDS},
     )
+
+
+def _parse_proxy(value: Json) -> str | None:
+    if value is None:
+        return None
+    proxy = require_text("extra proxy", value)
+    # Unlike other URLs, it may hold a user name and a password.
+    require_url("extra proxy", _USER_INFO.sub("", proxy), "http://proxy.example:3128")
+    return proxy
 
 
 def _parse_extra(text: str | None) -> dict[str, Json]:

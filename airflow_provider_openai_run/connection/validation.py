@@ -51,12 +51,13 @@ def require_number(name: str, value: Json, *, whole: bool = False, zero: bool = 
     :param whole: whether it must be whole.
     :param zero: whether it may be 0.
     """
-    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = value if isinstance(value, int if whole else int | float) and is_number else None
+    if number is None or not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         expected = f"a {'whole ' if whole else ''}number {'of at least' if zero else 'above'} 0"
-        given = f"{value:g}" if isinstance(value, int | float) and is_number else _kind(value)
+        given = _kind(value) if number is None else f"{number:g}"
         raise FieldError(f"{name} must be {expected}, not {given}")
-    return float(value)
+    return float(number)
 
 
 def require_key(name: str, value: Json) -> str:
@@ -101,11 +102,12 @@ def require_base_url(name: str, value: Json) -> str:
 
 def require_headers(name: str, value: Json) -> dict[str, str]:
     """Require an object of HTTP headers."""
-    headers = require_object(name, value)
-    for header, content in headers.items():
-        is_text = isinstance(content, str) and not _NOT_IN_HEADER.search(content)
-        if not is_text or not _HEADER_NAME.fullmatch(header):
+    headers: dict[str, str] = {}
+    for header, content in require_object(name, value).items():
+        is_valid = _HEADER_NAME.fullmatch(header) is not None
+        if not is_valid or not isinstance(content, str) or _NOT_IN_HEADER.search(content):
             raise FieldError(f"{name}: {header!r} and its value must be text that an HTTP header can carry")
+        headers[header] = content
     return headers
 
 

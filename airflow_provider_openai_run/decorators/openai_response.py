@@ -43,7 +43,7 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
     def __init__(
         self,
         *,
-        python_callable: Callable[..., Json],
+        python_callable: Callable[..., Any],
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         multiple_outputs: bool = False,
@@ -60,7 +60,7 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
             **kwargs,
         )
 
-    def execute(self, context: Context) -> Json:
+    def execute(self, context: Context) -> Any:
         """
         Call the function, create the response, and return the answer.
 
@@ -75,9 +75,7 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
             raise ValueError(f"{name} returned None; return the input: a text, or a list of items")
         return self._answer(OpenAICreateResponseOperator.execute(self, context), context)
 
-    def resume_execution(
-        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
-    ) -> Json:
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
         Resume the task after a deferral and return the answer; the function is not called again.
 
@@ -97,7 +95,7 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
 
 
 def openai_response_task(
-    python_callable: Callable[..., Json] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
+    python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
 ) -> TaskDecorator:
     """
     Turn a function that returns the input of a response into a task that returns the answer.

@@ -85,10 +85,12 @@ class ThreadCheckpoint:
         else:
             return None
         reported_at = dict_or_none(reported)
-        times = [watermark, *(reported_at or {}).values()]
-        if reported_at is None or not all(time is None or isinstance(time, int) for time in times):
+        if reported_at is None or not (watermark is None or isinstance(watermark, int)):
             return None
-        return cls(watermark, reported_at, tuple(string_items(pending)))
+        times = {
+            run_id: time for run_id, time in reported_at.items() if time is None or isinstance(time, int)
+        }
+        return cls(watermark, times, tuple(string_items(pending))) if len(times) == len(reported_at) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,9 @@ def event_payload(run: Run, thread_id: str) -> dict[str, Json]:
         "completed_at": run.completed_at,
         "failed_at": run.failed_at,
         "cancelled_at": run.cancelled_at,
-        "usage": usage
-        and {
+        "usage": None
+        if usage is None
+        else {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,

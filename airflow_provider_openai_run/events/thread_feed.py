@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_openai_run.api.calls import execute_call_async
 from airflow_provider_openai_run.api.http import parse_or_raise
+from airflow_provider_openai_run.api.parsing import list_or_none
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.events.checkpoint import runs_of_thread
 from airflow_provider_openai_run.exceptions import RunRequestError
@@ -204,7 +205,7 @@ class ThreadFeed:
             body = await _send_and_parse(self._requests, request, self._ref)
         except RunRequestError as error:
             return error, None
-        runs = [run for run in body["data"] if isinstance(run, dict)]
+        runs = [run for run in list_or_none(body["data"]) or () if isinstance(run, dict)]
         statuses = [(run.get("id"), run.get("status")) for run in runs]
         return Snapshot(self._requests, self._ref, request, body), statuses
 

@@ -170,7 +170,7 @@ class OpenAIRunHook(OpenAIHook):
         ref = run_ref(run_id, thread_id=thread_id, api=api)
         return await self.execute_call_async(calls.list_steps(ref), ref)
 
-    def create_run(self, *, assistant_id: str, thread_id: str | None = None, **params: Json) -> Run:
+    def create_run(self, *, assistant_id: str, thread_id: str | None = None, **params: Any) -> Run:
         """
         Create a run on a thread, or a thread and a run at once.
 
@@ -185,12 +185,12 @@ class OpenAIRunHook(OpenAIHook):
         call = calls.create_run(thread_id, {"assistant_id": assistant_id, **params})
         return self.execute_call(call, retry=False)
 
-    async def acreate_run(self, *, assistant_id: str, thread_id: str | None = None, **params: Json) -> Run:
+    async def acreate_run(self, *, assistant_id: str, thread_id: str | None = None, **params: Any) -> Run:
         """Create a run; see :meth:`create_run`."""
         call = calls.create_run(thread_id, {"assistant_id": assistant_id, **params})
         return await self.execute_call_async(call, retry=False)
 
-    def create_response(self, **params: Json) -> Run:  # type: ignore[override]  # ours returns a Run
+    def create_response(self, **params: Any) -> Run:  # type: ignore[override]  # ours returns a Run
         """
         Create a response; ``background`` and ``store`` are True by default.
 
@@ -201,7 +201,7 @@ class OpenAIRunHook(OpenAIHook):
         """
         return self.execute_call(calls.create_response(params), retry=False)
 
-    async def acreate_response(self, **params: Json) -> Run:
+    async def acreate_response(self, **params: Any) -> Run:
         """Create a response; see :meth:`create_response`."""
         return await self.execute_call_async(calls.create_response(params), retry=False)
 
@@ -209,10 +209,10 @@ class OpenAIRunHook(OpenAIHook):
         self,
         run_id: str,
         *,
-        tool_outputs: list[Json],
+        tool_outputs: list[dict[str, Any]],
         thread_id: str | None = None,
         api: str | None = None,
-        **params: Json,
+        **params: Any,
     ) -> Run:
         """
         Submit the tool outputs that a run waits for.
@@ -236,10 +236,10 @@ class OpenAIRunHook(OpenAIHook):
         self,
         run_id: str,
         *,
-        tool_outputs: list[Json],
+        tool_outputs: list[dict[str, Any]],
         thread_id: str | None = None,
         api: str | None = None,
-        **params: Json,
+        **params: Any,
     ) -> Run:
         """Submit tool outputs; see :meth:`submit_tool_outputs`."""
         ref = run_ref(run_id, thread_id=thread_id, api=api)

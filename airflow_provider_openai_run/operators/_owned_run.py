@@ -111,7 +111,7 @@ class OwnedRunOperator(BaseRunOperator):
     ui_color = "#d5e3f0"
 
     #: The definitions of tools that are sent to the API.
-    tools: Json = None
+    tools: Any = None
     #: The pydantic model that the answer is read as; None leaves it as text.
     answer_model: type[BaseModel] | None = None
     on_active_run: ActiveRunPolicy = "fail"
@@ -124,7 +124,7 @@ class OwnedRunOperator(BaseRunOperator):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         on_requires_action: RequiresActionPolicy = "answer",
-        tool_handlers: Mapping[str, Callable[..., Json]] | None = None,
+        tool_handlers: Mapping[str, Callable[..., Any]] | None = None,
         on_tool_error: ToolErrorPolicy = "submit",
         human_tools: Collection[str] = (),
         max_tool_rounds: int = 50,
@@ -162,7 +162,7 @@ class OwnedRunOperator(BaseRunOperator):
         """Return the adapter that creates the run; called once the templates are rendered."""
         raise NotImplementedError
 
-    def check_arguments_for_create(self, tools: Json) -> None:
+    def check_arguments_for_create(self, tools: Any) -> None:
         """
         Refuse arguments that would fail only after the run was paid for.
 

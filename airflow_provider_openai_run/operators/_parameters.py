@@ -59,7 +59,7 @@ def request_body(task: Any, names: Sequence[str]) -> dict[str, Json]:
     return body
 
 
-def split_answer_model(value: Json) -> tuple[type[BaseModel] | None, Json]:
+def split_answer_model(value: Any) -> tuple[type[BaseModel] | None, Any]:
     """
     Return a pydantic model and None, or None and the API's own value.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_openai_run.links.openai_run import LINK_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
@@ -33,7 +35,7 @@ class RunningTask:
         """The task's log."""
         return self._operator.log
 
-    def push_xcoms(self, values: dict[str, Json]) -> None:
+    def push_xcoms(self, values: Mapping[str, Json]) -> None:
         """Push XComs by their keys, unless the task pushes none."""
         if self._operator.do_xcom_push:
             for key, value in values.items():

@@ -78,39 +78,39 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
         self,
         *,
         model: str | None = None,
-        input: Json = None,  # noqa: A002 - the API's own name
+        input: Any = None,  # noqa: A002 - the API's own name
         instructions: str | None = None,
         background: bool = True,
         store: bool = True,
         text_format: type[BaseModel] | None = None,
-        conversation: Json = None,
+        conversation: Any = None,
         previous_response_id: str | None = None,
-        prompt: dict[str, Json] | None = None,
-        text: dict[str, Json] | None = None,
-        tools: list[Json] | None = None,
-        tool_choice: Json = None,
+        prompt: dict[str, Any] | None = None,
+        text: dict[str, Any] | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        tool_choice: Any = None,
         parallel_tool_calls: bool | None = None,
         max_tool_calls: int | None = None,
         max_output_tokens: int | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
         top_logprobs: int | None = None,
-        reasoning: dict[str, Json] | None = None,
+        reasoning: dict[str, Any] | None = None,
         truncation: str | None = None,
-        context_management: Json = None,
+        context_management: Any = None,
         include: list[str] | None = None,
         metadata: dict[str, str] | None = None,
         prompt_cache_key: str | None = None,
-        prompt_cache_options: dict[str, Json] | None = None,
+        prompt_cache_options: dict[str, Any] | None = None,
         prompt_cache_retention: str | None = None,
         safety_identifier: str | None = None,
         service_tier: str | None = None,
-        moderation: Json = None,
-        access_programs: Json = None,
-        background_options: dict[str, Json] | None = None,
-        image: Json = None,
+        moderation: Any = None,
+        access_programs: Any = None,
+        background_options: dict[str, Any] | None = None,
+        image: Any = None,
         user: str | None = None,
-        extra_params: dict[str, Json] | None = None,
+        extra_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         parameters = {name: value for name, value in locals().items() if name in self.API_PARAMETERS}
@@ -147,6 +147,7 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
 
         body = request_body(self, self.API_PARAMETERS)
         if self.answer_model is not None:
-            schema = {"type": "json_schema", **response_format(self.answer_model)}
-            body["text"] = {**(body.get("text") or {}), "format": schema}
+            schema: Json = {"type": "json_schema", **response_format(self.answer_model)}
+            text: Any = body.get("text") or {}
+            body["text"] = {**text, "format": schema}
         return ResponsesAdapter(hook, identity, state, body=body)

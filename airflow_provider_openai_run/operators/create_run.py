@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.config import ActiveRunPolicy
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
-    from airflow_provider_openai_run.types.json import Json
 
 
 class OpenAICreateRunOperator(OwnedRunOperator):
@@ -71,25 +70,25 @@ class OpenAICreateRunOperator(OwnedRunOperator):
         *,
         assistant_id: str,
         thread_id: str | None = None,
-        thread: dict[str, Json] | None = None,
+        thread: dict[str, Any] | None = None,
         model: str | None = None,
         instructions: str | None = None,
         additional_instructions: str | None = None,
-        additional_messages: list[Json] | None = None,
-        tools: list[Json] | None = None,
-        tool_resources: dict[str, Json] | None = None,
+        additional_messages: list[dict[str, Any]] | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        tool_resources: dict[str, Any] | None = None,
         metadata: dict[str, str] | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
         max_prompt_tokens: int | None = None,
         max_completion_tokens: int | None = None,
-        truncation_strategy: dict[str, Json] | None = None,
-        tool_choice: Json = None,
+        truncation_strategy: dict[str, Any] | None = None,
+        tool_choice: Any = None,
         parallel_tool_calls: bool | None = None,
-        response_format: Json = None,
+        response_format: Any = None,
         reasoning_effort: str | None = None,
         include: list[str] | None = None,
-        extra_params: dict[str, Json] | None = None,
+        extra_params: dict[str, Any] | None = None,
         on_active_run: ActiveRunPolicy = "fail",
         **kwargs: Any,
     ) -> None:

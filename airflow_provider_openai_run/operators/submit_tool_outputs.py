@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
-    from airflow_provider_openai_run.types.json import Json
 
 
 class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
@@ -58,9 +57,9 @@ class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
         *,
         run_id: str,
         thread_id: str | None = None,
-        tool_outputs: list[Json] | None = None,
-        approvals: list[Json] | None = None,
-        response_params: dict[str, Json] | None = None,
+        tool_outputs: list[dict[str, Any]] | None = None,
+        approvals: list[dict[str, Any]] | None = None,
+        response_params: dict[str, Any] | None = None,
         wait_for_completion: bool = False,
         cancel_on_kill: bool = False,
         cancel_on_timeout: bool = False,

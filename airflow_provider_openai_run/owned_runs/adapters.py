@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.assistants import AssistantsApi
@@ -138,7 +138,10 @@ class AssistantsAdapter(ApiAdapter):
         return run
 
     def _create_thread(self, body: dict[str, Json]) -> str:
-        thread = dict(body.pop("thread", None) or {})
+        thread = body.pop("thread", None) or {}
+        if not isinstance(thread, dict):
+            raise TypeError(f"thread must be an object, not {thread!r}")
+        thread = dict(thread)
         if resources := body.pop("tool_resources", None):
             thread.setdefault("tool_resources", resources)
         for attempt in attempts_for("create"):
@@ -149,9 +152,11 @@ class AssistantsAdapter(ApiAdapter):
 
     def submit(self, run: Run, outputs: dict[str, str], approvals: dict[str, bool]) -> Run:
         """Submit outputs and approvals; the run resumes."""
-        tool_outputs = [{"tool_call_id": call_id, "output": output} for call_id, output in outputs.items()]
-        approved = [{"tool_call_id": call_id, "approve": approve} for call_id, approve in approvals.items()]
-        params = {"tool_approvals": approved} if approved else {}
+        tool_outputs: list[Json] = [
+            {"tool_call_id": key, "output": output} for key, output in outputs.items()
+        ]
+        approved: list[Json] = [{"tool_call_id": key, "approve": value} for key, value in approvals.items()]
+        params: dict[str, Json] = {"tool_approvals": approved} if approved else {}
         ref = ref_of(run)
         for attempt in attempts_for("submit"):
             with attempt:
@@ -255,8 +260,8 @@ class SubmissionAdapter(ApiAdapter):
         state: TaskRunState,
         *,
         ref: RunRef,
-        outputs: list[Json],
-        approvals: list[Json],
+        outputs: list[dict[str, Any]],
+        approvals: list[dict[str, Any]],
         body: dict[str, Json],
     ) -> None:
         super().__init__(hook, identity, state, body=body, parent_id=ref.parent_id)

@@ -42,7 +42,7 @@ class TaskInterface(Protocol):
     def log(self) -> Any:
         """The task's log."""
 
-    def push_xcoms(self, values: dict[str, Json]) -> None:
+    def push_xcoms(self, values: Mapping[str, Json]) -> None:
         """Push XComs by their keys, unless the task pushes none."""
 
     def push_progress(self, decision: Decision) -> None:
@@ -88,8 +88,8 @@ class OwnedRunConfig:
     cancel_on_timeout: bool = True
     on_active_run: ActiveRunPolicy = "fail"
     on_requires_action: RequiresActionPolicy = "answer"
-    tools: Json = None
-    tool_handlers: Mapping[str, Callable[..., Json]] = field(default_factory=dict)
+    tools: Any = None
+    tool_handlers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     on_tool_error: ToolErrorPolicy = "submit"
     human_tools: Collection[str] = ()
     max_tool_rounds: int = 50

@@ -96,11 +96,14 @@ def wait_for_person(
     raise TaskAwaitingInput(method_name=RESUME_METHOD, kwargs=kwargs, timeout=timeout)
 
 
-def read_answer(event: dict[str, Json]) -> Json:
+def read_answer(event: dict[str, Any]) -> Json:
     """
     Return what a person has answered: True or False for an approval, else the tool's output.
 
     :param event: what Airflow resumed the task with.
     """
     chosen = event["chosen_options"]
-    return (event.get("params_input") or {}).get(OUTPUT, "") if SUBMIT in chosen else APPROVE in chosen
+    if SUBMIT not in chosen:
+        return APPROVE in chosen
+    output: Json = (event.get("params_input") or {}).get(OUTPUT, "")
+    return output

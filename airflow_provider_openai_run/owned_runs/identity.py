@@ -52,16 +52,20 @@ class RunIdentity:
         """The entries of a run's metadata that hold the identity."""
         return {TASK_KEY: self.task, CLEAR_KEY: str(self.clear_generation)}
 
-    def tag(self, metadata: dict[str, Json] | None) -> dict[str, Json]:
+    def tag(self, metadata: Json) -> dict[str, Json]:
         """
         Return the user's metadata with the identity added.
 
         :param metadata: the user's own entries.
+        :raises TypeError: for metadata that is not an object.
         :raises ValueError: for what the API would refuse: more than 16 entries, the two of the identity
             included, keys above 64 characters, values that are not strings or are above 512 characters.
         """
-        tagged = {**(metadata or {}), **self.metadata}
-        if set(metadata or {}) & set(self.metadata):
+        entries = metadata or {}
+        if not isinstance(entries, dict):
+            raise TypeError(f"metadata must be an object, not {entries!r}")
+        tagged = {**entries, **self.metadata}
+        if entries.keys() & self.metadata.keys():
             raise ValueError(f"metadata must not set {TASK_KEY!r} or {CLEAR_KEY!r}: the operator adds them")
         if len(tagged) > _MAX_ENTRIES:
             added = len(self.metadata)

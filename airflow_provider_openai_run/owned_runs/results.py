@@ -153,8 +153,9 @@ def send_metrics(usage: dict[str, Json], run: Run) -> None:
 
     tags = {"api": usage["api"], "model": str(usage["model"]), "status": str(run.status)}
     Stats.incr("openai_run.ended", tags=tags)
-    if usage["total_tokens_of_all_rounds"]:
-        Stats.incr("openai_run.tokens", count=usage["total_tokens_of_all_rounds"], tags=tags)
+    tokens = usage["total_tokens_of_all_rounds"]
+    if tokens and isinstance(tokens, int):
+        Stats.incr("openai_run.tokens", count=tokens, tags=tags)
     if run.created_at is not None:
         ended_at = run.completed_at or run.failed_at or run.cancelled_at or time.time()
         # The API's clock and ours may differ.
@@ -194,5 +195,5 @@ def response_format(model: type[BaseModel]) -> dict[str, Json]:
     """
     from openai import pydantic_function_tool
 
-    function = pydantic_function_tool(model)["function"]
-    return {"name": model.__name__, "strict": True, "schema": function["parameters"]}
+    schema: dict[str, Any] = pydantic_function_tool(model)["function"]["parameters"]
+    return {"name": model.__name__, "strict": True, "schema": schema}

@@ -74,7 +74,7 @@ class RunRecord:
         return None if self.run_id is None else _read_ref(self.run_id, self.api, self.parent_id)
 
     @classmethod
-    def from_json(cls, value: dict[str, Json]) -> Self:
+    def from_json(cls, value: dict[str, Any]) -> Self:
         """Read what this version or an older one stored; unknown keys are ignored."""
         fields = _known_fields(cls, value, _OLD_RECORD_KEYS)
         return cls(**{**fields, "abandoned": tuple(fields.get("abandoned") or ())})
@@ -105,7 +105,7 @@ class TaskRunState:
         """Whether a later try can read what is stored."""
         return self._store is not None
 
-    def update(self, **fields: Json) -> None:
+    def update(self, **fields: Any) -> None:
         """Change fields of the record, and store it."""
         self.record = dataclasses.replace(self.record, **fields)
         if self._store is None:
@@ -201,15 +201,15 @@ class Continuation:
         return {**dataclasses.asdict(self), "run_ids": list(self.run_ids)}
 
     @classmethod
-    def from_json(cls, value: dict[str, Json]) -> Self:
+    def from_json(cls, value: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` of this version or an older one returned; unknown keys are ignored."""
         fields = _known_fields(cls, value, _OLD_CONTINUATION_KEYS)
         return cls(**{**fields, "run_ids": tuple(fields.get("run_ids") or ())})
 
 
 def _known_fields(
-    cls: type[RunRecord | Continuation], value: dict[str, Json], old_keys: dict[str, str]
-) -> dict[str, Json]:
+    cls: type[RunRecord | Continuation], value: dict[str, Any], old_keys: dict[str, str]
+) -> dict[str, Any]:
     known = {item.name for item in dataclasses.fields(cls)}
     renamed = {old_keys.get(key, key): item for key, item in value.items()}
     return {name: item for name, item in renamed.items() if name in known}

@@ -29,13 +29,13 @@ def pending_calls(run: Run) -> tuple[PendingCall, ...]:
     return tuple(call for call in RequiredAction.from_json(run.required_action).calls if call.id)
 
 
-def function_tools(tools: Json) -> dict[str, dict[str, Json]]:
+def function_tools(tools: Any) -> dict[str, dict[str, Any]]:
     """
     Return the definitions of functions by their names.
 
     :param tools: the parameter ``tools`` of any API; templates and XComs yield none.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for tool in tools if isinstance(tools, list | tuple) else ():
         if isinstance(tool, dict) and tool.get("type") == "function":
             definition = tool["function"] if isinstance(tool.get("function"), dict) else tool
@@ -45,7 +45,7 @@ def function_tools(tools: Json) -> dict[str, dict[str, Json]]:
 
 
 def check_handlers(
-    handlers: Mapping[str, Any], tools: Json, *, on_tool_error: str, human_tools: Collection[str]
+    handlers: Mapping[str, Any], tools: Any, *, on_tool_error: str, human_tools: Collection[str]
 ) -> None:
     """
     Refuse handlers that could not perform their calls.
@@ -68,7 +68,7 @@ def check_handlers(
             _check_parameters(name, handlers[name], definition)
 
 
-def _check_parameters(name: str, handler: Callable[..., Json], definition: dict[str, Json]) -> None:
+def _check_parameters(name: str, handler: Callable[..., Any], definition: dict[str, Any]) -> None:
     schema = definition.get("parameters")
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         return
@@ -97,7 +97,7 @@ class ToolRunner:
     """
 
     def __init__(
-        self, handlers: Mapping[str, Callable[..., Json]], tools: Json, on_tool_error: ToolErrorPolicy
+        self, handlers: Mapping[str, Callable[..., Any]], tools: Any, on_tool_error: ToolErrorPolicy
     ) -> None:
         self._handlers = handlers
         self._definitions = function_tools(tools)
@@ -128,7 +128,7 @@ class ToolRunner:
             return json.dumps({"error": _describe(error)})
         return _to_text(call, result)
 
-    def _arguments(self, call: PendingCall, handler: Callable[..., Json]) -> dict[str, Json]:
+    def _arguments(self, call: PendingCall, handler: Callable[..., Any]) -> dict[str, Json]:
         try:
             arguments = json.loads(call.arguments_text or "{}")
         except ValueError as error:
@@ -141,7 +141,7 @@ class ToolRunner:
         return arguments
 
 
-def _check_against_schema(arguments: dict[str, Json], schema: Json) -> None:
+def _check_against_schema(arguments: dict[str, Json], schema: Any) -> None:
     if not isinstance(schema, dict):
         return
     from jsonschema.exceptions import best_match
@@ -156,7 +156,7 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]
 
 
-def _to_text(call: PendingCall, result: Json) -> str:
+def _to_text(call: PendingCall, result: Any) -> str:
     if isinstance(result, str):
         return result
     try:

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, parse_retry_after
 from airflow_provider_openai_run.api.registry import api_of
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_openai_run.polling.options import PollOptions
-    from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
@@ -264,7 +263,7 @@ class RunPoller:
     def _failed_outcome(self, error: OpenAIRunError) -> Outcome:
         return Outcome(ref=self.ref, status=self.status, request_id=error.request_id, error=error)
 
-    def _error_fields(self, error: OpenAIRunError | None) -> dict[str, Json]:
+    def _error_fields(self, error: OpenAIRunError | None) -> dict[str, Any]:
         fields = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
         return {**self.ref.ids, "status": self.status, **fields}
 

@@ -98,9 +98,10 @@ def parse_json(value: Json) -> Json:
     if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
         return value
     try:
-        return json.loads(value)
+        parsed: Json = json.loads(value)
     except (ValueError, RecursionError):
         return value
+    return parsed
 
 
 def format_value(value: Json) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from airflow_provider_openai_run.api.parsing import string_or_none
 from airflow_provider_openai_run.run_page.formatting import (
     format_json,
     format_size,
@@ -101,8 +102,8 @@ def _title(kind: str, item: Item) -> str:
             return shorten(value)
         if isinstance(value, list) and value and isinstance(value[0], str):
             return shorten(value[0])
-    if kind == "mcp_list_tools" and isinstance(item.get("tools"), list):
-        return shorten(f"{item.get('server_label')}: {pluralize(len(item['tools']), 'tool')}")
+    if kind == "mcp_list_tools" and isinstance(tools := item.get("tools"), list):
+        return shorten(f"{item.get('server_label')}: {pluralize(len(tools), 'tool')}")
     texts = (block.text for block in _blocks(kind, item) if block.is_prose)
     return shorten(next(texts, ""))
 
@@ -183,8 +184,8 @@ def _read_code_interpreter(item: Item) -> Iterator[Block]:
     yield from _read_text(item, "input", "Code")
     for output in _items(item.get("outputs")):
         image = output.get("image")
-        if isinstance(output.get("logs"), str):
-            yield Block("Output", output["logs"])
+        if isinstance(logs := output.get("logs"), str):
+            yield Block("Output", logs)
         elif isinstance(image, dict) or output.get("url"):
             yield Block("Image", str(image.get("file_id") if isinstance(image, dict) else output["url"]))
         else:
@@ -199,8 +200,9 @@ def _read_file_search(item: Item) -> Iterator[Block]:
         score = hit.get("score")
         suffix = f", score {score:.3f}" if isinstance(score, float) else ""
         name = hit.get("filename") or hit.get("file_name") or hit.get("file_id")
-        parts = [part["text"] for part in _items(hit.get("content")) if isinstance(part.get("text"), str)]
-        text = hit.get("text") if isinstance(hit.get("text"), str) else "\n".join(parts)
+        parts = [text for part in _items(hit.get("content")) if isinstance(text := part.get("text"), str)]
+        whole = string_or_none(hit.get("text"))
+        text = "\n".join(parts) if whole is None else whole
         text = text or "(the API returned no text)"
         yield Block(shorten(f"Hit {number}: {name}{suffix}"), text, is_prose=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_provider_openai_run.api.parsing import string_or_none
 from airflow_provider_openai_run.run_page.formatting import (
     format_count,
     format_duration,
@@ -84,15 +85,15 @@ def _read_step(number: int, step: Json) -> StepView:
     details = parse_json(step.get("details", step.get("step_details")))
     if details is None and step.keys() - {"id", "object", "created_at", "type", "status"}:
         details = step
-    kind = step.get("type") if isinstance(step.get("type"), str) else "step"
-    status = step.get("status") if isinstance(step.get("status"), str) else None
+    kind = string_or_none(step.get("type"))
+    status = string_or_none(step.get("status"))
     start, end = _read_times(step, status)
-    content = read_step_content(details, kind)
+    content = read_step_content(details, "step" if kind is None else kind)
     usage = step.get("usage")
     tokens = read_count(usage.get("total_tokens")) if isinstance(usage, dict) else None
     return StepView(
         number=number,
-        id=step.get("id") if isinstance(step.get("id"), str) else None,
+        id=string_or_none(step.get("id")),
         label=label_for(content.kind),
         content=content,
         status=None if status is None else shorten(status, 40),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from airflow_provider_openai_run.api.parsing import string_or_none
 from airflow_provider_openai_run.api.registry import APIS
 from airflow_provider_openai_run.cancellation import CancelReason
 from airflow_provider_openai_run.run_page.formatting import (
@@ -114,7 +115,7 @@ def build_view(xcoms: Mapping[str, Json], task: TaskInstanceInfo, now: float) ->
     """
     data = read_xcoms(xcoms)
     run = data.attributes
-    status = run.get("status") if isinstance(run.get("status"), str) else None
+    status = string_or_none(run.get("status"))
     has_ended = classify_status(status).is_terminal
     steps = read_steps(run.get("steps"))
     start, end = _read_start(run), _read_end(run) if has_ended else None
@@ -162,10 +163,10 @@ def _read_statuses(data: XComData) -> list[tuple[str, float]]:
     """Return the observed statuses, each with the time of its first observation."""
     entries = data.progress.get("statuses")
     return [
-        (shorten(entry["status"], 40), at)
+        (shorten(status, 40), at)
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict)
-        and isinstance(entry.get("status"), str)
+        and isinstance(status := entry.get("status"), str)
         and (at := read_time(entry.get("at"))) is not None
     ]
 
@@ -235,8 +236,7 @@ def _timestamps(data: XComData, task: TaskInstanceInfo, *, has_ended: bool) -> t
 
 def _errors(data: XComData, status: str | None) -> tuple[ErrorView, ...]:
     run, progress = data.attributes, data.progress
-    request_id = progress.get("request_id")
-    request_id = request_id if isinstance(request_id, str) else None
+    request_id = string_or_none(progress.get("request_id"))
     errors = []
     if (last_error := run.get("last_error")) is not None:
         errors.append(_run_error(last_error, request_id))
@@ -255,7 +255,7 @@ def _errors(data: XComData, status: str | None) -> tuple[ErrorView, ...]:
 def _run_error(error: Json, request_id: str | None) -> ErrorView:
     if not isinstance(error, dict):
         return ErrorView(title="Error", message=format_value(error), request_id=request_id)
-    details = {
+    details: Json = {
         key: value for key, value in error.items() if key not in {"code", "message"} and value is not None
     }
     return ErrorView(

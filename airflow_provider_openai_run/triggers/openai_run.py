@@ -87,7 +87,7 @@ class OpenAIRunTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
         # The names that version 0.1.0 stored.
         older_state = stored.pop("so_far", None)
-        state = dict_or_none(poll_state or older_state) or {}
+        state: dict[str, Any] = dict_or_none(poll_state or older_state) or {}
         self.push_progress = bool(stored.pop("publish", push_progress))
         ignore_unknown(type(self).__qualname__, {*stored, *(state.keys() - _POLL_STATE_FIELDS)})
         self.conn_id = sys.intern(conn_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
@@ -57,7 +57,7 @@ class Usage:
         return _flat(self)
 
     @classmethod
-    def from_xcom(cls, value: dict[str, Json]) -> Self:
+    def from_xcom(cls, value: dict[str, Any]) -> Self:
         """Return the object that :meth:`to_xcom` described."""
         return cls(**_unflat(cls, value))
 
@@ -81,7 +81,7 @@ class RunError:
         return _flat(self)
 
     @classmethod
-    def from_xcom(cls, value: dict[str, Json]) -> Self:
+    def from_xcom(cls, value: dict[str, Any]) -> Self:
         """Return the object that :meth:`to_xcom` described."""
         return cls(**_unflat(cls, value))
 
@@ -117,7 +117,7 @@ class RunStep:
         return _plain(self)
 
     @classmethod
-    def from_xcom(cls, value: dict[str, Json]) -> Self:
+    def from_xcom(cls, value: dict[str, Any]) -> Self:
         """Return the object that :meth:`to_xcom` described."""
         return cls(**_values(cls, {"id": None, **value}))
 
@@ -208,7 +208,7 @@ class Run:
         return value
 
     @classmethod
-    def from_xcom(cls, value: dict[str, Json]) -> Self:
+    def from_xcom(cls, value: dict[str, Any]) -> Self:
         """
         Return the run that :meth:`to_xcom` described.
 
@@ -219,7 +219,7 @@ class Run:
 
 
 def _plain(instance: Run | RunStep) -> dict[str, Json]:
-    value = {}
+    value: dict[str, Json] = {}
     for item in dataclasses.fields(instance):
         attribute = getattr(instance, item.name)
         if isinstance(attribute, Usage | RunError):
@@ -230,7 +230,7 @@ def _plain(instance: Run | RunStep) -> dict[str, Json]:
     return value
 
 
-def _values(cls: type[Run | RunStep], value: dict[str, Json]) -> dict[str, Json]:
+def _values(cls: type[Run | RunStep], value: dict[str, Any]) -> dict[str, Any]:
     kept = {item.name: value[item.name] for item in dataclasses.fields(cls) if item.name in value}
     if kept.get("usage") is not None:
         kept["usage"] = Usage.from_xcom(kept["usage"])
@@ -247,7 +247,7 @@ def _flat(instance: Usage | RunError) -> dict[str, Json]:
     return {**named, **details}
 
 
-def _unflat(cls: type[Usage | RunError], value: dict[str, Json]) -> dict[str, Json]:
+def _unflat(cls: type[Usage | RunError], value: dict[str, Any]) -> dict[str, Any]:
     named = [item.name for item in dataclasses.fields(cls) if item.name != "details"]
     details = {key: item for key, item in value.items() if key not in named}
     return {**{name: value.get(name) for name in named}, "details": details}
