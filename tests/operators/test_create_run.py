@@ -306,3 +306,9 @@ def test_a_body_the_api_would_refuse_is_refused_before_it_is_sent(
     with pytest.raises(ValueError, match=message):
         TaskAttempts(operator(thread_id=sandbox.create_thread()["id"], **arguments)).begin()
     assert sandbox.count("POST") == 0
+
+
+def test_a_thread_that_is_not_an_object_is_refused_before_any_request(sandbox: Sandbox) -> None:
+    with pytest.raises(TypeError, match="thread must be an object, not 'text'"):
+        TaskAttempts(operator(thread="text"), StateStore()).begin()
+    assert bodies(sandbox, "/threads") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,12 @@ def test_the_identity_fits_into_metadata_for_any_dag_id(name: str) -> None:
     identity = RunIdentity.of(context)
     assert len(identity.task) <= 512
     assert identity.tag({"a": "b"}) == {"a": "b", **identity.metadata}
+
+
+@pytest.mark.parametrize("metadata", ["{'a': 'b'}", ["a"], 1])
+def test_metadata_that_is_not_an_object_is_refused(metadata: Any) -> None:
+    with pytest.raises(TypeError, match="metadata must be an object"):
+        IDENTITY.tag(metadata)
 
 
 def test_long_names_that_differ_at_their_end_have_different_tags() -> None:
