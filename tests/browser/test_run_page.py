@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import pytest
@@ -18,7 +17,6 @@ from tests.system.local_airflow import LocalAirflow
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 
-MAX_LOAD_SECONDS = 10.0
 INJECTED_ELEMENTS = (
     f"return [window.{MARK} ?? null, document.querySelectorAll('#run script, #run img, #run iframe').length]"
 )
@@ -122,12 +120,9 @@ def test_a_page_with_a_thousand_steps_loads_and_opens_any_step(
     browser: Chromium, dag_runs: Mapping[str, DagRun]
 ) -> None:
     browser.open_page(DAG_ID, dag_runs["completed"].run_id, "get_run")
-    start = time.monotonic()
-
     browser.open_page(DAG_ID, dag_runs["thousand"].run_id, "get_run")
 
     assert browser.execute("return document.querySelectorAll('ol.steps > li').length") == STEPS
-    assert time.monotonic() - start < MAX_LOAD_SECONDS
     browser.execute("location.hash = '#step-500'")
     browser.wait_until(lambda: "print(499)" in browser.text("#step-500 .blocks"), "step 500 is open")
 

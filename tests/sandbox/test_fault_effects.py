@@ -142,9 +142,8 @@ def test_a_stall_does_not_delay_the_shutdown() -> None:
         deadline = time.monotonic() + 20
         while not sandbox.requests and time.monotonic() < deadline:
             threading.Event().wait(0.01)
-        began = time.monotonic()
     thread.join(20)
-    assert time.monotonic() - began < 20
+    assert not thread.is_alive()
     assert outcome == [requests.exceptions.ChunkedEncodingError]
 
 
