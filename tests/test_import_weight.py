@@ -30,7 +30,7 @@ print(json.dumps([sorted(before), sorted(set(sys.modules) - before)]))
 
 @pytest.fixture(scope="module")
 def imports() -> tuple[set[str], set[str]]:
-    """Return the modules that a new process has for a DAG of Airflow's, and those it adds for the provider."""
+    """Return the modules of a new process with Airflow alone, and those that the provider adds."""
     command = [sys.executable, "-c", PROGRAM]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     before, added = json.loads(output)
