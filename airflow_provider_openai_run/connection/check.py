@@ -50,7 +50,7 @@ def check_connection(
     """
     try:
         client, settings = connect()
-    except (AirflowException, OpenAIRunError, OSError, TypeError, ValueError) as error:
+    except (AirflowException, ImportError, OpenAIRunError, OSError, TypeError, ValueError) as error:
         reason = redact(str(error))
         return False, reason if conn_id in reason else f"Connection {conn_id!r} cannot be used: {reason}"
     client = client.with_options(timeout=_TIMEOUT)

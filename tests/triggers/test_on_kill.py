@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -80,7 +80,7 @@ def status(sandbox: Sandbox, run: RunRef) -> str:
 def trigger_of(run: RunRef, map_index: int = -1) -> OpenAIOwnedRunTrigger:
     trigger = OpenAIOwnedRunTrigger(conn_id=CONN_ID, run_id=run.run_id, started_at=0.0)
     # Airflow's own has the state of the whole task instance; the ids are read only.
-    vars(trigger)["_task_instance"] = TaskInstance(map_index=map_index)
+    trigger.task_instance = cast("Any", TaskInstance(map_index=map_index))
     return trigger
 
 
