@@ -72,7 +72,7 @@ def xcom(monkeypatch: pytest.MonkeyPatch) -> Task:
 
 def test_statuses_are_kept_with_their_times() -> None:
     first = build_payload(None, status="queued", at=AT, run=QUEUED)
-    then = build_payload(first, status="in_progress", at=AT + 7, run=RUNNING)
+    then: dict[str, Any] = build_payload(first, status="in_progress", at=AT + 7, run=RUNNING)
     assert then["statuses"] == [{"status": "queued", "at": AT}, {"status": "in_progress", "at": AT + 7}]
     assert (then["run"]["status"], then["polled_at"]) == ("in_progress", AT + 7)
 
@@ -89,20 +89,24 @@ def test_another_run_starts_a_new_history() -> None:
 
 def test_an_end_without_the_run_keeps_the_known_attributes() -> None:
     first = build_payload(None, status="queued", at=AT, run=QUEUED)
-    end = build_payload(first, status="failed", at=AT + 7, reason="Sorry.", request_id="req_1")
+    end: dict[str, Any] = build_payload(
+        first, status="failed", at=AT + 7, reason="Sorry.", request_id="req_1"
+    )
     assert (end["run"]["model"], end["run"]["status"]) == ("gpt-5.2", "failed")
     assert (end["reason"], end["request_id"]) == ("Sorry.", "req_1")
 
 
 @given(json_values)
 def test_values_pushed_by_others_are_ignored(before: Any) -> None:
-    value = build_payload(before, status="queued", at=AT, run=QUEUED)
+    value: dict[str, Any] = build_payload(before, status="queued", at=AT, run=QUEUED)
     assert value["run"]["id"] == "run_1"
     assert value["statuses"][-1]["status"] == "queued"
 
 
 def test_the_payload_is_bounded() -> None:
-    action = {"submit_tool_outputs": {"tool_calls": [{"function": {"arguments": "x" * 50_000}}]}}
+    action: dict[str, Any] = {
+        "submit_tool_outputs": {"tool_calls": [{"function": {"arguments": "x" * 50_000}}]}
+    }
     value: Any = None
     for number in range(500):
         run = Run(id="run_1", status=f"s{number}" * 1000, required_action=action)
@@ -113,7 +117,7 @@ def test_the_payload_is_bounded() -> None:
 
 def test_an_api_key_in_an_error_is_masked() -> None:
     error = RunError(code="invalid", message="Incorrect API key provided: sk-proj-abcdefghijklmnopqrstuvwx.")
-    value = build_payload(
+    value: dict[str, Any] = build_payload(
         None, status="failed", at=AT, run=Run(id="run_1", status="failed", last_error=error)
     )
     assert "abcdefghijklmnopqrstuvwx" not in json.dumps(value)
@@ -121,7 +125,8 @@ def test_an_api_key_in_an_error_is_masked() -> None:
 
 def test_usage_is_plain_json() -> None:
     run = Run(id="run_1", status="expired", usage=Usage(total_tokens=7))
-    assert build_payload(None, status="expired", at=AT, run=run)["run"]["usage"]["total_tokens"] == 7
+    value: dict[str, Any] = build_payload(None, status="expired", at=AT, run=run)
+    assert value["run"]["usage"]["total_tokens"] == 7
 
 
 @pytest.mark.parametrize(
@@ -222,4 +227,5 @@ async def test_an_airflow_without_async_xcom_is_not_pushed_to(monkeypatch: pytes
 
 def test_the_payload_has_the_name_of_the_api() -> None:
     run = Run(id="resp_1", api="responses", status="queued")
-    assert build_payload(None, status="queued", at=AT, run=run)["run"]["api"] == "responses"
+    value: dict[str, Any] = build_payload(None, status="queued", at=AT, run=run)
+    assert value["run"]["api"] == "responses"

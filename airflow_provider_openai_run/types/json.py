@@ -1,11 +1,8 @@
-"""The types of JSON values."""
+"""The type of JSON values."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 #: Any value that JSON can hold.
-Json: TypeAlias = Any
-
-#: A JSON object.
-JsonObject: TypeAlias = dict[str, Json]
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"

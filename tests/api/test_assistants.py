@@ -75,7 +75,7 @@ def test_steps_are_requested_in_pages_of_100_oldest_first() -> None:
 
 
 def test_a_run_is_created_on_a_thread_or_with_a_new_one() -> None:
-    params = {"assistant_id": "asst_1", "metadata": {"a": "b"}}
+    params: dict[str, Any] = {"assistant_id": "asst_1", "metadata": {"a": "b"}}
     assert (API.create("thread_1", params).path, API.create("thread_1", params).body) == (
         "/threads/thread_1/runs",
         params,
@@ -90,7 +90,7 @@ def test_a_run_is_not_created_on_an_invalid_thread_id(bad: str) -> None:
 
 
 def test_tool_outputs_are_sent_unchanged() -> None:
-    outputs = [{"tool_call_id": "call_1", "output": "42"}]
+    outputs: list[Any] = [{"tool_call_id": "call_1", "output": "42"}]
     assert API.submit_tool_outputs(REF, outputs, {"stream": False}).body == {
         "tool_outputs": outputs,
         "stream": False,
@@ -187,7 +187,7 @@ def test_a_step_of_any_shape_keeps_its_exact_details(body: dict[str, Any]) -> No
 
 
 def test_unknown_kinds_of_steps_and_tools_are_kept_whole() -> None:
-    details = {
+    details: dict[str, Any] = {
         "type": "bing_grounding",
         "tool_calls": [{"id": "c", "type": "connected_agent", "deep": [{"a": None}]}],
     }
@@ -228,7 +228,7 @@ def test_without_an_open_call_there_is_no_required_action(steps: list[dict[str, 
 def test_steps_of_any_shape_can_be_searched_for_a_required_action(
     steps: list[dict[str, Any]], value: Any
 ) -> None:
-    action = API.required_action_of(
+    action: dict[str, Any] | None = API.required_action_of(
         [*steps, a_step(value, value), a_step("in_progress", value, {"function": value})]
     )
     assert action is None or action["submit_tool_outputs"]["tool_calls"]

@@ -258,8 +258,8 @@ OPEN_STEP = a_step(
 
 def test_a_required_action_that_is_only_in_the_steps_is_found() -> None:
     run, _ = execute(get_run(REF), assistants(RUN | {"status": "requires_action"}, [OPEN_STEP]))
-    assert run.required_action is not None
-    (call,) = run.required_action["submit_tool_outputs"]["tool_calls"]
+    action: dict[str, Any] = run.required_action or {}
+    (call,) = action["submit_tool_outputs"]["tool_calls"]
     assert call == {"id": "call_1", "type": "function", "function": {"name": "f"}}
 
 
@@ -308,7 +308,7 @@ def test_a_call_that_changes_a_run_is_one_request() -> None:
     for ref in (REF, RESPONSE):
         _, (cancelling,) = execute(cancel_run(ref), lambda _: RUN)
         assert (cancelling.method, cancelling.path.rsplit("/", 2)[1:]) == ("POST", [ref.run_id, "cancel"])
-    outputs = [{"tool_call_id": "call_1", "output": "1"}]
+    outputs: list[Any] = [{"tool_call_id": "call_1", "output": "1"}]
     _, (submitting,) = execute(submit_tool_outputs(REF, outputs, {}), lambda _: RUN)
     assert submitting.body == {"tool_outputs": outputs}
     following, (submitting,) = execute(submit_tool_outputs(RESPONSE, outputs, {}), lambda _: {"id": "resp_2"})

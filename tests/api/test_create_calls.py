@@ -62,6 +62,6 @@ def test_the_idempotency_key_is_sent_with_a_create() -> None:
 
 
 def test_approvals_alone_are_sent_without_tool_outputs() -> None:
-    approvals = [{"tool_call_id": "call_1", "approve": True}]
+    approvals: list[Any] = [{"tool_call_id": "call_1", "approve": True}]
     request = next(calls.submit_tool_outputs(REF, [], {"tool_approvals": approvals}))
     assert request.body == {"tool_approvals": approvals}

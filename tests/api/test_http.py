@@ -122,7 +122,7 @@ def test_a_parsed_response_can_be_written_as_strict_json(number: str) -> None:
         read = parse_or_raise(ApiResponse(200, {}, body.encode()), request_for(None), None, now=NOW)
     except RunRequestError:
         return
-    value = get_api("responses").read_run(read).to_xcom()
+    value: dict[str, Any] = get_api("responses").read_run(read).to_xcom()
     json.dumps(value, allow_nan=False)
     for step in value["steps"]:
         json.dumps(json.loads(step["details"]), allow_nan=False)

@@ -115,7 +115,7 @@ def test_lists_and_objects_are_unchanged_and_all_else_is_none(value: Any) -> Non
 
 
 def test_usage_has_the_documented_names_and_all_other_keys() -> None:
-    value = {
+    value: dict[str, Any] = {
         "input_tokens": 3,
         "output_tokens": 4,
         "total_tokens": 7,

@@ -134,7 +134,7 @@ def open_calls(raw: Body) -> tuple[list[str], list[str]]:
 def test_a_recorded_response_maps_without_loss(path: Path) -> None:
     raw = load(path)
     run = get_api("responses").read_run(raw)
-    value = run.to_xcom()
+    value: dict[str, Any] = run.to_xcom()
     for name in (
         "id",
         "object",
@@ -165,7 +165,7 @@ def assert_items_are_steps(steps: list[Body], items: list[Body]) -> None:
 @pytest.mark.parametrize("path", files("response"))
 def test_unanswered_calls_of_a_recorded_response_are_required(path: Path) -> None:
     raw = load(path)
-    action = get_api("responses").read_run(raw).required_action or {}
+    action: dict[str, Any] = get_api("responses").read_run(raw).required_action or {}
     found = [
         [call["id"] for call in action.get(kind, {}).get("tool_calls", [])]
         for kind in ("submit_tool_outputs", "submit_tool_approval")
@@ -177,7 +177,7 @@ def test_unanswered_calls_of_a_recorded_response_are_required(path: Path) -> Non
 def test_recorded_steps_map_without_loss(path: Path) -> None:
     raw = load(path)
     for step in raw.get("data", [raw]):
-        value = get_api("assistants").read_step(step).to_xcom()
+        value: dict[str, Any] = get_api("assistants").read_step(step).to_xcom()
         for name in ("id", "object", "type", "status", "last_error"):
             assert exactly(value[name]) == exactly(step.get(name)), name
         for name in ("created_at", "completed_at", "failed_at", "cancelled_at", "expires_at"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
+from airflow_provider_openai_run.api.parsing import text_or_none
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.run import Run, RunError, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef
@@ -38,15 +39,15 @@ class ToyApi(RunApi):
 
     def read_run(self, body: dict[str, Json]) -> Run:
         """Return the run that a job is."""
-        problem = body.get("problem")
+        problem, state = text_or_none(body.get("problem")), str(body["state"])
         return Run(
-            id=body["id"],
+            id=str(body["id"]),
             api=self.name,
-            model=body.get("robot"),
-            status=_STATUSES.get(body["state"], body["state"]),
+            model=text_or_none(body.get("robot")),
+            status=_STATUSES.get(state, state),
             last_error=None if problem is None else RunError(message=problem),
         )
 
     def read_step(self, body: dict[str, Json]) -> RunStep:
         """Return the step that an event is."""
-        return RunStep(id=body["id"], type="event", status="completed", details=f'"{body["what"]}"')
+        return RunStep(id=str(body["id"]), type="event", status="completed", details=f'"{body["what"]}"')

@@ -31,7 +31,9 @@ class Page:
     """A snapshot of a thread whose runs fit in one page."""
 
     def __init__(self, **statuses: str) -> None:
-        self.runs = [{"id": name, "status": status, "created_at": 1} for name, status in statuses.items()]
+        self.runs: list[Any] = [
+            {"id": name, "status": status, "created_at": 1} for name, status in statuses.items()
+        ]
 
     async def execute(self, call: ApiCall[Any]) -> Any:
         next(call)
@@ -55,7 +57,7 @@ def reporter(
 
 
 async def events(event_reporter: RunEventReporter, update: Any) -> list[str]:
-    return [event["run_id"] for event in await event_reporter.events_for(update)]
+    return [str(event["run_id"]) for event in await event_reporter.events_for(update)]
 
 
 async def commit(event_reporter: RunEventReporter) -> None:

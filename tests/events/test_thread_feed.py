@@ -52,7 +52,9 @@ def play(api: ThreadInMemory, scenario: Coroutine[Any, Any, None]) -> None:
 
 
 def listed() -> ApiCall[list[str]]:
-    body = yield Request("GET", f"/threads/{THREAD_ID}/runs", query={"limit": "100", "order": "desc"})
+    body: dict[str, Any] = yield Request(
+        "GET", f"/threads/{THREAD_ID}/runs", query={"limit": "100", "order": "desc"}
+    )
     return [run["id"] for run in body["data"]]
 
 

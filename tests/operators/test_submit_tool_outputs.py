@@ -30,7 +30,8 @@ def test_outputs_are_submitted_only_once(sandbox: Sandbox) -> None:
     calls = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook.get_run(
         run["id"], thread_id=run["thread_id"]
     )
-    required = (calls.required_action or {})["submit_tool_outputs"]["tool_calls"]
+    action: dict[str, Any] = calls.required_action or {}
+    required = action["submit_tool_outputs"]["tool_calls"]
     attempts = TaskAttempts(submit_task(**ref, tool_outputs=outputs_for(required)))
     assert attempts.begin()["status"] == "queued"
     attempts.begin()
@@ -50,7 +51,8 @@ def test_outputs_for_a_response_create_the_one_that_follows(sandbox: Sandbox) ->
     response = sandbox.create_response(script="requires_action")
     sandbox.clock.advance(1.5)
     hook = OpenAICreateRunOperator(task_id="t", assistant_id="a").hook
-    required = (hook.get_run(response["id"]).required_action or {})["submit_tool_outputs"]["tool_calls"]
+    action: dict[str, Any] = hook.get_run(response["id"]).required_action or {}
+    required = action["submit_tool_outputs"]["tool_calls"]
     result = TaskAttempts(submit_task(run_id=response["id"], tool_outputs=outputs_for(required))).begin()
     assert result["previous_response_id"] == response["id"]
     assert result["model"] == "gpt-4o-mini"

@@ -188,9 +188,9 @@ def test_tool_outputs_are_submitted_to_a_run(hook: OpenAIRunHook, seed: Seed) ->
     seed(original)
     ref = {"run_id": original["id"], "thread_id": original["thread_id"]}
     run = hook.get_run(**ref)
-    assert run.required_action is not None
-    assert run.required_action == original["required_action"]
-    calls = run.required_action["submit_tool_outputs"]["tool_calls"]
+    action: dict[str, Any] = run.required_action or {}
+    assert action == original["required_action"]
+    calls = action["submit_tool_outputs"]["tool_calls"]
     outputs = [{"tool_call_id": call["id"], "output": "rice"} for call in calls]
     assert hook.submit_tool_outputs(**ref, tool_outputs=outputs).id == original["id"]
 

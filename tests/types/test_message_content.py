@@ -28,13 +28,13 @@ def test_the_text_of_each_part_is_read(content: Any, texts: list[str | None]) ->
 
 
 def test_a_refusal_is_marked_and_not_part_of_the_output_text() -> None:
-    content = [{"type": "refusal", "refusal": "No."}]
+    content: list[Any] = [{"type": "refusal", "refusal": "No."}]
     assert [part.is_refusal for part in read_content(content)] == [True]
     assert output_text([content], "") == ""
 
 
 def test_the_texts_of_all_messages_are_joined() -> None:
-    contents = [[{"text": "a"}, {"image_file": {}}, {"text": {"value": "b"}}], "c", None]
+    contents: list[Any] = [[{"text": "a"}, {"image_file": {}}, {"text": {"value": "b"}}], "c", None]
     assert output_text(contents, "\n") == "a\nb\nc"
 
 

@@ -9,10 +9,19 @@ from hypothesis import given
 from airflow_provider_openai_run.types.required_action import RequiredAction
 from tests.json_strategies import json_values, quick
 
-FUNCTION = {"id": "call_1", "type": "function", "function": {"name": "get_rain", "arguments": "{}"}}
-COMPUTER = {"id": "call_2", "type": "computer_call", "computer_call": {}}
-APPROVAL = {"id": "appr_1", "name": "roll", "arguments": {"dice": "2d6"}, "server_label": "dice"}
-ACTION = {
+FUNCTION: dict[str, Any] = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "get_rain", "arguments": "{}"},
+}
+COMPUTER: dict[str, Any] = {"id": "call_2", "type": "computer_call", "computer_call": {}}
+APPROVAL: dict[str, Any] = {
+    "id": "appr_1",
+    "name": "roll",
+    "arguments": {"dice": "2d6"},
+    "server_label": "dice",
+}
+ACTION: dict[str, Any] = {
     "type": "submit_tool_outputs",
     "submit_tool_outputs": {"tool_calls": [FUNCTION, COMPUTER]},
     "submit_tool_approval": {"tool_calls": [APPROVAL]},
@@ -38,7 +47,9 @@ def test_arguments_are_always_text() -> None:
 
 
 def test_a_call_without_an_id_is_kept_with_an_empty_one() -> None:
-    action = {"submit_tool_outputs": {"tool_calls": [{"function": {"name": "get_rain"}}, "nonsense"]}}
+    action: dict[str, Any] = {
+        "submit_tool_outputs": {"tool_calls": [{"function": {"name": "get_rain"}}, "nonsense"]}
+    }
     assert [(call.id, call.name) for call in RequiredAction.from_json(action).calls] == [("", "get_rain")]
 
 

@@ -69,8 +69,8 @@ def test_each_kind_of_value_has_its_replacement(value: Any, stored: Any) -> None
 
 
 def test_an_integer_of_any_length_is_kept_as_text() -> None:
-    assert int(storable(10**3000)) == 10**3000
-    assert int(storable(10**20_000), 16) == 10**20_000
+    assert int(str(storable(10**3000))) == 10**3000
+    assert int(str(storable(10**20_000)), 16) == 10**20_000
 
 
 def test_a_value_nested_too_deeply_becomes_json_text() -> None:
@@ -79,7 +79,7 @@ def test_a_value_nested_too_deeply_becomes_json_text() -> None:
     innermost = stored
     while isinstance(innermost, list):
         innermost = innermost[0]
-    assert json.loads(innermost) == nested(30)
+    assert json.loads(str(innermost)) == nested(30)
 
 
 def test_text_that_can_be_stored_is_returned_unchanged() -> None:
