@@ -36,6 +36,7 @@ nitpick_ignore = [
         "BaseOperator",
         "BaseModel",
         "Faults",
+        "Json",
         "RequiresActionPolicy",
         "ActiveRunPolicy",
         "ToolErrorPolicy",
