@@ -144,10 +144,10 @@ class RunningTask(Protocol):
     def map_index(self) -> int | None:
         """The index of a mapped task instance."""
 
-    def xcom_pull(self, *, key: str, task_ids: str, map_indexes: int | None) -> Any:
+    def xcom_pull(self, *, key: str, task_ids: str, map_indexes: int | None) -> Json:
         """Read an XCom."""
 
-    def xcom_push(self, key: str, value: Any) -> None:
+    def xcom_push(self, key: str, value: Json) -> None:
         """Set an XCom."""
 
 
@@ -238,7 +238,11 @@ async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
     return False
 
 
-async def _write(xcom: Any, decision: Decision, ti: TaskInstanceKey) -> None:
+async def _write(
+    xcom: Any,  # noqa: ANN401 - Airflow's class; older versions lack its async methods
+    decision: Decision,
+    ti: TaskInstanceKey,
+) -> None:
     at = time.time()
     key = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
     before = await xcom.aget_one(key=PROGRESS_KEY, **key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from airflow_provider_openai_run.types.json import Json
+
+T = TypeVar("T")
 
 #: How many seconds Airflow may take to reply. A triggerer that is stopping does not reply at all.
 _STORE_TIMEOUT = 10.0
@@ -34,9 +36,10 @@ class AssetState:
     :param key: the name of the value in the stores.
     """
 
-    def __init__(self, stores: Any, key: str) -> None:
+    def __init__(self, stores: object, key: str) -> None:
         by_asset = {**getattr(stores, "_by_name", {}), **getattr(stores, "_by_uri", {})}
-        self._stores = list(by_asset.values()) or [store for store in [stores] if store is not None]
+        alone = [] if stores is None else [stores]
+        self._stores: list[Any] = list(by_asset.values()) or alone
         self._key = key
 
     @property
@@ -67,7 +70,7 @@ class AssetState:
             await _reply_to(store.aset(self._key, entry))
 
 
-async def _reply_to(call: Awaitable[Any]) -> Any:
+async def _reply_to(call: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(_STORE_TIMEOUT):
             return await call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_openai_run.events.asset_state import AssetStateError
 from airflow_provider_openai_run.events.checkpoint import ThreadCheckpoint, event_payload, read_changes
@@ -24,7 +24,7 @@ _MAX_VALUE_CHARACTERS = 200
 class Log(Protocol):
     """The part of a logger that is used here; Airflow has loggers of its own."""
 
-    def log(self, level: int, event: str) -> Any:
+    def log(self, level: int, event: str) -> object:
         """Write a line."""
 
 

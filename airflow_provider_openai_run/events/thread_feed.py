@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from airflow_provider_openai_run.api.calls import execute_call_async
 from airflow_provider_openai_run.api.http import parse_or_raise
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
+
+T = TypeVar("T")
 
 #: The longest interval between requests after an error that a retry alone cannot resolve, in seconds.
 _MAX_BACKOFF = 300.0
@@ -67,7 +69,7 @@ class Snapshot:
         self._listing = (_request_key(request), body)
         self._responses: dict[str, asyncio.Task[dict[str, Json]]] = {}
 
-    async def execute(self, call: ApiCall[Any]) -> Any:
+    async def execute(self, call: ApiCall[T]) -> T:
         """
         Carry out a call, and return its result.
 

@@ -39,7 +39,7 @@ class TaskInterface(Protocol):
         """The context of the running task."""
 
     @property
-    def log(self) -> Any:
+    def log(self) -> Any:  # noqa: ANN401 - a logger of Airflow's own
         """The task's log."""
 
     def push_xcoms(self, values: Mapping[str, Json]) -> None:
@@ -88,7 +88,7 @@ class OwnedRunConfig:
     cancel_on_timeout: bool = True
     on_active_run: ActiveRunPolicy = "fail"
     on_requires_action: RequiresActionPolicy = "answer"
-    tools: Any = None
+    tools: object = None
     tool_handlers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     on_tool_error: ToolErrorPolicy = "submit"
     human_tools: Collection[str] = ()

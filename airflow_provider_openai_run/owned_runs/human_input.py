@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.required_action import PendingCall
     from airflow_provider_openai_run.types.run_ref import RunRef
@@ -72,7 +74,7 @@ def build_request(call: PendingCall, ref: RunRef) -> HumanInputRequest:
 
 
 def wait_for_person(
-    ti_id: Any, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
+    ti_id: UUID, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
 ) -> NoReturn:
     """
     Park the task until a person responds; it continues in :data:`RESUME_METHOD`.

@@ -29,7 +29,7 @@ def pending_calls(run: Run) -> tuple[PendingCall, ...]:
     return tuple(call for call in RequiredAction.from_json(run.required_action).calls if call.id)
 
 
-def function_tools(tools: Any) -> dict[str, dict[str, Any]]:
+def function_tools(tools: object) -> dict[str, dict[str, Any]]:
     """
     Return the definitions of functions by their names.
 
@@ -45,7 +45,7 @@ def function_tools(tools: Any) -> dict[str, dict[str, Any]]:
 
 
 def check_handlers(
-    handlers: Mapping[str, Any], tools: Any, *, on_tool_error: str, human_tools: Collection[str]
+    handlers: Mapping[str, Any], tools: object, *, on_tool_error: str, human_tools: Collection[str]
 ) -> None:
     """
     Refuse handlers that could not perform their calls.
@@ -97,7 +97,7 @@ class ToolRunner:
     """
 
     def __init__(
-        self, handlers: Mapping[str, Callable[..., Any]], tools: Any, on_tool_error: ToolErrorPolicy
+        self, handlers: Mapping[str, Callable[..., Any]], tools: object, on_tool_error: ToolErrorPolicy
     ) -> None:
         self._handlers = handlers
         self._definitions = function_tools(tools)
@@ -141,7 +141,7 @@ class ToolRunner:
         return arguments
 
 
-def _check_against_schema(arguments: dict[str, Json], schema: Any) -> None:
+def _check_against_schema(arguments: dict[str, Json], schema: object) -> None:
     if not isinstance(schema, dict):
         return
     from jsonschema.exceptions import best_match
@@ -156,7 +156,7 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]
 
 
-def _to_text(call: PendingCall, result: Any) -> str:
+def _to_text(call: PendingCall, result: object) -> str:
     if isinstance(result, str):
         return result
     try:
