@@ -37,6 +37,7 @@ nitpick_ignore = [
         "BaseModel",
         "Faults",
         "Json",
+        "JsonObject",
         "RequiresActionPolicy",
         "ActiveRunPolicy",
         "ToolErrorPolicy",

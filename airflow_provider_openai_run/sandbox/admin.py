@@ -19,7 +19,7 @@ from airflow_provider_openai_run.sandbox.fault_middleware import ServerState
 from airflow_provider_openai_run.sandbox.response_json import response_json
 from airflow_provider_openai_run.sandbox.routes import json_body
 from airflow_provider_openai_run.sandbox.run_json import run_json, steps_json
-from airflow_provider_openai_run.sandbox.scripts import Json, read_script
+from airflow_provider_openai_run.sandbox.scripts import JsonObject, read_script
 from airflow_provider_openai_run.sandbox.store import Store
 
 
@@ -39,7 +39,7 @@ def admin_routes(store: Store, server_state: ServerState) -> APIRouter:
     return router
 
 
-def describe_state(store: Store, server_state: ServerState) -> Json:
+def describe_state(store: Store, server_state: ServerState) -> JsonObject:
     """
     Return the time, the statuses of all runs and responses, and the faults.
 
@@ -146,7 +146,7 @@ def _add_run_links(router: APIRouter, store: Store) -> None:
     @router.get("/runs/{run_id}")
     async def show_run(run_id: str) -> Response:
         with store.lock:
-            document: Json
+            document: JsonObject
             if run_id in store.runs:
                 run = store.runs[run_id]
                 document = {"run": run_json(store, run), "steps": steps_json(store, run)}

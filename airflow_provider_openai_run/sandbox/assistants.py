@@ -10,13 +10,13 @@ from typing import Any
 from airflow_provider_openai_run.sandbox.errors import APIError, missing, not_found
 from airflow_provider_openai_run.sandbox.paging import Cursor, page
 from airflow_provider_openai_run.sandbox.run_json import run_json, steps_json
-from airflow_provider_openai_run.sandbox.scripts import Json, Script
+from airflow_provider_openai_run.sandbox.scripts import JsonObject, Script
 from airflow_provider_openai_run.sandbox.store import Store, StoredRun, read_metadata
 from airflow_provider_openai_run.sandbox.threads import active_run, add_messages, create_thread, find_thread
 from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
 #: Settings that a run inherits from its assistant, with the defaults for an unknown assistant.
-_FROM_ASSISTANT: Json = {
+_FROM_ASSISTANT: JsonObject = {
     "model": "gpt-4o",
     "instructions": None,
     "tools": [],
@@ -26,7 +26,7 @@ _FROM_ASSISTANT: Json = {
     "response_format": "auto",
 }
 #: Defaults of the settings that an assistant does not have.
-_DEFAULTS: Json = {
+_DEFAULTS: JsonObject = {
     "max_completion_tokens": None,
     "max_prompt_tokens": None,
     "truncation_strategy": {"type": "auto", "last_messages": None},
@@ -36,8 +36,8 @@ _DEFAULTS: Json = {
 
 
 def create_run(
-    store: Store, thread_id: str, body: Json, *, script: Script | None = None, run_id: str | None = None
-) -> Json:
+    store: Store, thread_id: str, body: JsonObject, *, script: Script | None = None, run_id: str | None = None
+) -> JsonObject:
     """
     Create a run.
 
@@ -67,7 +67,7 @@ def create_run(
     return run_json(store, store.runs[run_id])
 
 
-def create_thread_and_run(store: Store, body: Json) -> Json:
+def create_thread_and_run(store: Store, body: JsonObject) -> JsonObject:
     """
     Create a thread and run it.
 
@@ -80,7 +80,7 @@ def create_thread_and_run(store: Store, body: Json) -> Json:
     return create_run(store, thread["id"], body)
 
 
-def get_run(store: Store, thread_id: str, run_id: str) -> Json:
+def get_run(store: Store, thread_id: str, run_id: str) -> JsonObject:
     """
     Retrieve a run.
 
@@ -91,7 +91,7 @@ def get_run(store: Store, thread_id: str, run_id: str) -> Json:
     return run_json(store, find_run(store, thread_id, run_id))
 
 
-def list_runs(store: Store, thread_id: str, cursor: Cursor) -> Json:
+def list_runs(store: Store, thread_id: str, cursor: Cursor) -> JsonObject:
     """
     List the runs of a thread.
 
@@ -104,7 +104,7 @@ def list_runs(store: Store, thread_id: str, cursor: Cursor) -> Json:
     return page(runs, cursor, kind="run")
 
 
-def list_steps(store: Store, thread_id: str, run_id: str, cursor: Cursor) -> Json:
+def list_steps(store: Store, thread_id: str, run_id: str, cursor: Cursor) -> JsonObject:
     """
     List the steps of a run.
 
@@ -116,7 +116,7 @@ def list_steps(store: Store, thread_id: str, run_id: str, cursor: Cursor) -> Jso
     return page(steps_json(store, find_run(store, thread_id, run_id)), cursor, kind="run step")
 
 
-def get_step(store: Store, thread_id: str, run_id: str, step_id: str) -> Json:
+def get_step(store: Store, thread_id: str, run_id: str, step_id: str) -> JsonObject:
     """
     Retrieve one step of a run.
 
@@ -131,7 +131,7 @@ def get_step(store: Store, thread_id: str, run_id: str, step_id: str) -> Json:
     raise not_found("run step", step_id)
 
 
-def update_run(store: Store, thread_id: str, run_id: str, body: Json) -> Json:
+def update_run(store: Store, thread_id: str, run_id: str, body: JsonObject) -> JsonObject:
     """
     Change the metadata of a run that has ended.
 
@@ -148,7 +148,7 @@ def update_run(store: Store, thread_id: str, run_id: str, body: Json) -> Json:
     return run_json(store, run)
 
 
-def cancel_run(store: Store, thread_id: str, run_id: str) -> Json:
+def cancel_run(store: Store, thread_id: str, run_id: str) -> JsonObject:
     """
     Cancel a run. Its status is "cancelling" first.
 
@@ -165,7 +165,7 @@ def cancel_run(store: Store, thread_id: str, run_id: str) -> Json:
     return run_json(store, run)
 
 
-def submit_tool_outputs(store: Store, thread_id: str, run_id: str, body: Json) -> Json:
+def submit_tool_outputs(store: Store, thread_id: str, run_id: str, body: JsonObject) -> JsonObject:
     """
     Submit the tool outputs (on Azure also approvals) that a run waits for. The run is queued again.
 
@@ -189,7 +189,7 @@ def submit_tool_outputs(store: Store, thread_id: str, run_id: str, body: Json) -
     return run_json(store, run)
 
 
-def seed_run(store: Store, body: Json, steps: list[Json]) -> Json:
+def seed_run(store: Store, body: JsonObject, steps: list[JsonObject]) -> JsonObject:
     """
     Store a run whose JSON is returned unchanged.
 
@@ -226,7 +226,7 @@ def find_run(store: Store, thread_id: str, run_id: str) -> StoredRun:
     return run
 
 
-def _settings(store: Store, body: Json) -> Json:
+def _settings(store: Store, body: JsonObject) -> JsonObject:
     assistant = store.assistants.get(body["assistant_id"], {})
     settings: dict[str, Any] = {}
     for name, default in _FROM_ASSISTANT.items():
@@ -241,7 +241,7 @@ def _settings(store: Store, body: Json) -> Json:
     return settings
 
 
-def _require_user_message(store: Store, thread_id: str, body: Json) -> None:
+def _require_user_message(store: Store, thread_id: str, body: JsonObject) -> None:
     """Raise the API's error for a run without input. An unknown assistant is assumed to have instructions."""
     messages = [*store.threads[thread_id].messages, *(body.get("additional_messages") or ())]
     assistant = store.assistants.get(body["assistant_id"])
@@ -252,6 +252,6 @@ def _require_user_message(store: Store, thread_id: str, body: Json) -> None:
         raise APIError(400, message)
 
 
-def _reject_stream(body: Json) -> None:
+def _reject_stream(body: JsonObject) -> None:
     if body.get("stream"):
         raise APIError(400, "Sandbox: streaming is not supported.", param="stream")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from airflow_provider_openai_run.sandbox.errors import APIError, not_found, wrong_key
-from airflow_provider_openai_run.sandbox.scripts import Json
+from airflow_provider_openai_run.sandbox.scripts import JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,9 @@ class Effect(Protocol):
         """
 
 
-def json_response(status: int, body: Json, headers: Mapping[str, str] | None = None) -> OutgoingResponse:
+def json_response(
+    status: int, body: JsonObject, headers: Mapping[str, str] | None = None
+) -> OutgoingResponse:
     """
     Return a JSON response.
 
@@ -181,7 +183,7 @@ class EndlessPages:
         """Return the next page."""
         return _edited(await call_next(_without_cursor(request)), self._with_new_ids)
 
-    def _with_new_ids(self, page: Json) -> Json:
+    def _with_new_ids(self, page: JsonObject) -> JsonObject:
         self._page_numbers[0] += 1
         data = [{**item, "id": f"{item['id']}-{self._page_numbers[0]}"} for item in page["data"]]
         ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
@@ -192,14 +194,14 @@ class EndlessPages:
 class OverlappingPages:
     """Start every further page with the last item of the page before."""
 
-    _last: dict[str, Json] = field(default_factory=dict)
+    _last: dict[str, JsonObject] = field(default_factory=dict)
 
     async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
         """Return a page, after the last item of the page before."""
         before = self._last.get(request.parameters.get("after", ""))
         return _edited(await call_next(request), lambda page: self._with_item_before(page, before))
 
-    def _with_item_before(self, page: Json, before: Json | None) -> Json:
+    def _with_item_before(self, page: JsonObject, before: JsonObject | None) -> JsonObject:
         if page["data"]:
             self._last[page["data"][-1]["id"]] = page["data"][-1]
         if before is None:
@@ -215,7 +217,7 @@ def _without_cursor(request: IncomingRequest) -> IncomingRequest:
     return dataclasses.replace(request, query=urllib.parse.urlencode(parameters))
 
 
-def _edited(response: OutgoingResponse, edit: Callable[[Json], Json]) -> OutgoingResponse:
+def _edited(response: OutgoingResponse, edit: Callable[[JsonObject], JsonObject]) -> OutgoingResponse:
     """Return the response with an edited page; other responses stay unchanged."""
     if response.status != 200:
         return response

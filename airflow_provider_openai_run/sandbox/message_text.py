@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from airflow_provider_openai_run.sandbox.json_sample import sample
-from airflow_provider_openai_run.sandbox.scripts import Json, Step
+from airflow_provider_openai_run.sandbox.scripts import JsonObject, Step
 
 DEFAULT_TEXT = "The answer is 42."
 
@@ -29,7 +29,7 @@ def message_text(step: Step, response_format: Any) -> str:
     return json.dumps({"answer": DEFAULT_TEXT}) if kind == "json_object" else DEFAULT_TEXT
 
 
-def file_annotations(step: Step, text: str) -> list[Json]:
+def file_annotations(step: Step, text: str) -> list[JsonObject]:
     """
     Return the annotations of a run's message, in the form of the Assistants API.
 
@@ -43,7 +43,7 @@ def file_annotations(step: Step, text: str) -> list[Json]:
     ]
 
 
-def _file_annotation(text: str, annotation: Json) -> Json:
+def _file_annotation(text: str, annotation: JsonObject) -> JsonObject:
     start = annotation["index"]
     end = text.find("】", start) + 1 or len(text)
     return {

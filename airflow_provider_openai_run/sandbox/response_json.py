@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_openai_run.sandbox.message_text import message_text
-from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Step
+from airflow_provider_openai_run.sandbox.scripts import TERMINAL, JsonObject, Step
 from airflow_provider_openai_run.sandbox.store import StoredResponse
 from airflow_provider_openai_run.sandbox.timeline import Snapshot, StepSnapshot, opaque_id
 
@@ -35,7 +35,7 @@ def response_status(snapshot: Snapshot) -> str:
     return _TRANSLATED.get(snapshot.status, snapshot.status)
 
 
-def response_json(response: StoredResponse, now: float) -> Json:
+def response_json(response: StoredResponse, now: float) -> JsonObject:
     """
     Return the JSON of a response.
 
@@ -66,7 +66,7 @@ def response_json(response: StoredResponse, now: float) -> Json:
     return {**body, **{name: value for name, value in response.body.items() if name not in body}}
 
 
-def output_items(snapshot: Snapshot, text_settings: Json | None = None) -> list[Json]:
+def output_items(snapshot: Snapshot, text_settings: JsonObject | None = None) -> list[JsonObject]:
     """
     Return the output items of a response: the steps of its script.
 
@@ -81,7 +81,7 @@ def output_items(snapshot: Snapshot, text_settings: Json | None = None) -> list[
     ]
 
 
-def input_items(value: object, response_id: str) -> list[Json]:
+def input_items(value: object, response_id: str) -> list[JsonObject]:
     """
     Return the input items of a response.
 
@@ -94,7 +94,7 @@ def input_items(value: object, response_id: str) -> list[Json]:
     return [_input_item(item, response_id, number) for number, item in enumerate(items)]
 
 
-def _input_item(item: Json, response_id: str, number: int) -> Json:
+def _input_item(item: JsonObject, response_id: str, number: int) -> JsonObject:
     if item.get("type", "message") != "message":
         prefix = {"function_call_output": "fc", "mcp_approval_response": "mcpr"}.get(item["type"], "item")
         extra = {"status": "completed"} if item["type"] == "function_call_output" else {}
@@ -110,7 +110,7 @@ def _input_item(item: Json, response_id: str, number: int) -> Json:
     }
 
 
-def _items(step_snapshot: StepSnapshot, run_status: str, response_format: Any) -> list[Json]:
+def _items(step_snapshot: StepSnapshot, run_status: str, response_format: Any) -> list[JsonObject]:
     step = step_snapshot.step
     if step.type == "message_creation":
         status = "incomplete" if run_status == "incomplete" else "completed"
@@ -120,9 +120,9 @@ def _items(step_snapshot: StepSnapshot, run_status: str, response_format: Any) -
     return [{"id": opaque_id(_prefix(step), step_snapshot.id), "type": step.type, **step.details}]
 
 
-def _message(step_snapshot: StepSnapshot, status: str, response_format: Any) -> Json:
+def _message(step_snapshot: StepSnapshot, status: str, response_format: Any) -> JsonObject:
     step = step_snapshot.step
-    content: Json = {
+    content: JsonObject = {
         "type": "output_text",
         "annotations": list(step.annotations),
         "logprobs": [],
@@ -139,7 +139,7 @@ def _message(step_snapshot: StepSnapshot, status: str, response_format: Any) -> 
     }
 
 
-def _call_item(step_snapshot: StepSnapshot, call: Json, number: int) -> Json:
+def _call_item(step_snapshot: StepSnapshot, call: JsonObject, number: int) -> JsonObject:
     kind = call["type"]
     if kind == "function":
         return {
@@ -179,18 +179,18 @@ def _prefix(step: Step) -> str:
     return _ID_PREFIXES.get(step.type, "item")
 
 
-def _error(snapshot: Snapshot, status: str) -> Json | None:
+def _error(snapshot: Snapshot, status: str) -> JsonObject | None:
     if status != "failed":
         return None
     return _EXPIRED if snapshot.status == "expired" else snapshot.script.last_error or _ERROR
 
 
-def _incomplete_details(snapshot: Snapshot) -> Json:
+def _incomplete_details(snapshot: Snapshot) -> JsonObject:
     reason = (snapshot.script.incomplete_details or {}).get("reason", "max_output_tokens")
     return {"reason": _REASONS.get(reason, reason)}
 
 
-def _usage(snapshot: Snapshot, status: str) -> Json | None:
+def _usage(snapshot: Snapshot, status: str) -> JsonObject | None:
     if status not in {"completed", "incomplete"}:
         return None
     usage = snapshot.usage() if snapshot.status in TERMINAL else snapshot.summed_usage()

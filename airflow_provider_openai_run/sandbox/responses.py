@@ -14,7 +14,7 @@ from airflow_provider_openai_run.sandbox.response_json import (
     response_json,
     response_status,
 )
-from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Script
+from airflow_provider_openai_run.sandbox.scripts import TERMINAL, JsonObject, Script
 from airflow_provider_openai_run.sandbox.store import Store, StoredResponse, read_metadata
 from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
@@ -22,7 +22,7 @@ from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 _UNSTORED_SECONDS = 600.0
 _OUTPUT_ITEMS = {"function_call_output", "mcp_approval_response"}
 #: Default settings of a response.
-_DEFAULTS: Json = {
+_DEFAULTS: JsonObject = {
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
@@ -44,8 +44,8 @@ _DEFAULTS: Json = {
 
 
 def create_response(
-    store: Store, body: Json, *, script: Script | None = None, response_id: str | None = None
-) -> Json:
+    store: Store, body: JsonObject, *, script: Script | None = None, response_id: str | None = None
+) -> JsonObject:
     """
     Create a response. Without ``background`` it has reached the end of its script at once.
 
@@ -80,7 +80,7 @@ def create_response(
     return response_json(store.responses[response_id], store.now())
 
 
-def get_response(store: Store, response_id: str) -> Json:
+def get_response(store: Store, response_id: str) -> JsonObject:
     """
     Retrieve a response.
 
@@ -90,7 +90,7 @@ def get_response(store: Store, response_id: str) -> Json:
     return response_json(find_response(store, response_id), store.now())
 
 
-def cancel_response(store: Store, response_id: str) -> Json:
+def cancel_response(store: Store, response_id: str) -> JsonObject:
     """
     Cancel a background response. A second cancellation returns the same JSON.
 
@@ -110,7 +110,7 @@ def cancel_response(store: Store, response_id: str) -> Json:
     return response_json(response, store.now())
 
 
-def delete_response(store: Store, response_id: str) -> Json:
+def delete_response(store: Store, response_id: str) -> JsonObject:
     """
     Delete a response.
 
@@ -122,7 +122,7 @@ def delete_response(store: Store, response_id: str) -> Json:
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
-def list_input_items(store: Store, response_id: str, cursor: Cursor) -> Json:
+def list_input_items(store: Store, response_id: str, cursor: Cursor) -> JsonObject:
     """
     List the input items of a response.
 
@@ -133,14 +133,14 @@ def list_input_items(store: Store, response_id: str, cursor: Cursor) -> Json:
     return page(find_response(store, response_id).input_items, cursor, kind="item")
 
 
-def create_conversation(store: Store, body: Json) -> Json:
+def create_conversation(store: Store, body: JsonObject) -> JsonObject:
     """
     Create a conversation.
 
     :param store: the sandbox's data.
     :param body: the request body.
     """
-    conversation: Json = {
+    conversation: JsonObject = {
         "id": store.new_id("conv"),
         "object": "conversation",
         "created_at": int(store.now()),
@@ -150,7 +150,7 @@ def create_conversation(store: Store, body: Json) -> Json:
     return conversation
 
 
-def get_conversation(store: Store, conversation_id: str) -> Json:
+def get_conversation(store: Store, conversation_id: str) -> JsonObject:
     """
     Retrieve a conversation.
 
@@ -162,7 +162,7 @@ def get_conversation(store: Store, conversation_id: str) -> Json:
     return store.conversations[conversation_id]
 
 
-def seed_response(store: Store, body: Json, items: list[Json]) -> Json:
+def seed_response(store: Store, body: JsonObject, items: list[JsonObject]) -> JsonObject:
     """
     Store a response whose JSON is returned unchanged.
 
@@ -205,7 +205,7 @@ def _is_deleted(response: StoredResponse, now: float) -> bool:
     return not response.body["background"] or now >= snapshot.changes[-1].at + _UNSTORED_SECONDS
 
 
-def _require_input(body: Json) -> None:
+def _require_input(body: JsonObject) -> None:
     if body.get("stream"):
         raise APIError(400, "Sandbox: streaming is not supported.", param="stream")
     if body.get("model") is None and body.get("prompt") is None:
@@ -215,7 +215,7 @@ def _require_input(body: Json) -> None:
         raise missing("input")
 
 
-def _previous(store: Store, body: Json) -> StoredResponse | None:
+def _previous(store: Store, body: JsonObject) -> StoredResponse | None:
     previous_id = body.get("previous_response_id")
     if previous_id is None:
         return None
@@ -226,7 +226,7 @@ def _previous(store: Store, body: Json) -> StoredResponse | None:
     return previous
 
 
-def _require_outputs(store: Store, previous: StoredResponse, items: list[Json]) -> None:
+def _require_outputs(store: Store, previous: StoredResponse, items: list[JsonObject]) -> None:
     submitted = [item.get("call_id") for item in items if item["type"] == "function_call_output"]
     pending = [call["id"] for call in previous.timeline.at(store.now()).pending_calls()]
     for call_id in pending:
@@ -238,7 +238,7 @@ def _require_outputs(store: Store, previous: StoredResponse, items: list[Json]) 
             raise APIError(400, message, param="input")
 
 
-def _settings(body: Json) -> Json:
+def _settings(body: JsonObject) -> JsonObject:
     settings = dict(_DEFAULTS)
     settings |= {name: body[name] for name in _DEFAULTS if body.get(name) is not None}
     settings["tools"] = [_tool(tool) for tool in body.get("tools") or ()]
@@ -252,7 +252,7 @@ def _settings(body: Json) -> Json:
     return settings
 
 
-def _tool(tool: dict[str, Any]) -> Json:
+def _tool(tool: dict[str, Any]) -> JsonObject:
     if tool.get("type") != "function":
         return tool
     return {"type": "function", "description": None, "strict": True, "parameters": None} | tool

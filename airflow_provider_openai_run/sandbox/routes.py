@@ -12,13 +12,13 @@ from fastapi.responses import JSONResponse
 from airflow_provider_openai_run.sandbox import assistants, responses, threads
 from airflow_provider_openai_run.sandbox.errors import APIError
 from airflow_provider_openai_run.sandbox.paging import Cursor
-from airflow_provider_openai_run.sandbox.scripts import Json
+from airflow_provider_openai_run.sandbox.scripts import JsonObject
 from airflow_provider_openai_run.sandbox.store import Store
 
 _MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-5.2")
 
 
-async def json_body(request: Request) -> Json:
+async def json_body(request: Request) -> JsonObject:
     """
     Return the JSON object of a request; an empty body counts as ``{}``.
 
@@ -43,7 +43,7 @@ def api_routes(store: Store) -> APIRouter:
     """
     router = APIRouter()
 
-    def respond(operation: Callable[..., Json], *arguments: Any) -> JSONResponse:
+    def respond(operation: Callable[..., JsonObject], *arguments: Any) -> JSONResponse:
         with store.lock:
             return JSONResponse(operation(store, *arguments))
 
@@ -62,7 +62,7 @@ def api_routes(store: Store) -> APIRouter:
     return router
 
 
-def _model(name: str) -> Json:
+def _model(name: str) -> JsonObject:
     return {"id": name, "object": "model", "created": 1715367049, "owned_by": "system"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_openai_run.sandbox.scripts import Json
+from airflow_provider_openai_run.sandbox.scripts import JsonObject
 from airflow_provider_openai_run.sandbox.store import Store, StoredRun
 from airflow_provider_openai_run.sandbox.threads import message_id_of
 from airflow_provider_openai_run.sandbox.timeline import USAGE_DETAILS, Snapshot, StepSnapshot
@@ -11,7 +11,7 @@ _SETS_COMPLETED_AT = ("completed", "expired", "incomplete")
 _DEFAULT_ERROR = {"code": "server_error", "message": "Sorry, something went wrong."}
 
 
-def run_json(store: Store, run: StoredRun) -> Json:
+def run_json(store: Store, run: StoredRun) -> JsonObject:
     """
     Return the JSON of a run.
 
@@ -45,7 +45,7 @@ def run_json(store: Store, run: StoredRun) -> Json:
     }
 
 
-def steps_json(store: Store, run: StoredRun) -> list[Json]:
+def steps_json(store: Store, run: StoredRun) -> list[JsonObject]:
     """
     Return the JSON of a run's steps, oldest first.
 
@@ -58,11 +58,11 @@ def steps_json(store: Store, run: StoredRun) -> list[Json]:
     return [_step_json(run, snapshot, step_snapshot) for step_snapshot in snapshot.steps]
 
 
-def _fields(run: StoredRun, *names: str) -> Json:
+def _fields(run: StoredRun, *names: str) -> JsonObject:
     return {name: run.body[name] for name in names}
 
 
-def _step_json(run: StoredRun, snapshot: Snapshot, step_snapshot: StepSnapshot) -> Json:
+def _step_json(run: StoredRun, snapshot: Snapshot, step_snapshot: StepSnapshot) -> JsonObject:
     step = step_snapshot.step
     error = step.last_error
     if step_snapshot.status == "failed" and error is None:
@@ -87,7 +87,7 @@ def _step_json(run: StoredRun, snapshot: Snapshot, step_snapshot: StepSnapshot) 
     }
 
 
-def _step_details(step_snapshot: StepSnapshot) -> Json:
+def _step_details(step_snapshot: StepSnapshot) -> JsonObject:
     step = step_snapshot.step
     if step.type == "message_creation":
         return {"type": step.type, "message_creation": {"message_id": message_id_of(step_snapshot.id)}}
@@ -96,13 +96,13 @@ def _step_details(step_snapshot: StepSnapshot) -> Json:
     return {"type": step.type, **step.details}
 
 
-def _step_usage(step_snapshot: StepSnapshot) -> Json | None:
+def _step_usage(step_snapshot: StepSnapshot) -> JsonObject | None:
     if step_snapshot.usage is None:
         return None
     return USAGE_DETAILS | step_snapshot.usage
 
 
-def _required_action(snapshot: Snapshot) -> Json | None:
+def _required_action(snapshot: Snapshot) -> JsonObject | None:
     if snapshot.status != "requires_action":
         return None
     if snapshot.script.required_action != "calls":

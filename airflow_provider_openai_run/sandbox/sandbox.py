@@ -15,7 +15,7 @@ from airflow_provider_openai_run.sandbox.examples import Example, seed_examples
 from airflow_provider_openai_run.sandbox.fault_middleware import RUN_LINKS, LoggedRequest, ServerState
 from airflow_provider_openai_run.sandbox.response_json import response_json
 from airflow_provider_openai_run.sandbox.run_json import run_json
-from airflow_provider_openai_run.sandbox.scripts import Json, read_script
+from airflow_provider_openai_run.sandbox.scripts import JsonObject, read_script
 from airflow_provider_openai_run.sandbox.server import Server, is_loopback, listen
 from airflow_provider_openai_run.sandbox.store import Store
 
@@ -153,7 +153,7 @@ class Sandbox:
 
         :param run_links: whether the link "OpenAI run" of a task opens the run's JSON in the sandbox.
         """
-        connection: Json = {"conn_type": "openai", "host": self.base_url, "password": self.api_key}
+        connection: JsonObject = {"conn_type": "openai", "host": self.base_url, "password": self.api_key}
         if run_links:
             connection["extra"] = {"run_link_template": f"{self._origin}{RUN_LINKS}{{run_id}}"}
         return json.dumps(connection)
@@ -183,7 +183,7 @@ class Sandbox:
         """
         return sum(method in {"", request.method} and path in request.path for request in self.requests)
 
-    def state(self) -> Json:
+    def state(self) -> JsonObject:
         """Return the time, the statuses of all runs and responses by ID, and the faults."""
         return describe_state(self._store, self._server_state)
 
@@ -224,7 +224,9 @@ class Sandbox:
         """The scripts by name."""
         return dict(self._store.scripts)
 
-    def create_thread(self, thread_id: str | None = None, *, message: str = "What is the answer?") -> Json:
+    def create_thread(
+        self, thread_id: str | None = None, *, message: str = "What is the answer?"
+    ) -> JsonObject:
         """
         Create a thread with one message in it.
 
@@ -243,7 +245,7 @@ class Sandbox:
         script: Script | str | Mapping[str, Any] | None = None,
         assistant_id: str = "asst_sandbox",
         **params: Any,
-    ) -> Json:
+    ) -> JsonObject:
         """
         Create a run of the Assistants API.
 
@@ -265,7 +267,7 @@ class Sandbox:
         background: bool = True,
         model: str = "gpt-4o-mini",
         **params: Any,
-    ) -> Json:
+    ) -> JsonObject:
         """
         Create a response.
 
@@ -279,7 +281,7 @@ class Sandbox:
         with self._store.lock:
             return responses.create_response(self._store, body, script=self._script(script))
 
-    def list_runs(self, thread_id: str | None = None) -> list[Json]:
+    def list_runs(self, thread_id: str | None = None) -> list[JsonObject]:
         """
         Return the JSON of the runs, oldest first.
 
@@ -289,7 +291,7 @@ class Sandbox:
             runs = [run_json(self._store, run) for run in self._store.runs.values()]
         return [run for run in runs if thread_id in {None, run["thread_id"]}]
 
-    def list_responses(self) -> list[Json]:
+    def list_responses(self) -> list[JsonObject]:
         """Return the JSON of the responses, oldest first."""
         with self._store.lock:
             return [response_json(each, self._store.now()) for each in self._store.responses.values()]
@@ -303,7 +305,7 @@ class Sandbox:
         with self._store.lock:
             return seed_examples(self._store)
 
-    def seed_run(self, run: Json, steps: Sequence[Json] = ()) -> Json:
+    def seed_run(self, run: JsonObject, steps: Sequence[JsonObject] = ()) -> JsonObject:
         """
         Store a run whose JSON is returned unchanged, and its thread if it does not exist.
 
@@ -313,7 +315,7 @@ class Sandbox:
         with self._store.lock:
             return assistants.seed_run(self._store, run, list(steps))
 
-    def seed_response(self, response: Json, input_items: Sequence[Json] = ()) -> Json:
+    def seed_response(self, response: JsonObject, input_items: Sequence[JsonObject] = ()) -> JsonObject:
         """
         Store a response whose JSON is returned unchanged.
 

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-Json: TypeAlias = dict[str, Any]
+#: A JSON object. Its values may be of any type: the server can also send what the API does not document.
+JsonObject: TypeAlias = dict[str, Any]
 
 #: The statuses that end a run.
 TERMINAL = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
@@ -46,14 +47,14 @@ class Step:
     seconds: float = 0.0
     text: str | None = None
     refusal: str | None = None
-    annotations: Sequence[Json] = ()
-    details: Json = dataclasses.field(default_factory=dict)
+    annotations: Sequence[JsonObject] = ()
+    details: JsonObject = dataclasses.field(default_factory=dict)
     status: str = "completed"
-    last_error: Json | None = None
-    usage: Json | None = None
+    last_error: JsonObject | None = None
+    usage: JsonObject | None = None
 
     @property
-    def calls(self) -> list[Json]:
+    def calls(self) -> list[JsonObject]:
         """The step's tool calls."""
         return list(self.details.get("tool_calls", ())) if self.type == "tool_calls" else []
 
@@ -83,10 +84,10 @@ class Script:
 
     phases: tuple[tuple[float, str], ...]
     steps: tuple[Step, ...] = ()
-    usage: Json | Literal["sum"] | None = "sum"
-    last_error: Json | None = None
-    incomplete_details: Json | None = None
-    required_action: Json | Literal["calls"] | None = "calls"
+    usage: JsonObject | Literal["sum"] | None = "sum"
+    last_error: JsonObject | None = None
+    incomplete_details: JsonObject | None = None
+    required_action: JsonObject | Literal["calls"] | None = "calls"
     after_outputs: Script | None = None
     cancel_seconds: float = 1.0
     expires_after: float = 600.0
@@ -143,7 +144,7 @@ def many_steps(count: int, *, seconds: float) -> tuple[Step, ...]:
     return (*calls, message)
 
 
-def code_interpreter_call(code: str, *, logs: str | None = None) -> Json:
+def code_interpreter_call(code: str, *, logs: str | None = None) -> JsonObject:
     """
     Return a code interpreter call.
 
@@ -154,7 +155,7 @@ def code_interpreter_call(code: str, *, logs: str | None = None) -> Json:
     return {"type": "code_interpreter", "code_interpreter": {"input": code, "outputs": outputs}}
 
 
-def function_call(name: str, arguments: Mapping[str, Any]) -> Json:
+def function_call(name: str, arguments: Mapping[str, Any]) -> JsonObject:
     """
     Return a function call.
 
@@ -186,7 +187,7 @@ def script_from_json(document: Mapping[str, Any], scripts: Mapping[str, Script])
         raise ValueError(f"this is not a script: {error}") from error
 
 
-def _values(fields: Json, base: Script, scripts: Mapping[str, Script]) -> Json:
+def _values(fields: JsonObject, base: Script, scripts: Mapping[str, Script]) -> JsonObject:
     values = dict(fields)
     if "phases" in fields:
         values["phases"] = tuple((float(at), str(status)) for at, status in fields["phases"])
@@ -205,7 +206,7 @@ def _values(fields: Json, base: Script, scripts: Mapping[str, Script]) -> Json:
     return values
 
 
-def _read_step(fields: Json) -> Step:
+def _read_step(fields: JsonObject) -> Step:
     step = Step(**fields)
     times: list[object] = [step.at, step.seconds]
     if not all(isinstance(time, int | float) and time >= 0 for time in times):

@@ -13,7 +13,7 @@ from typing import Any
 from airflow_provider_openai_run.sandbox.builtin_scripts import BUILTIN_SCRIPTS
 from airflow_provider_openai_run.sandbox.clock import Clock
 from airflow_provider_openai_run.sandbox.errors import APIError, invalid_type
-from airflow_provider_openai_run.sandbox.scripts import Json, Script, read_script
+from airflow_provider_openai_run.sandbox.scripts import JsonObject, Script, read_script
 from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
 #: The metadata key that selects the script of a run or response.
@@ -29,8 +29,8 @@ class Thread:
     :param messages: its created messages, oldest first. The messages of runs are derived from the runs.
     """
 
-    body: Json
-    messages: list[Json] = field(default_factory=list)
+    body: JsonObject
+    messages: list[JsonObject] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -45,9 +45,9 @@ class StoredRun:
     """
 
     timeline: RunTimeline
-    body: Json
-    seeded: Json | None = None
-    seeded_steps: list[Json] = field(default_factory=list)
+    body: JsonObject
+    seeded: JsonObject | None = None
+    seeded_steps: list[JsonObject] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -62,9 +62,9 @@ class StoredResponse:
     """
 
     timeline: RunTimeline
-    body: Json
-    input_items: list[Json] = field(default_factory=list)
-    seeded: Json | None = None
+    body: JsonObject
+    input_items: list[JsonObject] = field(default_factory=list)
+    seeded: JsonObject | None = None
 
 
 class Store:
@@ -81,11 +81,11 @@ class Store:
         self.scripts: dict[str, Script] = dict(BUILTIN_SCRIPTS)
         self._initial_default_script = read_script(default_script, self.scripts)
         self.default_script = self._initial_default_script
-        self.assistants: dict[str, Json] = {}
+        self.assistants: dict[str, JsonObject] = {}
         self.threads: dict[str, Thread] = {}
         self.runs: dict[str, StoredRun] = {}
         self.responses: dict[str, StoredResponse] = {}
-        self.conversations: dict[str, Json] = {}
+        self.conversations: dict[str, JsonObject] = {}
         self._numbers = itertools.count(1)
         self._seconds_back = 0.0
 

@@ -11,12 +11,12 @@ from typing import Any
 from airflow_provider_openai_run.sandbox.errors import APIError, missing, not_found
 from airflow_provider_openai_run.sandbox.message_text import file_annotations, message_text
 from airflow_provider_openai_run.sandbox.paging import Cursor, page
-from airflow_provider_openai_run.sandbox.scripts import Json, Step
+from airflow_provider_openai_run.sandbox.scripts import JsonObject, Step
 from airflow_provider_openai_run.sandbox.store import Store, Thread, read_metadata
 from airflow_provider_openai_run.sandbox.timeline import opaque_id
 
 
-def create_assistant(store: Store, body: Json) -> Json:
+def create_assistant(store: Store, body: JsonObject) -> JsonObject:
     """
     Create an assistant.
 
@@ -45,7 +45,7 @@ def create_assistant(store: Store, body: Json) -> Json:
     return assistant
 
 
-def get_assistant(store: Store, assistant_id: str) -> Json:
+def get_assistant(store: Store, assistant_id: str) -> JsonObject:
     """
     Retrieve an assistant.
 
@@ -57,7 +57,7 @@ def get_assistant(store: Store, assistant_id: str) -> Json:
     return store.assistants[assistant_id]
 
 
-def create_thread(store: Store, body: Json, *, thread_id: str | None = None) -> Json:
+def create_thread(store: Store, body: JsonObject, *, thread_id: str | None = None) -> JsonObject:
     """
     Create a thread.
 
@@ -107,7 +107,7 @@ def active_run(store: Store, thread_id: str) -> str | None:
     return None
 
 
-def delete_thread(store: Store, thread_id: str) -> Json:
+def delete_thread(store: Store, thread_id: str) -> JsonObject:
     """
     Delete a thread and its runs.
 
@@ -121,7 +121,7 @@ def delete_thread(store: Store, thread_id: str) -> Json:
     return {"id": thread_id, "object": "thread.deleted", "deleted": True}
 
 
-def create_message(store: Store, thread_id: str, body: Json) -> Json:
+def create_message(store: Store, thread_id: str, body: JsonObject) -> JsonObject:
     """
     Create a message in a thread.
 
@@ -138,7 +138,7 @@ def create_message(store: Store, thread_id: str, body: Json) -> Json:
     return message
 
 
-def add_messages(store: Store, thread_id: str, messages: list[Json]) -> None:
+def add_messages(store: Store, thread_id: str, messages: list[JsonObject]) -> None:
     """
     Add a run's additional messages to its thread.
 
@@ -149,7 +149,7 @@ def add_messages(store: Store, thread_id: str, messages: list[Json]) -> None:
     find_thread(store, thread_id).messages.extend(_message(store, thread_id, message) for message in messages)
 
 
-def list_messages(store: Store, thread_id: str, cursor: Cursor) -> Json:
+def list_messages(store: Store, thread_id: str, cursor: Cursor) -> JsonObject:
     """
     List the messages of a thread, including the messages of its runs.
 
@@ -170,7 +170,7 @@ def message_id_of(step_id: str) -> str:
     return opaque_id("msg", step_id)
 
 
-def _run_messages(store: Store, thread_id: str) -> list[Json]:
+def _run_messages(store: Store, thread_id: str) -> list[JsonObject]:
     messages = []
     for run_id, run in store.runs.items():
         if run.body["thread_id"] != thread_id:
@@ -188,7 +188,7 @@ def _run_messages(store: Store, thread_id: str) -> list[Json]:
     return messages
 
 
-def _message(store: Store, thread_id: str, body: Json) -> Json:
+def _message(store: Store, thread_id: str, body: JsonObject) -> JsonObject:
     for name in ("role", "content"):
         if name not in body:
             raise missing(name)
@@ -200,8 +200,8 @@ def _message(store: Store, thread_id: str, body: Json) -> Json:
 
 
 def _message_body(
-    thread_id: str, created_at: float, role: str, content: list[Json], metadata: dict[str, str]
-) -> Json:
+    thread_id: str, created_at: float, role: str, content: list[JsonObject], metadata: dict[str, str]
+) -> JsonObject:
     return {
         "id": None,
         "object": "thread.message",
@@ -216,17 +216,17 @@ def _message_body(
     }
 
 
-def _content(step: Step, response_format: Any) -> list[Json]:
+def _content(step: Step, response_format: Any) -> list[JsonObject]:
     if step.refusal is not None:
         return [{"type": "refusal", "refusal": step.refusal}]
     text = message_text(step, response_format)
     return _text(text, file_annotations(step, text))
 
 
-def _text(text: str, annotations: Sequence[Json] = ()) -> list[Json]:
+def _text(text: str, annotations: Sequence[JsonObject] = ()) -> list[JsonObject]:
     return [{"type": "text", "text": {"value": text, "annotations": list(annotations)}}]
 
 
-def _part(part: dict[str, Any]) -> Json:
+def _part(part: dict[str, Any]) -> JsonObject:
     text = part.get("text")
     return _text(text)[0] if part.get("type") == "text" and isinstance(text, str) else part

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from airflow_provider_openai_run.sandbox.scripts import TERMINAL, Json, Script, Step
+from airflow_provider_openai_run.sandbox.scripts import TERMINAL, JsonObject, Script, Step
 
 #: The usage details. The API's name is "prompt_token_details" here, in the singular.
 USAGE_DETAILS: dict[str, dict[str, int]] = {
@@ -51,8 +51,8 @@ class StepSnapshot:
     status: str
     began_at: float
     ended_at: float | None
-    calls: list[Json]
-    usage: Json | None
+    calls: list[JsonObject]
+    usage: JsonObject | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class Snapshot:
         times = [change.at for change in self.changes if change.status == status]
         return times[-1] if times else None
 
-    def pending_calls(self) -> list[Json]:
+    def pending_calls(self) -> list[JsonObject]:
         """Return the function calls without an output."""
         return [
             call
@@ -121,16 +121,16 @@ class Snapshot:
             if call["type"] == "function" and call["function"].get("output") is None
         ]
 
-    def usage(self) -> Json | None:
+    def usage(self) -> JsonObject | None:
         """Return the token usage in the Assistants API's names; None before the end."""
         if not self.has_ended or self.script.usage is None:
             return None
         return self.summed_usage() if self.script.usage == "sum" else self.script.usage
 
-    def summed_usage(self) -> Json:
+    def summed_usage(self) -> JsonObject:
         """Return the sum of the steps' token usage."""
         usages = [step.usage for step in self.steps if step.usage is not None]
-        total: Json = {name: sum(usage[name] for usage in usages) for name in _DEFAULT_USAGE}
+        total: JsonObject = {name: sum(usage[name] for usage in usages) for name in _DEFAULT_USAGE}
         for name, details in USAGE_DETAILS.items():
             total[name] = {key: sum(usage.get(name, details)[key] for usage in usages) for key in details}
         return total
@@ -256,7 +256,7 @@ def _done_at(step: Step, began_at: float, next_segment: Segment | None) -> float
     return float("inf") if next_segment is None else next_segment.start
 
 
-def _calls(step: Step, step_id: str, next_segment: Segment | None) -> list[Json]:
+def _calls(step: Step, step_id: str, next_segment: Segment | None) -> list[JsonObject]:
     calls = []
     for number, call in enumerate(step.calls):
         complete = {"id": opaque_id("call", step_id, number), **call}

@@ -14,7 +14,7 @@ from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 @dataclass
@@ -42,7 +42,7 @@ class TaskInstance:
     try_number: int = 1
     max_tries: int = 0
     id: str = "0199"
-    pushed: Json = field(default_factory=dict)
+    pushed: JsonObject = field(default_factory=dict)
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
@@ -66,7 +66,7 @@ class TaskAttempts:
     store: StateStore | None = field(default_factory=StateStore)
     clears: int = 0
     tries: int = 0
-    pushed: Json = field(default_factory=dict)
+    pushed: JsonObject = field(default_factory=dict)
 
     def context(self) -> Context:
         """The context of the try that is under way."""
@@ -74,7 +74,7 @@ class TaskAttempts:
         ti = TaskInstance(
             task=self.task, try_number=self.tries, max_tries=retries + self.clears, pushed=self.pushed
         )
-        context: Json = {"ti": ti}
+        context: JsonObject = {"ti": ti}
         if self.store is not None:
             context["task_state_store"] = self.store
         return cast("Context", context)
@@ -91,7 +91,7 @@ class TaskAttempts:
         method = getattr(self.task, deferred.method_name)
         return self._until_deferred(method, {"event": dict(event), **(deferred.kwargs or {})})
 
-    def _until_deferred(self, method: Any, kwargs: Json) -> Any:
+    def _until_deferred(self, method: Any, kwargs: JsonObject) -> Any:
         try:
             return method(context=self.context(), **kwargs)
         except TaskDeferred as deferred:
@@ -106,12 +106,12 @@ def watched(deferred: TaskDeferred) -> OpenAIRunTrigger:
     return type(trigger)(**kwargs)
 
 
-def bodies(sandbox: Sandbox, path: str) -> list[Json]:
+def bodies(sandbox: Sandbox, path: str) -> list[JsonObject]:
     """Return the bodies of the requests to paths with an ending, oldest first."""
     posts = (request for request in sandbox.requests if request.method == "POST")
     return [request.body for request in posts if request.path.endswith(path)]
 
 
-def fields_of(value: Any) -> Json:
+def fields_of(value: Any) -> JsonObject:
     """A dataclass as a dict, one level deep."""
     return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}

@@ -13,7 +13,7 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 MOST_TRIES = 5
 PAGE_SIZE = 100
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class AirflowRestError(Exception):
@@ -53,7 +53,9 @@ class AirflowRest:
         """Close the connections."""
         self._session.close()
 
-    def call(self, method: str, path: str, *, params: Json | None = None, body: Json | None = None) -> Any:
+    def call(
+        self, method: str, path: str, *, params: JsonObject | None = None, body: JsonObject | None = None
+    ) -> Any:
         """
         Call the API.
 
@@ -115,7 +117,7 @@ class AirflowRest:
         """Unpause a DAG."""
         self.call("PATCH", f"/dags/{quote(dag_id)}", body={"is_paused": False})
 
-    def trigger(self, dag_id: str, conf: Json | None = None) -> str:
+    def trigger(self, dag_id: str, conf: JsonObject | None = None) -> str:
         """
         Start a DAG run.
 
@@ -128,12 +130,12 @@ class AirflowRest:
         )
         return str(response["dag_run_id"])
 
-    def dag_run(self, dag_id: str, run_id: str) -> Json:
+    def dag_run(self, dag_id: str, run_id: str) -> JsonObject:
         """Return a DAG run."""
-        run: Json = self.call("GET", _run_path(dag_id, run_id))
+        run: JsonObject = self.call("GET", _run_path(dag_id, run_id))
         return run
 
-    def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
+    def task_instances(self, dag_id: str, run_id: str) -> list[JsonObject]:
         """Return all task instances of a DAG run, mapped ones one by one."""
         return self._pages(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances")
 
@@ -184,7 +186,7 @@ class AirflowRest:
             for line in response["content"]
         )
 
-    def _call_until_found(self, path: str, params: Json) -> Any:
+    def _call_until_found(self, path: str, params: JsonObject) -> Any:
         """Retry for 30 seconds: a new try is not there yet, an old one may be on its way to the history."""
         for _second in range(30):
             try:
@@ -220,8 +222,8 @@ class AirflowRest:
             body={"new_state": state},
         )
 
-    def _pages(self, path: str, key: str, params: Json | None = None) -> list[Json]:
-        entries: list[Json] = []
+    def _pages(self, path: str, key: str, params: JsonObject | None = None) -> list[JsonObject]:
+        entries: list[JsonObject] = []
         total = 1
         while len(entries) < total:
             page = self.call(

@@ -37,7 +37,7 @@ ASSISTANT = {
     "tools": [{"type": "code_interpreter"}],
 }
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class DemoError(AssertionError):
@@ -60,7 +60,7 @@ class Scene:
 
     api: str
     dag_id: str
-    conf: Json
+    conf: JsonObject
     dag_run_id: str = ""
     states: dict[str, str | None] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=list)
@@ -195,15 +195,15 @@ class Demo:
         if xcoms["status"] != "completed":
             raise DemoError(f"The run of {scene.dag_id} is {xcoms['status']}, not completed.")
 
-    def _sent_details(self, thread_id: str | None, run_id: str) -> list[Json]:
+    def _sent_details(self, thread_id: str | None, run_id: str) -> list[JsonObject]:
         """Return the details of the steps, requested without this provider's code."""
         if thread_id is None:
-            items: list[Json] = self._request("GET", f"/responses/{run_id}")["output"]
+            items: list[JsonObject] = self._request("GET", f"/responses/{run_id}")["output"]
             return items
         steps = self._request("GET", f"/threads/{thread_id}/runs/{run_id}/steps?order=asc&limit=100")
         return [step["step_details"] for step in steps["data"]]
 
-    def _request(self, method: str, path: str, body: Json | None = None) -> Json:
+    def _request(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         response = requests.request(
             method,
             f"{self._sandbox.base_url}{path}",
@@ -212,7 +212,7 @@ class Demo:
             timeout=REQUEST_TIMEOUT_SECONDS,
         )
         response.raise_for_status()
-        body_of_response: Json = response.json()
+        body_of_response: JsonObject = response.json()
         return body_of_response
 
 

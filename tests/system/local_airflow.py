@@ -38,7 +38,7 @@ FINAL_RUN_STATES = frozenset({"success", "failed"})
 FOREIGN_PREFIXES = ("AIRFLOW", "OPENAI_", "AZURE_OPENAI_", "_AIRFLOW")
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy"})
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class LocalAirflowError(AssertionError):
@@ -59,7 +59,7 @@ class LocalAirflow:
         self,
         *,
         dag_folders: Sequence[Path],
-        connections: Mapping[str, Json] | None = None,
+        connections: Mapping[str, JsonObject] | None = None,
         config: Mapping[str, Mapping[str, str]] | None = None,
         announce: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -176,7 +176,7 @@ class LocalAirflow:
         *,
         map_index: int = -1,
         timeout: float = WAIT_SECONDS,
-    ) -> Json:
+    ) -> JsonObject:
         """
         Wait until a task instance is in one of some states; fail at once when it ends in another.
 
@@ -188,7 +188,7 @@ class LocalAirflow:
         :param timeout: seconds.
         :return: the task instance.
         """
-        found: Json = {}
+        found: JsonObject = {}
 
         def reached() -> bool:
             nonlocal found
@@ -331,7 +331,7 @@ class LocalAirflow:
             raise LocalAirflowError(f"Processes left over: {alive}")
 
 
-def task_name(instance: Json) -> str:
+def task_name(instance: JsonObject) -> str:
     """
     Return the name of a task instance for messages: ``task``, or ``task[index]`` for a mapped one.
 
