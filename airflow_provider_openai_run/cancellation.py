@@ -11,13 +11,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_openai_run.api import calls
-from airflow_provider_openai_run.api.retries import may_have_ended
 from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+    from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 log = logging.getLogger(__name__)
@@ -80,17 +80,22 @@ def cancel(get_hook: Callable[[], OpenAIRunHook], ref: RunRef, reason: CancelRea
     with logging_result(ref, reason, log) as result:
         hook = get_hook()
         if reason is CancelReason.WORKER_KILLED:
-            hook.cancel_run_from_signal_handler(ref, timeout=WORKER_KILL_TIMEOUT)
+            result.run = hook.cancel_run_from_signal_handler(ref, timeout=WORKER_KILL_TIMEOUT)
         else:
-            hook.execute_call(calls.cancel_run(ref), ref)
-        result.is_cancelled = True
+            result.run = hook.execute_call(calls.cancel_unless_ended(ref), ref)
     return result.is_cancelled
 
 
 class CancelResult:
     """Whether a run was cancelled, or has ended."""
 
-    is_cancelled = False
+    #: The run after its cancellation; None if it may still be running.
+    run: Run | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run is being cancelled, or has ended."""
+        return self.run is not None
 
 
 @contextmanager
@@ -106,22 +111,18 @@ def logging_result(ref: RunRef, reason: CancelReason, logger: logging.Logger) ->
     try:
         yield result
     except RunRequestError as error:
-        result.is_cancelled = may_have_ended(error)
-        if result.is_cancelled:
-            logger.info(
-                "%s was not cancelled (%s): it has ended, or is being cancelled already: %s",
-                ref,
-                reason.description,
-                error.message,
-            )
-        else:
-            message = "Could not cancel %s (%s), which may still be running and use tokens: %s"
-            logger.warning(message, ref, reason.description, error.message)
+        message = "Could not cancel %s (%s), which may still be running and use tokens: %s"
+        logger.warning(message, ref, reason.description, error.message)
     except Exception:  # the task ends in any case
         message = "Could not cancel %s (%s): it may still be running and use tokens"
         logger.exception(message, ref, reason.description)
     else:
-        logger.info("Cancelled %s: %s", ref, reason.description)
+        run = result.run
+        if run is not None and run.is_terminal and run.status != "cancelled":
+            message = "%s was not cancelled (%s): it has ended as %s"
+            logger.info(message, ref, reason.description, run.status)
+        else:
+            logger.info("Cancelled %s: %s", ref, reason.description)
 
 
 class KillGuard:

@@ -41,15 +41,17 @@ def test_a_worker_cancels_and_logs_the_reason(
     assert f"Cancelled {ref}: {reason.description}" in caplog.messages
 
 
-@pytest.mark.parametrize(
-    ("http_status", "is_cancelled"), [(400, True), (409, True), (404, False), (500, False)]
-)
+@pytest.mark.parametrize("reason", [CancelReason.TIMEOUT, CancelReason.WORKER_KILLED])
+@pytest.mark.parametrize("http_status", [400, 404, 409, 422, 500, 501])
+@pytest.mark.parametrize("has_ended", [False, True])
 def test_a_refused_cancel_says_whether_the_run_may_be_running(
-    sandbox: Sandbox, http_status: int, is_cancelled: bool
+    sandbox: Sandbox, http_status: int, has_ended: bool, reason: CancelReason
 ) -> None:
-    ref = active_run(sandbox)
+    script = "completed" if has_ended else "in_progress"
+    ref = RunRef("responses", sandbox.create_response(script=script)["id"])
+    sandbox.clock.advance(100)
     sandbox.faults.add("reply", path="/cancel", status=http_status)
-    assert cancel(get_hook, ref, CancelReason.TIMEOUT) is is_cancelled
+    assert cancel(get_hook, ref, reason) is has_ended
 
 
 def test_an_unexpected_error_is_logged_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:

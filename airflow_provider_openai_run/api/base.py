@@ -26,6 +26,7 @@ class Request:
     :param body: the JSON to send; None sends none.
     :param headers: headers beside those of the connection.
     :param required_key: a key that the JSON object of every valid response has.
+    :param run_exists: whether the run has just been retrieved, so that a 404 is not about the run itself.
     :param ended_at_openai: if OpenAI has ended the API: a sentence that says so and what to do instead.
     """
 
@@ -35,6 +36,7 @@ class Request:
     body: dict[str, Json] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     required_key: str = "id"
+    run_exists: bool = False
     ended_at_openai: str | None = None
 
 

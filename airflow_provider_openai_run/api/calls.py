@@ -18,6 +18,7 @@ from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.parsing import list_or_none, unix_time
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.api.responses import ResponsesApi
+from airflow_provider_openai_run.api.retries import may_have_ended
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.run import Run, RunStep
@@ -93,7 +94,7 @@ def get_run(ref: RunRef, *, include_steps: bool = True, include_raw: bool = Fals
 
 def _with_steps(run: Run, ref: RunRef) -> ApiCall[Run]:
     api = api_of(ref)
-    raw_steps = yield from list_raw_steps(ref)
+    raw_steps = yield from list_raw_steps(ref, run_exists=True)
     run = dataclasses.replace(run, steps=tuple(api.read_step(step) for step in raw_steps))
     if run.state is RunState.NEEDS_ACTION and run.required_action is None:
         run = dataclasses.replace(run, required_action=api.required_action_of(raw_steps))
@@ -114,7 +115,7 @@ def list_steps(ref: RunRef) -> ApiCall[tuple[RunStep, ...]]:
     return tuple(api.read_step(step) for step in raw_steps)
 
 
-def list_raw_steps(ref: RunRef) -> ApiCall[list[dict[str, Json]]]:
+def list_raw_steps(ref: RunRef, *, run_exists: bool = False) -> ApiCall[list[dict[str, Json]]]:
     """
     Read the steps of a run as the API sends them: all pages, oldest first, each step once.
 
@@ -122,11 +123,16 @@ def list_raw_steps(ref: RunRef) -> ApiCall[list[dict[str, Json]]]:
     is more, so that no server can keep it from ending.
 
     :param ref: the run.
+    :param run_exists: whether the run has just been retrieved; the error for a 404 depends on it.
     """
     api = api_of(ref)
     if not api.capabilities.lists_steps:
         return []
-    return _oldest_first((yield from _list_raw(f"steps of {ref}", functools.partial(api.list_steps, ref))))
+
+    def request_page(after: str | None) -> Request:
+        return dataclasses.replace(api.list_steps(ref, after), run_exists=run_exists)
+
+    return _oldest_first((yield from _list_raw(f"steps of {ref}", request_page)))
 
 
 def _list_raw(
@@ -244,7 +250,8 @@ def submit_tool_outputs(ref: RunRef, outputs: Sequence[Json], params: dict[str, 
     """
     api = api_of(ref)
     body = yield api.submit_tool_outputs(ref, outputs, params)
-    return api.read_run(body)
+    run = api.read_run(body)
+    return run if api.capabilities.answers_in_successor else api.with_ref(run, ref)
 
 
 def cancel_run(ref: RunRef) -> ApiCall[Run]:
@@ -255,4 +262,27 @@ def cancel_run(ref: RunRef) -> ApiCall[Run]:
     """
     api = api_of(ref)
     body = yield api.cancel(ref)
-    return api.read_run(body)
+    return api.with_ref(api.read_run(body), ref)
+
+
+def cancel_unless_ended(ref: RunRef) -> ApiCall[Run]:
+    """
+    Cancel a run; if the API refuses, retrieve it, because servers differ in how they refuse for an ended run.
+
+    :param ref: the run.
+    :return: the run, which is being cancelled or has ended.
+    :raises RunRequestError: the refusal, if the run has not ended, or if that is not known.
+    """
+    try:
+        return (yield from cancel_run(ref))
+    except RunRequestError as error:
+        if not may_have_ended(error):
+            raise
+        refusal = error
+    try:
+        run = yield from get_run(ref, include_steps=False)
+    except RunRequestError:
+        raise refusal from None
+    if not run.is_terminal and run.status != "cancelling":
+        raise refusal
+    return run

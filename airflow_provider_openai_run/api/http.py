@@ -14,6 +14,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_openai_run.api import retries
 from airflow_provider_openai_run.api.endpoints import is_openai
@@ -122,6 +123,8 @@ def parse_or_raise(
     """
     if response.http_status >= HTTPStatus.BAD_REQUEST:
         raise _error_of_response(response, request, ref, now, base_url)
+    if response.http_status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise _redirect_error(response, ref)
     try:
         body = _parse_json(response.body)
     except ValueError:
@@ -151,7 +154,8 @@ def _error_of_response(
         "retry_rule": rule.name,
         "retry_after": parse_retry_after(response.headers, now),
     }
-    message = f"The API returned HTTP {status} for {ref or 'a run'}: {text}{_request_id(response)}"
+    subject = f"the steps of {ref}" if request.run_exists else ref or "a run"
+    message = f"The API returned HTTP {status} for {subject}: {text}{_request_id(response)}"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         advice = "Check the API key of the Airflow connection, and its organization and project."
         return RunAuthenticationError(f"{message}. {advice}", **fields)
@@ -160,7 +164,40 @@ def _error_of_response(
     if request.ended_at_openai is not None and is_openai(base_url):
         final = {"is_retryable": False, "should_retry": False}
         return AssistantsApiEndedError(f"{request.ended_at_openai} {message}", **fields | final)
+    if request.run_exists:
+        return RunRequestError(f"{message}. The run exists, but its steps were not found.", **fields)
+    if ref is None:
+        return RunNotFoundError(
+            f"{message}. Check the ids in the request and the connection's host.", **fields
+        )
     return RunNotFoundError(f"{message}. Check run_id, thread_id and the connection's host.", **fields)
+
+
+def _redirect_error(response: ApiResponse, ref: RunRef | None) -> RunRequestError:
+    """Return the error for a redirect that the HTTP client did not follow."""
+    target = _origin(response.headers.get("location") or "")
+    where = f" to {target}" if target else ""
+    message = (
+        f"The API's host redirects{where} instead of returning {ref or 'a run'} "
+        f"(HTTP {response.http_status}{_request_id(response, ', ')}). Check the connection's host"
+    )
+    if target:
+        message += "; its credentials are not sent to another host"
+    rule = retries.MALFORMED
+    return RunRequestError(message, is_retryable=True, retry_rule=rule.name, **_fields(response, ref))
+
+
+def _origin(url: str) -> str:
+    """Return the scheme, host and port of a URL, which hold no secret; empty if it has none."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    is_plain = parts.hostname is not None and re.fullmatch(r"[A-Za-z0-9.-]{1,253}", parts.hostname)
+    return (
+        f"{parts.scheme}://{parts.hostname}{port}" if is_plain and parts.scheme in ("http", "https") else ""
+    )
 
 
 def _malformed_error(response: ApiResponse, ref: RunRef | None, body: str) -> RunRequestError:

@@ -69,9 +69,10 @@ NO_RESPONSE = RetryRule(
 )
 MALFORMED = RetryRule(
     name="malformed",
-    condition="2xx or 3xx with a body that is not the JSON it should be",
+    condition="3xx, or 2xx with a body that is not the JSON it should be",
     retried=_POLL,
     may_have_created=True,
+    may_have_ended=True,
     reason="often a page of a proxy or a gateway",
 )
 CONVERSATION_LOCKED = RetryRule(
@@ -100,7 +101,11 @@ BAD_REQUEST = RetryRule(
     reason="the same request fails again; for a cancel it may mean that the run has ended",
 )
 UNPROCESSABLE = RetryRule(
-    name="unprocessable", condition="422", is_final=True, reason="the same request fails again"
+    name="unprocessable",
+    condition="422",
+    is_final=True,
+    may_have_ended=True,
+    reason="the same request fails again; for a cancel it may mean that the run has ended",
 )
 UNAUTHORIZED = RetryRule(
     name="unauthorized", condition="401, 403", reason="the credentials must be changed first"
@@ -109,6 +114,7 @@ NOT_FOUND = RetryRule(
     name="not_found",
     condition="404",
     is_final=True,
+    may_have_ended=True,
     reason=f"in the first {NOT_FOUND_GRACE:g} s of a wait it can be the API's own delay: polled again then",
 )
 REQUEST_TIMEOUT = RetryRule(
@@ -135,10 +141,14 @@ SERVER_ERROR = RetryRule(
     condition="any other 5xx",
     retried=_IF_REPEATABLE,
     may_have_created=True,
-    reason="a run may have been created all the same",
+    may_have_ended=True,
+    reason="a run may have been created all the same; for a cancel it may mean that the run has ended",
 )
 CLIENT_ERROR = RetryRule(
-    name="client_error", condition="any other 4xx", reason="the same request is likely to fail again"
+    name="client_error",
+    condition="any other 4xx",
+    may_have_ended=True,
+    reason="the same request is likely to fail again; for a cancel it may mean that the run has ended",
 )
 
 #: The whole table, in the order of the documentation.
@@ -184,7 +194,7 @@ def classify(
     ``x-should-retry: false`` keeps the request from being sent again at once; a wait polls on all the same,
     at its own pace and at most ``max_consecutive_failures`` times.
 
-    :param http_status: the HTTP status; below 400 the body was malformed.
+    :param http_status: the HTTP status; below 400 it was a redirect, or the body was malformed.
     :param code: the API's error code, such as ``conversation_locked``.
     :param headers: the response's headers, with lower-case names or in a case-insensitive mapping.
     :param message: the API's own error message.
@@ -278,5 +288,4 @@ def may_have_ended(error: RunRequestError) -> bool:
 
     :param error: the error of a request that cancels a run.
     """
-    rule = _BY_STATUS.get(error.http_status or 0)
-    return rule is not None and rule.may_have_ended
+    return error.http_status is not None and classify(error.http_status).may_have_ended

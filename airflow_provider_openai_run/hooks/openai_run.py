@@ -370,16 +370,23 @@ class OpenAIRunHook(OpenAIHook):
         async with await self.aget_conn() as client:
             return await execute_call_async(call, functools.partial(_asend, client, ref, retry=retry))
 
-    def cancel_run_from_signal_handler(self, ref: RunRef, *, timeout: float) -> None:
+    def cancel_run_from_signal_handler(self, ref: RunRef, *, timeout: float) -> Run:
         """
         Cancel a run from a signal handler, over a connection pool that no interrupted call has locked.
 
         :param ref: the run.
-        :param timeout: how long the request may take, in seconds.
+        :param timeout: how long it may take, in seconds.
+        :return: the run, which is being cancelled or has ended.
         :raises RunRequestError: if the API refuses, or sends no response in time.
         """
+        deadline = time.monotonic() + timeout
         with dedicated_client(self.conn, self.settings.proxy, timeout=timeout) as client:
-            execute_call(calls.cancel_run(ref), functools.partial(_send, client, ref, retry=False))
+
+            def send_in_time(request: Request) -> dict[str, Json]:
+                seconds_left = max(0.1, deadline - time.monotonic())
+                return _send(client.with_options(timeout=seconds_left), ref, request, retry=False)
+
+            return execute_call(calls.cancel_unless_ended(ref), send_in_time)
 
 
 def _new_poller(ref: RunRef, timeout: timedelta | float | None, options: dict[str, Any]) -> RunPoller:

@@ -123,21 +123,9 @@ class OpenAICancelRunOperator(BaseRunOperator):
 
     def _cancel(self) -> str | None:
         """Request the cancellation, and return the run's status."""
-        from airflow_provider_openai_run.api.retries import may_have_ended
-        from airflow_provider_openai_run.exceptions import RunRequestError
-
         ref = self.ref
-        try:
-            run = self.hook.execute_call(calls.cancel_run(ref), ref)
-        except RunRequestError as error:
-            if not may_have_ended(error):
-                raise
-            run = self.hook.execute_call(calls.get_run(ref, include_steps=False), ref)
-            if not run.is_terminal and run.status != "cancelling":
-                raise
-            self.log.info("%s was already %s", ref, run.status)
-        else:
-            self.log.info("%s is %s", ref, run.status)
+        run = self.hook.execute_call(calls.cancel_unless_ended(ref), ref)
+        self.log.info("%s is %s", ref, run.status)
         return run.status
 
     def _finish(self, outcome: Outcome) -> dict[str, Json]:

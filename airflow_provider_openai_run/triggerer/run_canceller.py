@@ -14,17 +14,20 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.calls import execute_call_async
 from airflow_provider_openai_run.api.http import parse_or_raise
-from airflow_provider_openai_run.api.registry import api_of
-from airflow_provider_openai_run.api.retries import is_retried, may_have_ended
+from airflow_provider_openai_run.api.retries import is_retried
 from airflow_provider_openai_run.cancellation import CancelReason, logging_result
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.triggerer.connection_poller import open_ad_hoc_requests
 from airflow_provider_openai_run.triggerer.task_states import is_deferred
 
 if TYPE_CHECKING:
+    from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
     from airflow_provider_openai_run.triggerer.task_states import TaskInstanceKey
+    from airflow_provider_openai_run.types.run import Json, Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 #: How long to ask Airflow for the task's state, and how long to try to cancel the run, in seconds.
@@ -65,9 +68,9 @@ async def _cancel_if_task_ended(
             return
         requests = open_ad_hoc_requests(conn_id)
         try:
-            with logging_result(ref, CancelReason.USER_ENDED_TASK, logger):
+            with logging_result(ref, CancelReason.USER_ENDED_TASK, logger) as result:
                 async with asyncio.timeout(CANCEL_TIMEOUT):
-                    await _cancel(requests, ref)
+                    result.run = await _cancel(requests, ref)
         finally:
             requests.close()
     except asyncio.CancelledError:
@@ -96,16 +99,17 @@ async def _has_ended(task_instance: TaskInstanceKey, ref: RunRef, logger: loggin
     return not is_still_deferred
 
 
-async def _cancel(requests: AdHocRequests, ref: RunRef) -> None:
-    request, pause = api_of(ref).cancel(ref), _FIRST_PAUSE
+async def _cancel(requests: AdHocRequests, ref: RunRef) -> Run:
+    async def send(request: Request) -> dict[str, Json]:
+        response = await requests.send(request, ref)
+        return parse_or_raise(response, request, ref, now=time.time(), base_url=requests.base_url)
+
+    pause = _FIRST_PAUSE
     while True:
         try:
-            response = await requests.send(request, ref)
-            parse_or_raise(response, request, ref, now=time.time(), base_url=requests.base_url)
+            return await execute_call_async(calls.cancel_unless_ended(ref), send)
         except RunRequestError as error:
-            if may_have_ended(error) or not is_retried(error, "cancel"):
+            if not is_retried(error, "cancel"):
                 raise
             await asyncio.sleep(max(pause, error.retry_after or 0.0))
             pause = min(2 * pause, _LONGEST_PAUSE)
-        else:
-            return

@@ -141,8 +141,10 @@ def test_only_a_refused_request_makes_a_create_final(http_status: int) -> None:
 
 
 @pytest.mark.parametrize("http_status", range(400, 600))
-def test_only_a_400_or_409_may_mean_that_a_run_has_ended(http_status: int) -> None:
-    assert retries.may_have_ended(error_for(http_status)) is (http_status in (400, 409))
+def test_which_refusals_may_mean_that_a_run_has_ended(http_status: int) -> None:
+    assert retries.may_have_ended(error_for(http_status)) is (
+        http_status not in (401, 403, 408, 425, 429, 503)
+    )
 
 
 def test_a_lost_response_is_not_a_reason_to_create_again() -> None:

@@ -72,15 +72,38 @@ def test_a_run_that_has_ended_is_a_success(
     assert (end.state, end.xcoms["return_value"]["status"]) == ("success", script)
 
 
+@pytest.mark.parametrize("http_status", [200, 202, 302, 400, 404, 405, 409, 410, 422, 500, 501, 502])
+def test_a_refusal_is_a_success_if_the_run_has_ended(
+    sandbox: Sandbox, make_cancel_run: MakeCancelRun, http_status: int
+) -> None:
+    response = sandbox.create_response(script="completed")
+    sandbox.clock.advance(100)
+    sandbox.faults.add("reply", path="/cancel", status=http_status, body={"error": {"message": "No."}})
+    end = make_cancel_run(response).run_to_end()
+    assert (end.state, end.xcoms["return_value"]["status"]) == ("success", "completed")
+
+
+@pytest.mark.parametrize("http_status", [302, 400, 401, 404, 409, 422, 429, 500, 501, 503])
 def test_a_refused_cancellation_of_an_active_run_fails(
-    sandbox: Sandbox, make_cancel_run: MakeCancelRun
+    sandbox: Sandbox, make_cancel_run: MakeCancelRun, http_status: int
 ) -> None:
     response = sandbox.create_response(script="in_progress")
-    sandbox.faults.add("reply", path="/cancel", status=400)
+    sandbox.faults.add("reply", path="/cancel", status=http_status)
     end = make_cancel_run(response).run_to_end()
     assert end.state == "up_for_retry"
     assert isinstance(end.error, RunRequestError)
-    assert end.error.http_status == 400
+    assert end.error.http_status == http_status
+
+
+def test_the_refusal_is_raised_if_the_run_cannot_be_retrieved(
+    sandbox: Sandbox, make_cancel_run: MakeCancelRun
+) -> None:
+    response = sandbox.create_response(script="completed")
+    sandbox.faults.add("reply", path="/cancel", status=422)
+    sandbox.faults.add("reply", method="GET", path="/responses/", status=500)
+    end = make_cancel_run(response).run_to_end()
+    assert isinstance(end.error, RunRequestError)
+    assert end.error.http_status == 422
 
 
 def test_the_operator_can_wait_for_the_end(

@@ -377,3 +377,17 @@ def test_the_key_is_neither_logged_nor_pushed(
     end = task.run_to_end()
     for text in (repr(end), str(end.error), task_log.everything()):
         assert sandbox.api_key not in text
+
+
+def test_a_404_of_the_steps_does_not_say_that_the_run_is_unknown(
+    sandbox: Sandbox, make_get_run: MakeGetRun
+) -> None:
+    run = ended_run(sandbox)
+    sandbox.faults.add("reply", path="/steps", status=404, body={"detail": "Not Found"})
+    end = make_get_run(run).run_to_end()
+    assert end.state == "up_for_retry"
+    assert isinstance(end.error, RunRequestError)
+    assert not isinstance(end.error, RunNotFoundError)
+    assert f"HTTP 404 for the steps of run {run['id']}" in str(end.error)
+    assert "The run exists, but its steps were not found" in str(end.error)
+    assert "Check run_id" not in str(end.error)

@@ -114,7 +114,7 @@ def test_nothing_is_cancelled_when_there_is_no_run(endless: Sandbox) -> None:
     assert endless.requests == []
 
 
-@pytest.mark.parametrize("fault", ["server_error", "wrong_key", "cut", "malformed"])
+@pytest.mark.parametrize("fault", ["server_error", "wrong_key", "cut"])
 def test_a_failed_cancel_is_logged_with_the_run_id_and_not_raised(
     endless: Sandbox, task_log: TaskLog, fault: str
 ) -> None:
@@ -125,21 +125,44 @@ def test_a_failed_cancel_is_logged_with_the_run_id_and_not_raised(
     assert [line for line in task_log.warnings if "Could not cancel" in line and run_id in line]
 
 
-@pytest.mark.parametrize(
-    ("http_status", "line"), [(200, "Cancelled"), (400, "it has ended"), (409, "it has ended")]
-)
+@pytest.mark.parametrize("http_status", [200, 202, 302, 400, 404, 405, 409, 410, 422, 500, 501, 502])
+@pytest.mark.parametrize("is_deferred", [False, True])
 def test_cancelling_a_run_that_has_ended_is_logged_as_info(
-    endless: Sandbox, http_status: int, line: str, task_log: TaskLog
+    sandbox: Sandbox, http_status: int, is_deferred: bool, task_log: TaskLog
+) -> None:
+    sandbox.set_default_script("completed")
+    task = response_task()
+    trigger = watched(TaskAttempts(task).begin())
+    sandbox.clock.advance(1000)
+    sandbox.faults.add("reply", path="/cancel", status=http_status, body={"status": "completed"})
+    if is_deferred:
+        assert isinstance(trigger, OpenAIOwnedRunTrigger)
+        asyncio.run(trigger.on_kill())
+    else:
+        task.on_kill()
+    assert sandbox.count("POST", "/cancel") == 1
+    assert [text for text in task_log.texts("info") if "was not cancelled" in text and "completed" in text]
+    assert not [text for text in task_log.warnings if "Could not cancel" in text]
+
+
+@pytest.mark.parametrize("http_status", [400, 409, 422, 501])
+def test_a_refused_cancel_of_an_active_run_is_logged_as_failure(
+    endless: Sandbox, http_status: int, task_log: TaskLog
 ) -> None:
     task = response_task()
     TaskAttempts(task).begin()
-    run = {"id": "resp_1", "status": "completed"}
-    body = run if http_status == 200 else None
-    endless.faults.add("reply", path="/cancel", status=http_status, body=body)
+    endless.faults.add("reply", path="/cancel", status=http_status)
     task.on_kill()
-    assert endless.count("POST", "/cancel") == 1
-    assert [text for text in task_log.texts("info") if line in text and "the running task" in text]
-    assert not [text for text in task_log.warnings if "Could not cancel" in text]
+    assert [text for text in task_log.warnings if "Could not cancel" in text]
+
+
+def test_a_cancel_whose_response_is_malformed_is_checked(endless: Sandbox, task_log: TaskLog) -> None:
+    task = response_task()
+    TaskAttempts(task).begin()
+    endless.faults.add("malformed", path="/cancel")
+    task.on_kill()
+    assert statuses(endless) == {"cancelled"}
+    assert [text for text in task_log.texts("info") if text.startswith("Cancelled run ")]
 
 
 def timed_out(deferred: TaskDeferred) -> dict[str, Any]:

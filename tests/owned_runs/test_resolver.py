@@ -106,3 +106,10 @@ def test_another_bad_request_is_not_sent_again(sandbox: Sandbox, slept: list[flo
     assert isinstance(caught.value, AirflowFailException)
     assert sandbox.count("POST", "/runs") == 1
     assert slept == []
+
+
+def test_a_404_of_a_create_says_nothing_of_a_run_id(sandbox: Sandbox) -> None:
+    sandbox.faults.add("reply", method="POST", path="/runs", status=404)
+    with pytest.raises(RunRequestError, match=r"No run was created.*Check the ids in the request") as caught:
+        task_on(sandbox.create_thread()["id"]).begin()
+    assert "run_id" not in str(caught.value)
