@@ -29,8 +29,8 @@ class ReceivedRequest:
     host: str | None = None
 
 
-#: A status and a body: text, chunks of bytes, or a value to send as JSON.
-Reply = tuple[int, Any]
+#: A status, a body (text, chunks of bytes, or a value to send as JSON), and headers if there are any.
+Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
 
 
 def a_run(request: ReceivedRequest) -> Reply:
@@ -68,10 +68,11 @@ def fake_http_server() -> Iterator[FakeHttpServer]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            status, body = fake.receive(
-                self.path, {name.lower(): value for name, value in self.headers.items()}
-            )
+            received = {name.lower(): value for name, value in self.headers.items()}
+            status, body, headers = (*fake.receive(self.path, received), {})[:3]
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             if isinstance(body, Iterator):
                 self._send_chunks(body)
             elif isinstance(body, str):
@@ -82,6 +83,8 @@ def fake_http_server() -> Iterator[FakeHttpServer]:
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.do_GET()
+
+        do_CONNECT = do_GET  # noqa: N815 - the name that the base class calls
 
         def _send_body(self, body: bytes, content_type: str) -> None:
             self.send_header("Content-Type", content_type)

@@ -1,7 +1,10 @@
-"""HTTP clients for the SDK that give up on a response whose body does not end.
+"""HTTP clients for the SDK that keep credentials at their host, name the proxy, and limit the time of a body.
 
-The timeouts of httpx hold for each read from the socket: a server that sends a byte now and then keeps a
-request waiting for ever. Here the whole body must arrive within the request's read timeout.
+- httpx drops only ``Authorization`` where a redirect leads to another host, but a connection may have its key
+  in any header. Here such a redirect is not followed, but returned.
+- A connection to a proxy that fails reads like one to the API. Here the error names the proxy.
+- The timeouts of httpx hold for each read from the socket: a server that sends a byte now and then keeps a
+  request waiting for ever. Here the whole body must arrive within the request's read timeout.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import time
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import openai
 
@@ -19,6 +24,10 @@ if TYPE_CHECKING:
 # openai 3 moved from httpx to httpx2.
 httpx: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
 
+#: What the network stack raises for a host, port or header that it cannot use, beside the errors of httpx.
+RAW_NETWORK_ERRORS = (OSError, ValueError, OverflowError, ExceptionGroup)
+NETWORK_ERRORS = (httpx.HTTPError, *RAW_NETWORK_ERRORS)
+
 
 def new_http_client(proxy: str | None) -> Any:
     """
@@ -26,20 +35,99 @@ def new_http_client(proxy: str | None) -> Any:
 
     :param proxy: the URL of a proxy; None leaves it to the environment.
     """
-    return _HttpClient(proxy=proxy, event_hooks={"response": [_limit_body]})
+    client = _HttpClient(proxy=proxy, event_hooks={"response": [_limit_body]})
+    client.own_proxy = proxy
+    return client
 
 
 def new_async_http_client(proxy: str | None) -> Any:
     """Return an async HTTP client, which the caller closes; see :func:`new_http_client`."""
-    return openai.DefaultAsyncHttpxClient(proxy=proxy, event_hooks={"response": [_limit_body_async]})
+    client = _AsyncHttpClient(proxy=proxy, event_hooks={"response": [_limit_body_async]})
+    client.own_proxy = proxy
+    return client
+
+
+def environment_proxy(url: str) -> str | None:
+    """
+    Return the proxy that the environment sets for a URL; None for none.
+
+    :param url: an absolute URL.
+    """
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 class _HttpClient(openai.DefaultHttpxClient):
     """Closes itself when it is collected, as the SDK's own does: Airflow closes no hook."""
 
+    own_proxy: str | None = None
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """Send a request; follow redirects only to the same host."""
+        options["follow_redirects"] = False
+        try:
+            response = super().send(request, **options)
+            for _ in range(self.max_redirects):
+                redirected = response.next_request
+                if redirected is None or not _is_same_host(request.url, redirected.url):
+                    break
+                response.close()
+                response = super().send(redirected, **options)
+        except NETWORK_ERRORS as error:
+            raise _naming_proxy(error, self.own_proxy, request) from error
+        return response
+
     def __del__(self) -> None:
         with suppress(Exception):
             self.close()
+
+
+class _AsyncHttpClient(openai.DefaultAsyncHttpxClient):
+    own_proxy: str | None = None
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        """Send a request; follow redirects only to the same host."""
+        options["follow_redirects"] = False
+        try:
+            response = await super().send(request, **options)
+            for _ in range(self.max_redirects):
+                redirected = response.next_request
+                if redirected is None or not _is_same_host(request.url, redirected.url):
+                    break
+                await response.aclose()
+                response = await super().send(redirected, **options)
+        except NETWORK_ERRORS as error:
+            raise _naming_proxy(error, self.own_proxy, request) from error
+        return response
+
+
+def _is_same_host(url: Any, target: Any) -> bool:
+    """Return whether a redirect stays at its origin, or goes from HTTP to HTTPS at the same host."""
+    if (url.scheme, url.host, url.port) == (target.scheme, target.host, target.port):
+        return True
+    is_upgrade = (url.scheme, target.scheme) == ("http", "https")
+    return is_upgrade and url.host == target.host and url.port is target.port is None
+
+
+def _naming_proxy(error: Exception, own_proxy: str | None, request: Any) -> Exception:
+    """Return the error of a connection that failed, with the name of the proxy if one is used."""
+    proxy = own_proxy or environment_proxy(str(request.url))
+    cause: BaseException = error
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    is_connect_error = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+    if proxy is None or (isinstance(cause, httpx.HTTPError) and not is_connect_error):
+        return error
+    parts = urlsplit(proxy)
+    name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    message = f"the connection through the proxy {name} failed: {str(cause) or type(cause).__name__}"
+    if isinstance(cause, ValueError | OverflowError):
+        return ValueError(message)
+    return httpx.ConnectError(message, request=request)  # type: ignore[no-any-return]  # as below
 
 
 def _limit_body(response: Any) -> None:

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
 from airflow_provider_openai_run.connection.azure import EntraTokenError
-from airflow_provider_openai_run.connection.http_client import httpx
+from airflow_provider_openai_run.connection.http_client import RAW_NETWORK_ERRORS, httpx
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
 from airflow_provider_openai_run.types.redaction import redact
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 #: How long a GET may take, in seconds, where the connection does not set a ``timeout``.
 READ_TIMEOUT = 30.0
-
-#: What the network stack raises for a host, port or header that it cannot use; openai 3 passes it on.
-_NETWORK_ERRORS = (OSError, ValueError, OverflowError, ExceptionGroup)
 
 _is_quiet = ContextVar("_is_quiet", default=False)
 
@@ -53,7 +50,7 @@ def send(
     try:
         with _quiet_log(quiet):
             response = method(request.path, **arguments)
-    except (openai.OpenAIError, *_NETWORK_ERRORS) as error:
+    except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
         response = _response_of(error, client, ref)
     return _to_api_response(response)
 
@@ -66,7 +63,7 @@ async def asend(
     try:
         with _quiet_log(quiet):
             response = await method(request.path, **arguments)
-    except (openai.OpenAIError, *_NETWORK_ERRORS) as error:
+    except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
         response = _response_of(error, client, ref)
     return _to_api_response(response)
 

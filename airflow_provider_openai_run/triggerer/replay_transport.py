@@ -13,9 +13,9 @@ import math
 import os
 import ssl
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, unquote
 
 import aiohttp
 import certifi
@@ -23,6 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
+from airflow_provider_openai_run.connection.http_client import RAW_NETWORK_ERRORS, environment_proxy
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.triggerer.sdk_client import UNAUTHORIZED_STATUSES, SdkClient
 
@@ -107,10 +108,14 @@ class ReplayTransport:
                 headers=prepared.headers,
                 proxy=prepared.proxy,
                 timeout=prepared.timeout,
+                allow_redirects=False,
             ) as http_response:
                 body = await http_response.read()
                 response = ApiResponse(http_response.status, http_response.headers, body, prepared.sent)
-        except (aiohttp.ClientError, OSError, ValueError):
+        except (aiohttp.ClientError, *RAW_NETWORK_ERRORS):
+            return None
+        if HTTPStatus.MULTIPLE_CHOICES <= response.http_status < HTTPStatus.BAD_REQUEST:
+            # The SDK's HTTP client decides whether to follow the redirect.
             return None
         self._misses = 0
         return response
@@ -198,7 +203,7 @@ class PreparedRequest:
     ) -> PreparedRequest | None:
         """Cut the run's path out of a request; return None for a URL or a proxy that cannot be replayed."""
         address, mark, query = sent.url.partition("?")
-        proxy = proxy or _environment_proxy(address)
+        proxy = proxy or environment_proxy(address)
         if not unquote(address).endswith(request.path) or not _is_http(proxy):
             return None
         url_before_path = address.rsplit("/", request.path.count("/"))[0]
@@ -223,16 +228,6 @@ def _error_for_another_run(error: RunRequestError, ref: RunRef) -> RunRequestErr
     message = f"The request for {ref} was not sent, because one before it failed: {error.message}"
     ids: dict[str, Any] = ref.ids
     return type(error)(message, is_retryable=error.is_retryable, retry_after=error.retry_after, **ids)
-
-
-def _environment_proxy(address: str) -> str | None:
-    """Return the proxy that the environment sets; aiohttp would look it up per request, for 100 µs."""
-    parts = urlsplit(address)
-    if parts.hostname is None or proxy_bypass(parts.hostname):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _is_http(proxy: str | None) -> bool:

@@ -147,7 +147,7 @@ def test_the_api_that_ended_at_openai_is_not_requested_there(monkeypatch: pytest
 
     def respond(request: Any) -> Any:
         paths.append(request.url.path)
-        status, body = openai_style(ReceivedRequest(request.url.path, {}, {}))
+        status, body, *_ = openai_style(ReceivedRequest(request.url.path, {}, {}))
         return http.Response(status, json=body, request=request)
 
     connect(monkeypatch, password=KEY)
