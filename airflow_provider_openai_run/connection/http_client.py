@@ -78,7 +78,9 @@ class _HttpClient(openai.DefaultHttpxClient):
                 response.close()
                 response = super().send(redirected, **options)
         except NETWORK_ERRORS as error:
-            raise _naming_proxy(error, self.own_proxy, request) from error
+            if (named := _proxy_error(error, self.own_proxy, request)) is None:
+                raise
+            raise named from error
         return response
 
     def __del__(self) -> None:
@@ -101,7 +103,9 @@ class _AsyncHttpClient(openai.DefaultAsyncHttpxClient):
                 await response.aclose()
                 response = await super().send(redirected, **options)
         except NETWORK_ERRORS as error:
-            raise _naming_proxy(error, self.own_proxy, request) from error
+            if (named := _proxy_error(error, self.own_proxy, request)) is None:
+                raise
+            raise named from error
         return response
 
 
@@ -113,15 +117,15 @@ def _is_same_host(url: Any, target: Any) -> bool:
     return is_upgrade and url.host == target.host and url.port is target.port is None
 
 
-def _naming_proxy(error: Exception, own_proxy: str | None, request: Any) -> Exception:
-    """Return the error of a connection that failed, with the name of the proxy if one is used."""
+def _proxy_error(error: Exception, own_proxy: str | None, request: Any) -> Exception | None:
+    """Return the error that names the proxy, if a connection through one failed; else None."""
     proxy = own_proxy or environment_proxy(str(request.url))
     cause: BaseException = error
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     is_connect_error = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
     if proxy is None or (isinstance(cause, httpx.HTTPError) and not is_connect_error):
-        return error
+        return None
     parts = urlsplit(proxy)
     name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     message = f"the connection through the proxy {name} failed: {str(cause) or type(cause).__name__}"

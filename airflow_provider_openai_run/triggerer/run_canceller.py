@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
     from airflow_provider_openai_run.triggerer.task_states import TaskInstanceKey
-    from airflow_provider_openai_run.types.run import Json, Run
+    from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 #: How long to ask Airflow for the task's state, and how long to try to cancel the run, in seconds.

@@ -179,9 +179,16 @@ class FakeSession:
         api.open.add(self)
 
     def get(
-        self, url: Any, *, headers: Mapping[str, str], proxy: str | None, timeout: aiohttp.ClientTimeout
+        self,
+        url: Any,
+        *,
+        headers: Mapping[str, str],
+        proxy: str | None,
+        timeout: aiohttp.ClientTimeout,
+        allow_redirects: bool,
     ) -> _Get:
         assert self in self._api.open
+        assert not allow_redirects
         return _Get(self._api, str(url), headers, timeout.total)
 
     async def close(self) -> None:
