@@ -18,7 +18,6 @@ from airflow_provider_openai_run.operators.openai_run import (
     OpenAICreateResponseOperator,
     OpenAICreateRunOperator,
 )
-from airflow_provider_openai_run.owned_runs import adapters
 from airflow_provider_openai_run.owned_runs.resolver import RunResolver
 from airflow_provider_openai_run.owned_runs.results import RunResults
 from airflow_provider_openai_run.owned_runs.runner import OwnedRunRunner
@@ -30,7 +29,7 @@ Point = tuple[str, Any, str]
 #: The points in the order in which a try reaches them.
 POINTS: dict[str, Point] = {
     "before_the_search": ("before", RunResolver, "find_existing"),
-    "before_the_create_request": ("before", adapters, "creation_attempts"),
+    "before_the_create_request": ("before", TaskRunState, "next_idempotency_key"),
     "before_the_id_is_saved": ("before", TaskRunState, "record_created"),
     "before_the_ids_are_pushed": ("before", OwnedRunRunner, "_announce"),
     "before_the_first_poll": ("before", OwnedRunRunner, "_poll"),
@@ -56,6 +55,9 @@ POINTS_OF_A_NEW_THREAD = {
     "before_the_id_is_saved": POINTS["before_the_id_is_saved"],
     "before_the_ids_are_pushed": POINTS["before_the_ids_are_pushed"],
 }
+for _, holder, name in [*POINTS.values(), *POINTS_OF_A_NEW_THREAD.values()]:
+    # A name that no longer exists makes this file an import error, on which every test of its DAG fails.
+    getattr(holder, name)
 #: The test looks for this line in the log of the first try.
 KILL_LINE = "This worker is killed now."
 SCRIPT = {"sandbox_script": json.dumps({"base": "completed", "seconds": 3})}
