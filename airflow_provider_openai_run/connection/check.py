@@ -102,7 +102,7 @@ def _send(client: OpenAI, request: Request) -> ApiResponse:
 
 def _json_object(response: ApiResponse) -> dict[str, Json]:
     try:
-        body = json.loads(response.body)
+        body: Json = json.loads(response.body)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -232,7 +232,7 @@ class ResponsesAdapter(ApiAdapter):
 
     def output_text(self, run: Run) -> str | None:
         """Return the output text of the response."""
-        items = [json.loads(step.details) for step in run.steps or () if step.details]
+        items: list[Json] = [json.loads(step.details) for step in run.steps or () if step.details]
         messages = [item for item in items if isinstance(item, dict) and item.get("type") == "message"]
         return output_text((item.get("content") for item in messages), "")
 

@@ -130,7 +130,7 @@ class ToolRunner:
 
     def _arguments(self, call: PendingCall, handler: Callable[..., Any]) -> dict[str, Json]:
         try:
-            arguments = json.loads(call.arguments_text or "{}")
+            arguments: Json = json.loads(call.arguments_text or "{}")
         except ValueError as error:
             raise ValueError(f"the arguments are not valid JSON: {error}") from None
         if not isinstance(arguments, dict):
