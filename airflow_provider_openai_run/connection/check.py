@@ -1,28 +1,40 @@
-"""Check of a connection: which APIs its endpoint serves, by requests that cost nothing and change nothing."""
+"""Check of a connection: which APIs its endpoint serves, by requests that cost nothing and change nothing.
+
+``python -m airflow_provider_openai_run.connection.check [conn_id]`` looks up the connection where Airflow's
+own commands do, so it finds those of the UI and the CLI too.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import re
+import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from airflow.providers.openai.hooks.openai import OpenAIHook
 
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.endpoints import is_openai
 from airflow_provider_openai_run.api.registry import APIS
+from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
+from airflow_provider_openai_run.connection.client import build_client, read_settings
 from airflow_provider_openai_run.connection.transport import send
-from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
+from airflow_provider_openai_run.exceptions import InvalidConnectionError, OpenAIRunError, RunRequestError
 from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.run_ref import RunRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from openai import OpenAI
 
     from airflow_provider_openai_run.api.base import RunApi
     from airflow_provider_openai_run.api.http import ApiResponse
+    from airflow_provider_openai_run.connection.client import WorkloadIdentity
     from airflow_provider_openai_run.connection.settings import ConnectionSettings
     from airflow_provider_openai_run.types.json import Json
 
@@ -68,7 +80,10 @@ def check_connection(
     sentences = [f"The {title} {verdict}." for title, (_, verdict) in verdicts.items()]
     if settings.unused_extras:
         sentences.append(f"Extras that are not used: {', '.join(map(repr, settings.unused_extras))}.")
-    return any(is_usable for is_usable, _ in verdicts.values()), f"At {base_url}: {' '.join(sentences)}"
+    is_usable = any(is_served for is_served, _ in verdicts.values())
+    if not is_usable and not urlsplit(base_url).path:
+        sentences.append(f"The host has no path; most servers need {base_url}/v1.")
+    return is_usable, f"At {base_url}: {' '.join(sentences)}"
 
 
 def _judge(client: OpenAI, api: RunApi, unknown_path: ApiResponse) -> tuple[bool, str]:
@@ -117,3 +132,45 @@ def _error_message(response: ApiResponse, body: dict[str, Json]) -> str:
 
 def _wording(response: ApiResponse) -> str:
     return _VARIABLE_WORD.sub("…", response.body.decode(errors="replace"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Check a connection, and print the result.
+
+    :param arguments: the command line without the program's name; ``sys.argv`` by default.
+    :return: the exit code: 0 if an API can be used, else 1.
+    """
+    parser = argparse.ArgumentParser(
+        "python -m airflow_provider_openai_run.connection.check", description=__doc__
+    )
+    parser.add_argument("conn_id", nargs="?", default=DEFAULT_CONN_ID, help=f"default: {DEFAULT_CONN_ID}")
+    conn_id = parser.parse_args(arguments).conn_id
+    is_usable, message = check_connection(conn_id, lambda: _connect(conn_id))
+    sys.stdout.write(f"{message}\n")
+    return 0 if is_usable else 1
+
+
+def _connect(conn_id: str) -> tuple[OpenAI, ConnectionSettings]:
+    # Airflow reads its database only in a server's context; its own commands set the same.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    from airflow.models.connection import Connection
+
+    try:
+        connection = Connection.get_connection_from_secrets(conn_id)
+    except AirflowNotFoundException:
+        command = f"airflow connections add {conn_id} --conn-type openai --conn-password API_KEY"
+        raise InvalidConnectionError(
+            f"Connection {conn_id!r} does not exist; create it with: {command}"
+        ) from None
+    settings = read_settings(connection, conn_id)
+    extra = connection.extra_dejson
+
+    def build_workload_identity() -> WorkloadIdentity:
+        return OpenAIHook(conn_id)._build_workload_identity(extra)  # noqa: SLF001 - as our own hook does
+
+    return build_client(settings, conn_id, build_workload_identity), settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,6 +91,9 @@ def require_url(name: str, value: Json, example: str = "https://api.openai.com/v
 
 def require_base_url(name: str, value: Json) -> str:
     """Require the base URL of an API."""
+    bare = _split(f"https://{value}")
+    if "://" not in str(value) and is_openai(f"https://{value}") and not bare.path.startswith("/v1"):
+        raise FieldError(f"{name} has no scheme and no path '/v1'; write https://{bare.hostname}/v1")
     url = require_url(name, value)
     path = _split(url).path
     if found := _CLIENT_PATH.search(path):

@@ -9,7 +9,10 @@ from typing import Any
 
 import openai
 import pytest
+from airflow.models.connection import Connection
+from airflow.secrets.metastore import MetastoreBackend
 
+from airflow_provider_openai_run.connection.check import main
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.fake_http_server import FakeHttpServer, ReceivedRequest, Reply, a_run
@@ -209,3 +212,47 @@ def test_unused_extras_are_listed(server: FakeHttpServer, monkeypatch: pytest.Mo
     is_usable, message = check()
     assert is_usable
     assert message.endswith("Extras that are not used: 'model', 'team'.")
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [(200, 0), (401, 1)])
+def test_the_command_prints_the_result_and_returns_an_exit_code(
+    server: FakeHttpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    exit_code: int,
+) -> None:
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    server.reply = a_run if status == 200 else always(status, {"error": "No."})
+    connect(monkeypatch, host=f"{server.url}/v1", password=KEY)
+    assert main([CONN_ID]) == exit_code
+    assert f"At {server.url}/v1: {RESPONSES}" in capsys.readouterr().out
+
+
+def test_the_command_finds_a_connection_of_the_database(
+    server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+
+    def find(conn_id: str, **_: Any) -> Connection:
+        return Connection(conn_id=conn_id, conn_type="openai", host=f"{server.url}/v1", password=KEY)
+
+    monkeypatch.setattr(MetastoreBackend, "get_connection", staticmethod(find))
+    assert main(["openai_of_the_ui"]) == 0
+    assert KEY not in capsys.readouterr().out
+
+
+def test_the_command_says_how_to_create_a_missing_connection(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    assert main(["openai_nowhere"]) == 1
+    assert "does not exist; create it with: airflow connections add openai_nowhere" in capsys.readouterr().out
+
+
+def test_a_host_without_a_path_is_advised_to_have_one(
+    server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reply = always(404, "")
+    connect(monkeypatch, host=server.url, password=KEY)
+    assert check()[1].endswith(f"most servers need {server.url}/v1.")

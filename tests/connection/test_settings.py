@@ -82,6 +82,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"host": "https://runs.example.com/v1/chat/completions/"}, "host ends in '/chat/completions/'"),
     ({"host": "https://runs.example.com/v1/threads"}, "host ends in '/threads'"),
     ({"host": "https://api.openai.com"}, "host lacks the path '/v1'"),
+    ({"host": "api.openai.com"}, "host has no scheme and no path '/v1'; write https://api.openai.com/v1"),
     ({"host": "https://eu.api.openai.com/"}, "host lacks the path '/v1'; write https://eu.api.openai.com/v1"),
     ({"port": 8443}, "port is not used; write it into host"),
     ({"host": None, "port": 8443}, "port is not used; write it into host"),
