@@ -88,9 +88,10 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
 
     def _answer(self, attributes: dict[str, Json], context: Context) -> Json:
         """Push the attributes of the response under their keys, and return the answer alone."""
-        if self.do_xcom_push:
+        ti = context.get("ti")
+        if ti is not None and self.do_xcom_push:
             for key, value in attributes.items():
-                context["ti"].xcom_push(key=key, value=value)
+                ti.xcom_push(key=key, value=value)
         return attributes["answer"]
 
 

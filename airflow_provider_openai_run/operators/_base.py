@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_openai_run.api.registry import get_api, ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
 from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
+from airflow_provider_openai_run.types.run_ref import check_id, id_text
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -84,6 +85,7 @@ class BaseRunOperator(BaseOperator):
         """
         check_unowned_policy(self.poll_options.on_requires_action)
         if not any(is_known_at_runtime(value) for value in (self.run_id, self.thread_id, self.api)):
+            check_id("run_id", self.run_id)
             _ = self.ref
         elif self.api is not None and not is_known_at_runtime(self.api):
             get_api(self.api)
@@ -104,7 +106,7 @@ class BaseRunOperator(BaseOperator):
         """
         # A template renders None as "None": the thread or the API may come from an optional parameter.
         thread_id, api = (None if value == "None" else value for value in (self.thread_id, self.api))
-        return run_ref(self.run_id, api=api, thread_id=thread_id)
+        return run_ref(id_text(self.run_id), api=api, thread_id=id_text(thread_id))
 
     def push_link(self, context: Context) -> None:
         """

@@ -12,6 +12,7 @@ from airflow_provider_openai_run.api.registry import ref_from_json
 from airflow_provider_openai_run.cancellation import KillGuard
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
+from airflow_provider_openai_run.operators._deferral import take_arguments
 from airflow_provider_openai_run.operators._running_task import RunningTask
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.polling.options import (
@@ -77,8 +78,8 @@ class OwnedRunOperator(BaseRunOperator):
     deferred or waits for a person. With ``cancel_on_timeout`` the run is cancelled then.
 
     **XComs.** ``run_id``, ``thread_id``, ``api`` and (at api.openai.com) ``link`` before it waits; at the
-    end, on success and on failure, every attribute of the run, ``answer``, and ``token_usage`` with the try
-    number. The return value holds the attributes and ``answer``.
+    end, on success and on failure, every attribute of the run, ``answer``, ``refusal``, and ``token_usage``
+    with the try number. The return value holds the attributes, ``answer`` and ``refusal``.
 
     :param conn_id: the OpenAI connection. Templated.
     :param wait_for_completion: whether to wait for the end of the run; else the task ends once it is created.
@@ -162,6 +163,13 @@ class OwnedRunOperator(BaseRunOperator):
         """Return the adapter that creates the run; called once the templates are rendered."""
         raise NotImplementedError
 
+    def check_rendered_arguments(self) -> None:
+        """
+        Refuse arguments whose templates rendered nothing that can be sent, before anything is paid for.
+
+        :raises ValueError: naming the argument.
+        """
+
     def check_arguments_for_create(self, tools: Any) -> None:
         """
         Refuse arguments that would fail only after the run was paid for.
@@ -201,8 +209,9 @@ class OwnedRunOperator(BaseRunOperator):
         """
         Find or create the run, and wait for its end if ``wait_for_completion`` is set.
 
-        :return: the attributes of the run, and ``answer``: its text, or the object read from it.
+        :return: the attributes of the run, ``answer``: its text, or the object read from it, and ``refusal``.
         """
+        self.check_rendered_arguments()
         return self._new_runner(context).start(time.time())
 
     def execute_complete(
@@ -215,7 +224,7 @@ class OwnedRunOperator(BaseRunOperator):
         """
         Continue after the trigger has seen the run end or require an action.
 
-        :param continuation: where; None under ``airflow dags test``, which drops the kwargs of ``defer``.
+        :param continuation: where; None continues with the run of the event, as far as that is known.
         :param progress: the same, as version 0.1.0 stored it.
         """
         point = self._follow(continuation or progress or ref_from_json(event).ids)
@@ -256,7 +265,7 @@ class OwnedRunOperator(BaseRunOperator):
         """
         Continue after the run that kept the thread busy has ended.
 
-        :param started_at: when the try began, in epoch seconds; None under ``airflow dags test``.
+        :param started_at: when the try began, in epoch seconds; None means now.
         """
         outcome = self.outcome_from_event(event)
         if outcome.error is not None:
@@ -265,8 +274,9 @@ class OwnedRunOperator(BaseRunOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue; cancel the run if Airflow ended the deferral because no triggerer was there to do it."""
+        kwargs = {**take_arguments(context, next_method), **(next_kwargs or {})}
         try:
-            return super().resume_execution(next_method, next_kwargs, context)
+            return super().resume_execution(next_method, kwargs, context)
         except AirflowException as error:
             # Known by its name: the module that has it differs between Airflow 3.1 and 3.3.
             if type(error).__name__ == "TaskDeferralTimeout" and self.cancel_on_timeout:

@@ -6,8 +6,10 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_openai_run.types.run_ref import check_id, id_text
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -35,12 +37,49 @@ def api_parameters(init: Callable[..., None], *, but: Collection[str] = ()) -> t
     )
 
 
-def request_body(task: Any, names: Sequence[str]) -> dict[str, Json]:
+def text_parameters(init: Callable[..., None]) -> tuple[str, ...]:
+    """
+    Return the names of the parameters of an operator's ``__init__`` that are annotated as text.
+
+    :param init: the operator's ``__init__``.
+    """
+    parameters = inspect.signature(init).parameters.values()
+    return tuple(item.name for item in parameters if item.annotation in ("str", "str | None"))
+
+
+def render_optional_id(name: str, value: Json) -> Json:
+    """
+    Return an id that may be absent, as its template rendered it: "None" and an empty text count as None.
+
+    :param name: the argument's name.
+    :param value: its value; a number is one that ``render_template_as_native_obj`` made of an id, and a
+        conversation may be an object with an ``id``.
+    :raises InvalidRunReferenceError: if it is not an id, naming the argument.
+    """
+    if name == "conversation" and isinstance(value, dict) and "conversation_id" not in value:
+        return value if render_optional_id("conversation['id']", value.get("id")) else None
+    if value is None or value in ("None", ""):
+        return None
+    text = id_text(value)
+    check_id(name, text)
+    return text
+
+
+def as_text(value: Json) -> Json:
+    """Return a number or a boolean, which ``render_template_as_native_obj`` made of text, as text again."""
+    return str(value) if isinstance(value, int | float) else value
+
+
+def request_body(
+    task: Any, names: Sequence[str], *, texts: Collection[str], optional_ids: Collection[str] = ()
+) -> dict[str, Json]:
     """
     Return the parameters that are set, those of ``extra_params`` included.
 
     :param task: the task, its templates rendered.
     :param names: the names of the API's parameters.
+    :param texts: those for which a number is the text of its digits.
+    :param optional_ids: those that are left out if they rendered "None", see :func:`render_optional_id`.
     :raises ValueError: for a parameter that is set twice, one for streaming, or a value that is not JSON.
     """
     body = {name: getattr(task, name) for name in names if getattr(task, name) is not None}
@@ -51,12 +90,45 @@ def request_body(task: Any, names: Sequence[str]) -> dict[str, Json]:
         if name in _STREAMING:
             raise ValueError(f"{name!r} is not supported: a task reads the response once it is complete")
     body.update(extra)
+    for name in optional_ids:
+        if name in body and (rendered := render_optional_id(name, body.pop(name))) is not None:
+            body[name] = rendered
     for name, value in body.items():
+        if name in texts:
+            value = body[name] = as_text(value)  # noqa: PLW2901 - the rendered value from here on
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name!r} is not JSON: {error}") from None
     return body
+
+
+def check_rendered(body: dict[str, Json]) -> None:
+    """
+    Refuse a parameter whose template rendered "None": it would be sent, and paid for, as a text.
+
+    :param body: the body of a request.
+    :raises ValueError: naming the parameter.
+    """
+    prompt = body.get("prompt")
+    values = {**body, "prompt['id']": prompt.get("id") if isinstance(prompt, dict) else None}
+    for name, value in values.items():
+        if isinstance(value, str) and value.strip() == "None":
+            raise ValueError(f"{name} rendered to 'None': the XCom or param it comes from is empty")
+
+
+def check_names(class_name: str, arguments: Collection[str], right_names: Mapping[str, str]) -> None:
+    """
+    Refuse arguments that have another name in this API, and name it.
+
+    :param class_name: the operator's class.
+    :param arguments: the names of the arguments that the operator does not know itself.
+    :param right_names: what to write, by the names of other APIs.
+    :raises TypeError: as Python does for an unknown argument.
+    """
+    for name in arguments:
+        if name in right_names:
+            raise TypeError(f"{class_name} has no argument {name!r}; use {right_names[name]}")
 
 
 def split_answer_model(value: Any) -> tuple[type[BaseModel] | None, Any]:

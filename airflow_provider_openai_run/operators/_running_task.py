@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_openai_run.links.openai_run import LINK_KEY
+from airflow_provider_openai_run.operators._deferral import keep_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,10 +37,11 @@ class RunningTask:
         return self._operator.log
 
     def push_xcoms(self, values: Mapping[str, Json]) -> None:
-        """Push XComs by their keys, unless the task pushes none."""
-        if self._operator.do_xcom_push:
+        """Push XComs by their keys, unless the task pushes none or ``execute({})`` has no task instance."""
+        ti = self.context.get("ti")
+        if ti is not None and self._operator.do_xcom_push:
             for key, value in values.items():
-                self.context["ti"].xcom_push(key=key, value=value)
+                ti.xcom_push(key=key, value=value)
 
     def push_progress(self, decision: Decision) -> None:
         """Push what the run's page shows while the task waits."""
@@ -56,6 +58,7 @@ class RunningTask:
     ) -> NoReturn:
         """Raise ``TaskDeferred``."""
         timeout = self._operator.deferral_timeout(started_at)
+        keep_arguments(self.context, method_name, kwargs)
         self._operator.defer(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
 
     def wait_for_person(

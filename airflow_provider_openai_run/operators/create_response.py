@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import (
     api_parameters,
+    check_names,
+    check_rendered,
     request_body,
     split_answer_model,
+    text_parameters,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -22,18 +25,40 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
     from airflow_provider_openai_run.types.json import Json
 
+#: What to write, by names of other APIs.
+_RIGHT_NAMES = {
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "messages": "input",
+    "message": "input",
+    "system": "instructions",
+    "system_prompt": "instructions",
+    "response_format": "text_format for a pydantic model, or text={'format': …}",
+    "output_type": "text_format",
+    "json_schema": "text={'format': …}",
+    "reasoning_effort": "reasoning={'effort': …}",
+    "verbosity": "text={'verbosity': …}",
+    "functions": "tools",
+    "function_call": "tool_choice",
+    "conversation_id": "conversation",
+    "thread_id": "conversation or previous_response_id",
+    "additional_instructions": "instructions",
+}
+
 
 class OpenAICreateResponseOperator(OwnedRunOperator):
     """
     Create a response in the background, wait for its end, and return its attributes and its answer.
 
-    The return value holds every attribute of the response, and ``answer``: the output text, or the JSON of
-    the object that ``text_format`` describes. :class:`.OwnedRunOperator` describes retries, cancelling and
-    tool calls, and has all further parameters. Each round of a tool conversation is a response of its own:
-    the XComs are those of the last, ``token_usage`` counts all.
+    The return value holds every attribute of the response, ``answer``: the output text, or the JSON of the
+    object that ``text_format`` describes, and ``refusal``: why the model refused. :class:`.OwnedRunOperator`
+    describes retries, cancelling and tool calls, and has all further parameters. Each round of a tool
+    conversation is a response of its own: the XComs are those of the last, ``token_usage`` counts all.
 
     https://platform.openai.com/docs/api-reference/responses/create. All API parameters are templated, and
-    have the API's own names and meanings; None leaves a parameter out of the request.
+    have the API's own names and meanings; None leaves a parameter out of the request. An argument whose
+    template renders the text "None" is refused; ``previous_response_id`` and ``conversation`` are left out
+    then.
 
     :param model: the model, such as ``gpt-5.2``.
     :param input: the user's input: a text, or a list of input items.
@@ -113,6 +138,7 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
         extra_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        check_names(type(self).__name__, kwargs, _RIGHT_NAMES)
         parameters = {name: value for name, value in locals().items() if name in self.API_PARAMETERS}
         super().__init__(**kwargs)
         for name, value in parameters.items():
@@ -124,12 +150,7 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
             raise ValueError(f"text_format must be a pydantic model, not {text_format!r}")
         if self.answer_model is not None and isinstance(text, dict) and "format" in text:
             raise ValueError("text_format and text['format'] both set the format; leave out one of them")
-        if conversation is not None and previous_response_id is not None:
-            raise ValueError("conversation and previous_response_id exclude each other")
-        if model is None and prompt is None:
-            raise ValueError("a response needs a model, or a prompt that names one")
-        if all(value is None for value in (input, prompt, previous_response_id, conversation)):
-            raise ValueError("a response needs an input, a prompt, a previous response or a conversation")
+        _check_combination(parameters)
         if not store and (self.tool_handlers or self.human_tools):
             raise ValueError(
                 "tool_handlers and human_tools need store=True: each round continues from a stored response"
@@ -139,15 +160,41 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
     #: The parameters of the API.
     API_PARAMETERS = api_parameters(__init__, but=("text_format", "extra_params"))
     template_fields: Sequence[str] = ("conn_id", *API_PARAMETERS, "extra_params")
+    _OPTIONAL_IDS = ("conversation", "previous_response_id")
+    _TEXTS = ("input", *text_parameters(__init__))
+
+    def check_rendered_arguments(self) -> None:
+        """Refuse arguments whose templates rendered nothing that can be sent."""
+        body = self._request_body()
+        check_rendered(body)
+        _check_combination(body)
+
+    def _request_body(self) -> dict[str, Json]:
+        return request_body(self, self.API_PARAMETERS, texts=self._TEXTS, optional_ids=self._OPTIONAL_IDS)
 
     def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
         """Return the adapter that creates the response; called once the templates are rendered."""
         from airflow_provider_openai_run.owned_runs.adapters import ResponsesAdapter
         from airflow_provider_openai_run.owned_runs.results import response_format
 
-        body = request_body(self, self.API_PARAMETERS)
+        body = self._request_body()
         if self.answer_model is not None:
             schema: Json = {"type": "json_schema", **response_format(self.answer_model)}
             text: Any = body.get("text") or {}
             body["text"] = {**text, "format": schema}
         return ResponsesAdapter(hook, identity, state, body=body)
+
+
+def _check_combination(parameters: Mapping[str, Json]) -> None:
+    """Refuse parameters that the API would refuse together; when the DAG is parsed, and once rendered."""
+    present = {name for name, value in parameters.items() if value is not None}
+    if {"conversation", "previous_response_id"} <= present:
+        raise ValueError("conversation and previous_response_id exclude each other")
+    if not present & {"model", "prompt"}:
+        raise ValueError("a response needs a model, or a prompt that names one")
+    if not present & {"input", "prompt", "previous_response_id", "conversation"}:
+        raise ValueError("a response needs an input, a prompt, a previous response or a conversation")
+    if isinstance(parameters.get("input"), dict):
+        raise ValueError(  # noqa: TRY004 - a wrong value like the others
+            "input must be a text or a list of items, not a dict; of the output of a task, pass one key"
+        )

@@ -8,8 +8,12 @@ from airflow_provider_openai_run.operators._base import is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import ACTIVE_RUN_POLICIES, OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import (
     api_parameters,
+    check_names,
+    check_rendered,
+    render_optional_id,
     request_body,
     split_answer_model,
+    text_parameters,
 )
 from airflow_provider_openai_run.types.run_ref import check_id
 
@@ -22,15 +26,31 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
 
+#: What to write, by names of other APIs.
+_RIGHT_NAMES = {
+    "max_tokens": "max_completion_tokens",
+    "max_output_tokens": "max_completion_tokens",
+    "input": "additional_messages, or thread={'messages': […]}",
+    "messages": "additional_messages, or thread={'messages': […]}",
+    "text_format": "response_format",
+    "output_type": "response_format",
+    "reasoning": "reasoning_effort",
+    "truncation": "truncation_strategy",
+    "system_prompt": "instructions",
+    "functions": "tools",
+    "function_call": "tool_choice",
+    "conversation": "thread_id",
+}
+
 
 class OpenAICreateRunOperator(OwnedRunOperator):
     """
     Create a run, with its thread if need be, wait for its end, and return its attributes and its answer.
 
-    The return value holds every attribute of the run, and ``answer``: the text of the run's own messages,
-    whatever else is on the thread. :class:`.OwnedRunOperator` describes retries, cancelling and tool
-    calls, and has all further parameters. OpenAI ended the Assistants API on 2026-08-26; Azure AI Foundry and
-    self-hosted servers still serve it.
+    The return value holds every attribute of the run, ``answer``: the text of the run's own messages,
+    whatever else is on the thread, and ``refusal``: why the model refused. :class:`.OwnedRunOperator`
+    describes retries, cancelling and tool calls, and has all further parameters. OpenAI ended the Assistants
+    API on 2026-08-26; Azure AI Foundry and self-hosted servers still serve it.
 
     https://platform.openai.com/docs/api-reference/runs/createRun and
     https://platform.openai.com/docs/api-reference/runs/createThreadAndRun. All API parameters are templated,
@@ -92,6 +112,7 @@ class OpenAICreateRunOperator(OwnedRunOperator):
         on_active_run: ActiveRunPolicy = "fail",
         **kwargs: Any,
     ) -> None:
+        check_names(type(self).__name__, kwargs, _RIGHT_NAMES)
         parameters = {name: value for name, value in locals().items() if name in self.API_PARAMETERS}
         super().__init__(**kwargs)
         self.answer_model, parameters["response_format"] = split_answer_model(response_format)
@@ -113,17 +134,22 @@ class OpenAICreateRunOperator(OwnedRunOperator):
     #: The parameters of the API.
     API_PARAMETERS = api_parameters(__init__, but=("thread_id", "extra_params", "on_active_run"))
     template_fields: Sequence[str] = ("conn_id", "thread_id", *API_PARAMETERS, "extra_params")
+    _TEXTS = text_parameters(__init__)
+
+    def check_rendered_arguments(self) -> None:
+        """Refuse arguments whose templates rendered nothing that can be sent."""
+        body = request_body(self, self.API_PARAMETERS, texts=self._TEXTS)
+        check_id("assistant_id", body.get("assistant_id"))
+        check_rendered(body)
 
     def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
         """Return the adapter that creates the run; called once the templates are rendered."""
         from airflow_provider_openai_run.owned_runs.adapters import AssistantsAdapter
         from airflow_provider_openai_run.owned_runs.results import response_format
 
-        body = request_body(self, self.API_PARAMETERS)
+        thread_id = render_optional_id("thread_id", self.thread_id)
+        body = request_body(self, self.API_PARAMETERS, texts=self._TEXTS)
         if self.answer_model is not None:
             schema = response_format(self.answer_model)
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        thread_id = None if self.thread_id in (None, "None") else self.thread_id
-        if thread_id is not None:
-            check_id("thread_id", thread_id)
         return AssistantsAdapter(hook, identity, state, body=body, parent_id=thread_id)

@@ -177,10 +177,11 @@ class OpenAIGetRunOperator(BaseRunOperator):
 
     def _push(self, context: Context, attributes: dict[str, Json]) -> None:
         """Push what Airflow pushes for a task that succeeds."""
-        if self.do_xcom_push:
+        ti = context.get("ti")
+        if ti is not None and self.do_xcom_push:
             values = {**(attributes if self.multiple_outputs else {}), "return_value": attributes}
             for key, value in values.items():
-                context["ti"].xcom_push(key=key, value=value)
+                ti.xcom_push(key=key, value=value)
 
     def _unsuccessful_error(self, run: Run) -> OpenAIRunError:
         from airflow_provider_openai_run.airflow_errors import fail_without_retry

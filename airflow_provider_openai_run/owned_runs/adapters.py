@@ -16,7 +16,7 @@ from airflow_provider_openai_run.api.retries import may_have_created
 from airflow_provider_openai_run.exceptions import RunRequestError, ToolCallError
 from airflow_provider_openai_run.owned_runs.attempts import attempts_for
 from airflow_provider_openai_run.owned_runs.tools import pending_calls
-from airflow_provider_openai_run.types.message_content import output_text
+from airflow_provider_openai_run.types.message_content import Answer, read_answer
 from airflow_provider_openai_run.types.status import RunState
 
 if TYPE_CHECKING:
@@ -92,12 +92,17 @@ class ApiAdapter(ABC):
         """
 
     @abstractmethod
-    def output_text(self, run: Run) -> str | None:
-        """Return the text that a run has written; None if it has written no message."""
+    def answer(self, run: Run) -> Answer:
+        """Return what a run has answered: the text of its messages, or its refusal."""
 
     def tokens_used(self, run: Run) -> int | None:
         """Return the tokens a run has used up to now; None if the API does not say."""
         return run.usage.total_tokens if run.usage else None
+
+    def _record_created(self, run: Run) -> None:
+        ref = ref_of(run)
+        log.info("Created %s; it is %s", ref, run.status)
+        self._state.record_created(ref)
 
 
 class AssistantsAdapter(ApiAdapter):
@@ -134,7 +139,7 @@ class AssistantsAdapter(ApiAdapter):
                 run = self._hook.execute_call(calls.create_run(self.parent_id, body, key), retry=False)
         self.parent_id = self.parent_id or run.thread_id
         run = dataclasses.replace(run, thread_id=self.parent_id)
-        self._state.record_created(ref_of(run))
+        self._record_created(run)
         return run
 
     def _create_thread(self, body: dict[str, Json]) -> str:
@@ -147,6 +152,7 @@ class AssistantsAdapter(ApiAdapter):
         for attempt in attempts_for("create"):
             with attempt:
                 thread_id = self._hook.execute_call(calls.create_thread(thread), retry=False)
+        log.info("Created thread %s", thread_id)
         self._state.update(api=self.api, parent_id=thread_id, run_id=None)
         return thread_id
 
@@ -165,12 +171,11 @@ class AssistantsAdapter(ApiAdapter):
                 )
         return resumed
 
-    def output_text(self, run: Run) -> str | None:
-        """Return the text of the run's own messages, never that of other runs on the thread."""
+    def answer(self, run: Run) -> Answer:
+        """Return the answer in the run's own messages, never in those of other runs on the thread."""
         ref = ref_of(run)
         messages = self._hook.execute_call(calls.list_messages(ref), ref)
-        contents = (message.get("content") for message in messages if message.get("role") == "assistant")
-        return output_text(contents, "\n")
+        return read_answer((message for message in messages if message.get("role") == "assistant"), "\n")
 
     def tokens_used(self, run: Run) -> int | None:
         """Return the run's usage, which is known at its end, else the sum over its steps."""
@@ -209,7 +214,7 @@ class ResponsesAdapter(ApiAdapter):
             if not may_have_created(error):
                 self._state.update(is_creating=False)
             raise
-        self._state.record_created(ref_of(run))
+        self._record_created(run)
         return run
 
     def submit(self, run: Run, outputs: dict[str, str], approvals: dict[str, bool]) -> Run:
@@ -230,11 +235,11 @@ class ResponsesAdapter(ApiAdapter):
             body["previous_response_id"] = run.id
         return self.create(body)
 
-    def output_text(self, run: Run) -> str | None:
-        """Return the output text of the response."""
+    def answer(self, run: Run) -> Answer:
+        """Return the answer in the response's output."""
         items: list[Json] = [json.loads(step.details) for step in run.steps or () if step.details]
-        messages = [item for item in items if isinstance(item, dict) and item.get("type") == "message"]
-        return output_text((item.get("content") for item in messages), "")
+        messages = (item for item in items if isinstance(item, dict) and _is_message(item))
+        return read_answer(messages, "")
 
 
 #: The adapters by the name of their API. To let tasks create runs of another API, add its adapter here.
@@ -302,13 +307,18 @@ class SubmissionAdapter(ApiAdapter):
         """Submit what the run waits for afterwards."""
         return self._adapter.submit(run, outputs, approvals)
 
-    def output_text(self, run: Run) -> str | None:
-        """Return the text that the run has written."""
-        return self._adapter.output_text(run)
+    def answer(self, run: Run) -> Answer:
+        """Return what the run has answered."""
+        return self._adapter.answer(run)
 
     def tokens_used(self, run: Run) -> int | None:
         """Return the tokens the run has used up to now."""
         return self._adapter.tokens_used(run)
+
+
+def _is_message(item: dict[str, Json]) -> bool:
+    """Return whether an output item is a message of the model; some servers leave out its type."""
+    return item.get("type", "message") == "message" and item.get("role", "assistant") == "assistant"
 
 
 def _to_text(output: Json) -> str:

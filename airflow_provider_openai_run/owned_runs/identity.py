@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -38,8 +39,14 @@ class RunIdentity:
 
     @classmethod
     def of(cls, context: Context) -> Self:
-        """Return the identity of the task instance that is running."""
-        ti = context["ti"]
+        """
+        Return the identity of the task instance that is running.
+
+        Without one, as in ``execute({})``, each call has an identity of its own.
+        """
+        ti = context.get("ti")
+        if ti is None:
+            return cls(f"no-task-instance/{uuid.uuid4().hex}", 0)
         task = "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)))
         if len(task) > _MAX_VALUE_LENGTH:
             digest = hashlib.sha256(task.encode()).hexdigest()
@@ -56,7 +63,8 @@ class RunIdentity:
         """
         Return the user's metadata with the identity added.
 
-        :param metadata: the user's own entries.
+        :param metadata: the user's own entries; numbers and booleans, which
+            ``render_template_as_native_obj`` makes of text, become text.
         :raises TypeError: for metadata that is not an object.
         :raises ValueError: for what the API would refuse: more than 16 entries, the two of the identity
             included, keys above 64 characters, values that are not strings or are above 512 characters.
@@ -64,8 +72,9 @@ class RunIdentity:
         entries = metadata or {}
         if not isinstance(entries, dict):
             raise TypeError(f"metadata must be an object, not {entries!r}")
-        tagged = {**entries, **self.metadata}
-        if entries.keys() & self.metadata.keys():
+        own = {_as_text(key): _as_text(value) for key, value in entries.items()}
+        tagged = {**own, **self.metadata}
+        if own.keys() & self.metadata.keys():
             raise ValueError(f"metadata must not set {TASK_KEY!r} or {CLEAR_KEY!r}: the operator adds them")
         if len(tagged) > _MAX_ENTRIES:
             added = len(self.metadata)
@@ -74,9 +83,9 @@ class RunIdentity:
                 f"the API allows {_MAX_ENTRIES}"
             )
         for key, value in tagged.items():
-            if len(key) > _MAX_KEY_LENGTH or not isinstance(value, str) or len(value) > _MAX_VALUE_LENGTH:
-                limits = f"keys have at most {_MAX_KEY_LENGTH} characters, values are strings of at most"
-                raise ValueError(f"metadata[{key!r}] is not valid: {limits} {_MAX_VALUE_LENGTH}")
+            problem = _problem(key, value)
+            if problem is not None:
+                raise ValueError(f"metadata[{str(key)[:_MAX_KEY_LENGTH]!r}] is not valid: {problem}")
         return tagged
 
     def matches(self, run: Run) -> bool:
@@ -96,3 +105,20 @@ class RunIdentity:
         """
         digest = hashlib.sha256(f"{self.task} {self.clear_generation} {number}".encode()).hexdigest()
         return f"airflow-{digest[:40]}"
+
+
+def _as_text(value: Json) -> Json:
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _problem(key: Json, value: Json) -> str | None:
+    """Return why the API would refuse an entry of the metadata; None if it would not."""
+    if not isinstance(key, str):
+        return f"a key must be text, not {type(key).__name__}"
+    if len(key) > _MAX_KEY_LENGTH:
+        return f"the key has {len(key)} characters; the API allows {_MAX_KEY_LENGTH}"
+    if not isinstance(value, str):
+        return f"the value must be text, not {type(value).__name__}"
+    if len(value) > _MAX_VALUE_LENGTH:
+        return f"the value has {len(value)} characters; the API allows {_MAX_VALUE_LENGTH}"
+    return None

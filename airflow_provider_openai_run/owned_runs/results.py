@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.exceptions import AnswerFormatError, RunWaitTimeoutError
+from airflow_provider_openai_run.types.message_content import Answer
+from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
+
+
+NO_ANSWER = Answer()
+
+#: How much of an answer a message quotes.
+_MAX_QUOTED_CHARACTERS = 200
 
 
 class RunResults:
@@ -43,15 +51,19 @@ class RunResults:
         :param continuation: where the task stands.
         :raises AnswerFormatError: if the answer does not match the pydantic model; everything is pushed then.
         """
-        text = self._adapter.output_text(run) if run.is_successful else None
+        answer = self._adapter.answer(run) if run.is_successful else NO_ANSWER
+        if answer.refusal is not None:
+            self._task.log.warning("%s refused: %s", ref_of(run), first_words(answer.refusal))
         model = self._config.answer_model
         try:
-            answer = text if model is None or not run.is_successful else parse_answer(text, model, run)
+            value = answer.text
+            if model is not None and run.is_successful:
+                value = parse_answer(answer, model, run)
         except AnswerFormatError:
-            self.push_all(run, continuation, text)
+            self.push_all(run, continuation, answer)
             raise
         self._task.push_xcoms({"token_usage": self._record_usage(run, continuation)})
-        return {**run.to_xcom(), "answer": answer}
+        return {**run.to_xcom(), "answer": value, "refusal": answer.refusal}
 
     def failure(self, run: Run, outcome: Outcome, continuation: Continuation) -> Exception:
         """
@@ -61,13 +73,13 @@ class RunResults:
         :param outcome: how the wait ended.
         :param continuation: where the task stands.
         """
-        self.push_all(run, continuation, None)
+        self.push_all(run, continuation)
         step = run.failing_step
         error = f": {step.last_error}" if step and step.last_error else ""
         cause = f"Its failing step is {step.id} ({step.type}, {step.status}){error}. " if step else ""
         return outcome.ended_error(f"{cause}A retry of the task creates another run.")
 
-    def push_all(self, run: Run, continuation: Continuation, answer: Json) -> None:
+    def push_all(self, run: Run, continuation: Continuation, answer: Answer = NO_ANSWER) -> None:
         """
         Push what Airflow would push if the task did not fail, and ``token_usage``.
 
@@ -75,16 +87,17 @@ class RunResults:
         :param continuation: where the task stands.
         :param answer: what the run has answered.
         """
-        attributes = {**run.to_xcom(), "answer": answer}
+        attributes = {**run.to_xcom(), "answer": answer.text, "refusal": answer.refusal}
         each = attributes if self._config.push_attributes else {}
         usage = self._record_usage(run, continuation)
         self._task.push_xcoms({**each, "return_value": attributes, "token_usage": usage})
 
     def _record_usage(self, run: Run, continuation: Continuation) -> dict[str, Json]:
+        ti = self._task.context.get("ti")
         usage = token_usage(
             run,
             continuation,
-            try_number=self._task.context["ti"].try_number,
+            try_number=1 if ti is None else ti.try_number,
             api=continuation.ref.api,
             tokens_used=self._adapter.tokens_used(run),
         )
@@ -163,18 +176,29 @@ def send_metrics(usage: dict[str, Json], run: Run) -> None:
         Stats.timing("openai_run.duration", seconds * 1000, tags=tags)
 
 
-def parse_answer(text: str | None, model: type[BaseModel], run: Run) -> Json:
+def first_words(text: str) -> str:
+    """Return how a text of the model begins, for a message: one quoted line, with credentials masked."""
+    masked = redact(text)
+    is_cut = len(masked) > _MAX_QUOTED_CHARACTERS
+    return repr(masked[:_MAX_QUOTED_CHARACTERS]) + ("…" if is_cut else "")
+
+
+def parse_answer(answer: Answer, model: type[BaseModel], run: Run) -> Json:
     """
     Return the answer as the plain JSON of a pydantic model.
 
-    :param text: the output text of the run.
+    :param answer: what the run has answered.
     :param model: the model that the answer must match.
     :param run: the run.
-    :raises AnswerFormatError: if the text does not match the model.
+    :raises AnswerFormatError: if the model refused, or the text does not match the model.
     """
     from pydantic import ValidationError
 
     fields: dict[str, Any] = {**ref_of(run).ids, "status": run.status}
+    text = answer.text
+    if answer.refusal is not None and not text:
+        message = f"Run {run.id} refused to answer as {model.__name__}: {first_words(answer.refusal)}"
+        raise AnswerFormatError(message, **fields)
     if text is None:
         raise AnswerFormatError(f"Run {run.id} has no answer to read as {model.__name__}", **fields)
     try:
@@ -183,7 +207,10 @@ def parse_answer(text: str | None, model: type[BaseModel], run: Run) -> Json:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'answer'}: {item['msg']}" for item in error.errors()
         )
-        message = f"The answer of run {run.id} does not match {model.__name__}: {problems}"
+        message = (
+            f"The answer of run {run.id} does not match {model.__name__}: {redact(problems)}. "
+            f"The answer begins: {first_words(text)}"
+        )
         raise AnswerFormatError(message, **fields) from None
 
 

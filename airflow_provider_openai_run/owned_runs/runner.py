@@ -90,7 +90,7 @@ class OwnedRunRunner:
             )
             self._announce(continuation)
             if not self._config.wait_for_completion:
-                return {**run.to_xcom(), "answer": None}
+                return {**run.to_xcom(), "answer": None, "refusal": None}
             progress: Progress = continuation
             is_complete = run.is_terminal and run.steps is not None
             if is_complete and not api_of(continuation.ref).capabilities.lists_steps:
@@ -291,7 +291,8 @@ class OwnedRunRunner:
 
     def _is_answerable(self, call: PendingCall) -> bool:
         if self._is_for_person(call):
-            return human_input.is_available()
+            # Without a task instance, as in execute({}), there is nothing to park.
+            return human_input.is_available() and self._task.context.get("ti") is not None
         return call.kind == "function" and call.name in self._config.tool_handlers
 
     def _is_for_person(self, call: PendingCall) -> bool:
@@ -302,7 +303,7 @@ class OwnedRunRunner:
     ) -> OpenAIRunError:
         """Push everything, cancel the run, and return the error with the run's ids and status."""
         ref = continuation.ref
-        self._results.push_all(run, continuation, None)
+        self._results.push_all(run, continuation)
         self._state.abandon(run.id)
         is_cancelled = continuation.is_owned and not run.is_terminal and self._cancel(ref, reason)
         return type(error)(
@@ -323,7 +324,7 @@ class OwnedRunRunner:
             is_cancelled = self._cancel(continuation.ref, reason)
             self._state.abandon(continuation.run_id)
         try:
-            self._results.push_all(self._retrieve(continuation.ref), continuation, None)
+            self._results.push_all(self._retrieve(continuation.ref), continuation)
         except RunRequestError as request_error:
             message = "Could not retrieve %s after the timeout: %s"
             self._task.log.warning(message, continuation.ref, request_error.message)

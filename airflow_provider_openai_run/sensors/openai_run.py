@@ -223,7 +223,8 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         return seconds if seconds > 0 else self.poke_interval
 
     def _first_poke_at(self, context: Context) -> float | None:
-        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        ti = context.get("ti")
+        first = ti.get_first_reschedule_date(context) if self.reschedule and ti is not None else None
         return first.timestamp() if first else self._started_at
 
     def _finish(self, outcome: Outcome, context: Context) -> dict[str, Any]:

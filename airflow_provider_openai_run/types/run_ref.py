@@ -8,6 +8,12 @@ from typing import Any
 
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
 
+#: The keys of a task's output that hold the id for an argument, where they differ from its name.
+_ID_KEYS: dict[str, tuple[str, ...]] = {
+    "run_id": ("id", "run_id"),
+    "previous_response_id": ("id", "run_id"),
+    "conversation": ("conversation_id",),
+}
 _REFUSED_IN_IDS = re.compile(r"[\s/?#\x00-\x1f\x7f-\x9f\\%\ud800-\udfff]|\.\.|^\.$")
 
 
@@ -53,6 +59,10 @@ def check_id(name: str, value: object) -> None:
     :param value: the id.
     :raises InvalidRunReferenceError: if it cannot, naming the argument and the value.
     """
+    if isinstance(value, dict) and (key := _id_key(name, value)):
+        raise InvalidRunReferenceError(
+            f"{name} must be a string, not dict: it is the whole output of a task; pass .output[{key!r}]"
+        )
     if not isinstance(value, str):
         problem = f"must be a string, not {type(value).__name__}"
     elif not value:
@@ -65,3 +75,14 @@ def check_id(name: str, value: object) -> None:
         return
     advice = "Pass the id as the API returned it; check the template or the XCom that it comes from."
     raise InvalidRunReferenceError(f"{name} {problem}: {str(value)[:100]!r}. {advice}")
+
+
+def id_text(value: Any) -> Any:
+    """Return a whole number, which ``render_template_as_native_obj`` makes of an id of digits, as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _id_key(name: str, output: dict[str, object]) -> str | None:
+    """Return the key of a task's output that holds the id for an argument; None if it has none."""
+    keys = _ID_KEYS.get(name, (name,))
+    return next((key for key in keys if key in output), None)

@@ -12,6 +12,7 @@ from airflow_provider_openai_run.exceptions import AnswerFormatError
 from airflow_provider_openai_run.operators.openai_run import OpenAICreateResponseOperator
 from airflow_provider_openai_run.owned_runs import results
 from airflow_provider_openai_run.sandbox import Sandbox
+from airflow_provider_openai_run.types.message_content import Answer
 from airflow_provider_openai_run.types.run import Run
 from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
 from tests.owned_runs.task_attempts import TaskAttempts
@@ -24,7 +25,7 @@ class Colour(BaseModel):
 @pytest.mark.parametrize("text", [None, "", "no JSON", "{}"])
 def test_an_answer_that_does_not_match_is_an_error_with_the_run_id(text: str | None) -> None:
     with pytest.raises(AnswerFormatError, match="run_1"):
-        results.parse_answer(text, Colour, Run(id="run_1"))
+        results.parse_answer(Answer(text=text), Colour, Run(id="run_1"))
 
 
 def test_metrics_are_tagged_with_api_model_and_status(
