@@ -43,3 +43,14 @@ def take_arguments(context: Context, method_name: str) -> dict[str, Json]:
     ti = context.get("ti")
     name, kwargs = _kept.pop(str(ti.id), ("", {})) if ti is not None else ("", {})
     return kwargs if name == method_name else {}
+
+
+def forget_arguments(context: Context) -> None:
+    """
+    Forget what an earlier try of the task instance has kept.
+
+    :param context: the task's context.
+    """
+    ti = context.get("ti")
+    if ti is not None:
+        _kept.pop(str(ti.id), None)

@@ -12,7 +12,7 @@ from airflow_provider_openai_run.api.registry import ref_from_json
 from airflow_provider_openai_run.cancellation import KillGuard
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
-from airflow_provider_openai_run.operators._deferral import take_arguments
+from airflow_provider_openai_run.operators._deferral import forget_arguments, take_arguments
 from airflow_provider_openai_run.operators._running_task import RunningTask
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.polling.options import (
@@ -211,6 +211,7 @@ class OwnedRunOperator(BaseRunOperator):
 
         :return: the attributes of the run, ``answer``: its text, or the object read from it, and ``refusal``.
         """
+        forget_arguments(context)
         self.check_rendered_arguments()
         return self._new_runner(context).start(time.time())
 
