@@ -12,8 +12,9 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_openai_run.api.registry import get_api, ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
+from airflow_provider_openai_run.operators._parameters import id_text
 from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
-from airflow_provider_openai_run.types.run_ref import check_id, id_text
+from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

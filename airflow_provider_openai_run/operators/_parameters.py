@@ -6,7 +6,7 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_openai_run.types.run_ref import check_id, id_text
+from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -60,9 +60,14 @@ def render_optional_id(name: str, value: Json) -> Json:
         return value if render_optional_id("conversation['id']", value.get("id")) else None
     if value is None or value in ("None", ""):
         return None
-    text = id_text(value)
+    text: str = id_text(value)
     check_id(name, text)
     return text
+
+
+def id_text(value: Any) -> Any:
+    """Return a whole number, which ``render_template_as_native_obj`` makes of an id of digits, as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def as_text(value: Json) -> Json:

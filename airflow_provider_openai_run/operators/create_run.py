@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_openai_run.operators._base import is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import ACTIVE_RUN_POLICIES, OwnedRunOperator
@@ -147,7 +147,7 @@ class OpenAICreateRunOperator(OwnedRunOperator):
         from airflow_provider_openai_run.owned_runs.adapters import AssistantsAdapter
         from airflow_provider_openai_run.owned_runs.results import response_format
 
-        thread_id = render_optional_id("thread_id", self.thread_id)
+        thread_id = cast("str | None", render_optional_id("thread_id", self.thread_id))
         body = request_body(self, self.API_PARAMETERS, texts=self._TEXTS)
         if self.answer_model is not None:
             schema = response_format(self.answer_model)

@@ -72,7 +72,7 @@ class RunIdentity:
         entries = metadata or {}
         if not isinstance(entries, dict):
             raise TypeError(f"metadata must be an object, not {entries!r}")
-        own = {_as_text(key): _as_text(value) for key, value in entries.items()}
+        own: dict[str, Json] = {str(key): _as_text(value) for key, value in entries.items()}
         tagged = {**own, **self.metadata}
         if own.keys() & self.metadata.keys():
             raise ValueError(f"metadata must not set {TASK_KEY!r} or {CLEAR_KEY!r}: the operator adds them")
@@ -85,7 +85,7 @@ class RunIdentity:
         for key, value in tagged.items():
             problem = _problem(key, value)
             if problem is not None:
-                raise ValueError(f"metadata[{str(key)[:_MAX_KEY_LENGTH]!r}] is not valid: {problem}")
+                raise ValueError(f"metadata[{key[:_MAX_KEY_LENGTH]!r}] is not valid: {problem}")
         return tagged
 
     def matches(self, run: Run) -> bool:
@@ -111,10 +111,8 @@ def _as_text(value: Json) -> Json:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _problem(key: Json, value: Json) -> str | None:
+def _problem(key: str, value: Json) -> str | None:
     """Return why the API would refuse an entry of the metadata; None if it would not."""
-    if not isinstance(key, str):
-        return f"a key must be text, not {type(key).__name__}"
     if len(key) > _MAX_KEY_LENGTH:
         return f"the key has {len(key)} characters; the API allows {_MAX_KEY_LENGTH}"
     if not isinstance(value, str):

@@ -56,7 +56,7 @@ class RunResults:
             self._task.log.warning("%s refused: %s", ref_of(run), first_words(answer.refusal))
         model = self._config.answer_model
         try:
-            value = answer.text
+            value: Json = answer.text
             if model is not None and run.is_successful:
                 value = parse_answer(answer, model, run)
         except AnswerFormatError:

@@ -77,11 +77,6 @@ def check_id(name: str, value: object) -> None:
     raise InvalidRunReferenceError(f"{name} {problem}: {str(value)[:100]!r}. {advice}")
 
 
-def id_text(value: Any) -> Any:
-    """Return a whole number, which ``render_template_as_native_obj`` makes of an id of digits, as text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
 def _id_key(name: str, output: dict[str, object]) -> str | None:
     """Return the key of a task's output that holds the id for an argument; None if it has none."""
     keys = _ID_KEYS.get(name, (name,))

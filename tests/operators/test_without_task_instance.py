@@ -68,6 +68,6 @@ def test_a_tool_that_needs_a_person_fails_by_name(sandbox: Sandbox) -> None:
 def test_a_run_that_failed_is_retrieved_before_the_error(sandbox: Sandbox) -> None:
     sandbox.set_default_script("failed_at_once")
     created = OpenAICreateResponseOperator(**RESPONSE, wait_for_completion=False).execute({})
-    task = OpenAIGetRunOperator(task_id="get", run_id=created["id"], fail_on_unsuccessful=True)
+    task = OpenAIGetRunOperator(task_id="get", run_id=str(created["id"]), fail_on_unsuccessful=True)
     with pytest.raises(Exception, match="ended as failed"):
         task.execute({})
