@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_openai_run.api.registry import get_api, ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
-from airflow_provider_openai_run.operators._parameters import id_text
 from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
 from airflow_provider_openai_run.types.run_ref import check_id
 
@@ -288,6 +287,11 @@ def is_known_at_runtime(value: object) -> bool:
     :param value: an argument: True for a template and for the output of another task.
     """
     return "{" in value if isinstance(value, str) else hasattr(value, "resolve")
+
+
+def id_text(value: Any) -> Any:
+    """Return a whole number, which ``render_template_as_native_obj`` makes of an id of digits, as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def check_positive(name: str, value: object) -> None:

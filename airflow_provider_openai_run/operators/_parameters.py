@@ -6,6 +6,7 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_openai_run.operators._base import id_text
 from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
@@ -63,11 +64,6 @@ def render_optional_id(name: str, value: Json) -> Json:
     text: str = id_text(value)
     check_id(name, text)
     return text
-
-
-def id_text(value: Any) -> Any:
-    """Return a whole number, which ``render_template_as_native_obj`` makes of an id of digits, as text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def as_text(value: Json) -> Json:
