@@ -14,16 +14,20 @@ import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.openai.hooks.openai import OpenAIHook
 
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.endpoints import is_openai
 from airflow_provider_openai_run.api.registry import APIS
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.connection.client import build_client, read_settings
+from airflow_provider_openai_run.connection.client import (
+    build_client,
+    explaining_missing_connection,
+    read_settings,
+)
 from airflow_provider_openai_run.connection.transport import send
-from airflow_provider_openai_run.exceptions import InvalidConnectionError, OpenAIRunError, RunRequestError
+from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
 from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.run_ref import RunRef
 
@@ -156,13 +160,8 @@ def _connect(conn_id: str) -> tuple[OpenAI, ConnectionSettings]:
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     from airflow.models.connection import Connection
 
-    try:
+    with explaining_missing_connection(conn_id):
         connection = Connection.get_connection_from_secrets(conn_id)
-    except AirflowNotFoundException:
-        command = f"airflow connections add {conn_id} --conn-type openai --conn-password API_KEY"
-        raise InvalidConnectionError(
-            f"Connection {conn_id!r} does not exist; create it with: {command}"
-        ) from None
     settings = read_settings(connection, conn_id)
     extra = connection.extra_dejson
 

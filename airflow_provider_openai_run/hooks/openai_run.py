@@ -21,6 +21,7 @@ from airflow_provider_openai_run.connection.client import (
     build_async_client,
     build_client,
     dedicated_client,
+    explaining_missing_connection,
     read_settings,
 )
 from airflow_provider_openai_run.connection.run_url import run_url
@@ -69,7 +70,9 @@ class OpenAIRunHook(OpenAIHook):
 
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
         """
-        return read_settings(self.get_connection(self.conn_id), self.conn_id)
+        with explaining_missing_connection(self.conn_id):
+            connection = self.get_connection(self.conn_id)
+        return read_settings(connection, self.conn_id)
 
     def get_conn(self) -> OpenAI:
         """
@@ -77,7 +80,8 @@ class OpenAIRunHook(OpenAIHook):
 
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
         """
-        connection = self.get_connection(self.conn_id)
+        with explaining_missing_connection(self.conn_id):
+            connection = self.get_connection(self.conn_id)
         self.settings = settings = read_settings(connection, self.conn_id)
         # Reading the extra makes Airflow mask its secrets in logs.
         extra = connection.extra_dejson
@@ -85,7 +89,8 @@ class OpenAIRunHook(OpenAIHook):
 
     async def aget_conn(self) -> AsyncOpenAI:
         """Return an async client, which the caller must close; see :meth:`get_conn`."""
-        connection = await get_async_connection(self.conn_id, hook=self)
+        with explaining_missing_connection(self.conn_id):
+            connection = await get_async_connection(self.conn_id, hook=self)
         self.settings = settings = read_settings(connection, self.conn_id)
         extra = await get_async_extra_dejson(connection)
         return await build_async_client(settings, self.conn_id, lambda: self._build_workload_identity(extra))

@@ -193,7 +193,7 @@ def test_a_connection_that_cannot_be_used_is_reported(
 def test_a_connection_that_does_not_exist_is_reported() -> None:
     is_usable, message = check("openai_nowhere")
     assert not is_usable
-    assert "openai_nowhere" in message
+    assert "'openai_nowhere' does not exist; create it with: airflow connections add" in message
 
 
 def test_a_server_that_does_not_respond_is_reported(
