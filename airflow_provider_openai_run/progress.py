@@ -18,6 +18,7 @@ from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.status import RunState, classify_status
+from airflow_provider_openai_run.types.storable import bounded_text
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.exceptions import OpenAIRunError
@@ -88,14 +89,14 @@ def build_payload(
     attributes = _bounded(run) if run is not None else {**previous_run, "status": status}
     statuses = list_or_none(previous.get("statuses")) or []
     if status is not None and not (statuses and _status_of(statuses[-1]) == status):
-        statuses = [*statuses, {"status": status[:200], "at": round(at, 3)}]
+        statuses = [*statuses, {"status": bounded_text(status), "at": round(at, 3)}]
     value: dict[str, Json] = {
         "run": attributes,
         "statuses": statuses[-_MAX_STATUSES:],
         "polled_at": round(at, 3),
     }
     if request_id is not None:
-        value["request_id"] = request_id
+        value["request_id"] = bounded_text(request_id)
     if reason is not None:
         value["reason"] = _truncate(reason)
     if error is not None:
@@ -126,11 +127,15 @@ def _limit_size(value: Json) -> Json:
     if size <= _MAX_CHARACTERS:
         return value
     value_type = value.get("type") if isinstance(value, dict) else None
+    if isinstance(value_type, list | dict):
+        value_type = None
+    elif isinstance(value_type, str):
+        value_type = bounded_text(value_type)
     return {"type": value_type, "left_out": f"{size} characters are too many to push while the task waits"}
 
 
 def _truncate(text: str) -> str:
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
+    return bounded_text(text, _MAX_CHARACTERS)
 
 
 class RunningTask(Protocol):

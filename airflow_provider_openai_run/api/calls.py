@@ -15,7 +15,7 @@ from typing import TypeAlias, TypeVar
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.base import Request
-from airflow_provider_openai_run.api.parsing import list_or_none, unix_time
+from airflow_provider_openai_run.api.parsing import list_or_none, text_or_none, unix_time
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.api.responses import ResponsesApi
 from airflow_provider_openai_run.api.retries import may_have_ended
@@ -24,6 +24,7 @@ from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.run import Run, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import RunState
+from airflow_provider_openai_run.types.storable import MAX_ID_CHARACTERS, bounded_text
 
 log = logging.getLogger(__name__)
 
@@ -152,14 +153,15 @@ def _list_raw(
         data = [item for item in list_or_none(body.get("data")) or () if isinstance(item, dict)]
         known = len(items)
         for item in data:
-            items.setdefault(str(item.get("id") or f"item without id {len(items)}"), item)
-        last = body.get("last_id") or (data[-1].get("id") if data else None)
+            items.setdefault(text_or_none(item.get("id")) or f"item without id {len(items)}", item)
+        last = text_or_none(body.get("last_id") or (data[-1].get("id") if data else None))
         if not body.get("has_more") or not data:
             break
-        if last is None or last == after or len(items) == known:
-            log.warning("The list of %s says it has more after %s but does not advance", what, last)
+        cursor = None if last is None else bounded_text(last, MAX_ID_CHARACTERS)
+        if cursor is None or cursor in (after, "") or cursor != last or len(items) == known:
+            log.warning("The list of %s says it has more after %s but does not advance", what, cursor)
             break
-        after = str(last)
+        after = cursor
     else:
         log.warning("Stopped reading the %s after %d pages", what, max_pages)
     return list(items.values())

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,7 +25,8 @@ from airflow_provider_openai_run.exceptions import (
     RunNotFoundError,
     RunRequestError,
 )
-from airflow_provider_openai_run.types.redaction import redact
+from airflow_provider_openai_run.types.redaction import redact, secrets_in_headers
+from airflow_provider_openai_run.types.storable import bounded_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,25 +35,21 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run_ref import RunRef
 
-_CREDENTIAL_HEADERS = ("authorization", "api-key", "x-api-key")
-#: One more than the length of "Bearer", which is not a secret.
-_MIN_SECRET_LENGTH = 7
 #: The longest pause that a server can request, in seconds.
 MAX_RETRY_AFTER = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SentRequest:
     """A request as it was sent, credentials included: never show it."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
 
-    @property
-    def secrets(self) -> list[str]:
-        """The credentials in its headers."""
-        values = [self.headers.get(name) or "" for name in _CREDENTIAL_HEADERS]
-        return [word for value in values for word in value.split() if len(word) >= _MIN_SECRET_LENGTH]
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials in its headers, to mask in messages."""
+        return secrets_in_headers(self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +69,23 @@ class ApiResponse:
     sent: SentRequest | None = field(default=None, repr=False, compare=False)
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials of the request, to mask in messages."""
+        return self.sent.secrets if self.sent else ()
+
+    @property
     def request_id(self) -> str | None:
-        """The id that OpenAI's support needs."""
-        return self.headers.get("x-request-id")
+        """The id that OpenAI's support needs, up to 200 characters that can be stored."""
+        return self._header("x-request-id")
+
+    @property
+    def content_type(self) -> str | None:
+        """The ``content-type`` header, for messages."""
+        return self._header("content-type")
+
+    def _header(self, name: str) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else bounded_text(redact(value, self.secrets))
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -201,7 +213,7 @@ def _origin(url: str) -> str:
 
 
 def _malformed_error(response: ApiResponse, ref: RunRef | None, body: str) -> RunRequestError:
-    size = f"{len(response.body)} bytes of {response.headers.get('content-type') or 'no content type'}"
+    size = f"{len(response.body)} bytes of {response.content_type or 'no content type'}"
     message = f"The API returned {body} for {ref or 'a run'} ({size}{_request_id(response, ', ')})"
     rule = retries.MALFORMED
     return RunRequestError(message, is_retryable=True, retry_rule=rule.name, **_fields(response, ref))
@@ -230,9 +242,8 @@ def _code_and_message(response: ApiResponse) -> tuple[str | None, str]:
         text = error.get("message") or code
     else:
         text = error or (body.get("detail") or body.get("message") if isinstance(body, dict) else None)
-    secrets = response.sent.secrets if response.sent else []
-    message = redact(str(text or _phrase(response.http_status)), secrets)
-    return (redact(str(code), secrets) if code else None), message
+    message = redact(str(text or _phrase(response.http_status)), response.secrets)
+    return (bounded_text(redact(str(code), response.secrets)) if code else None), message
 
 
 def _parse_json(body: bytes) -> Json:

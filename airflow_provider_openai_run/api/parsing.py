@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.run import RunError, Usage
+from airflow_provider_openai_run.types.storable import TOO_DEEP, is_storable_text
 
 
 def unix_seconds(value: Json) -> int | None:
@@ -51,14 +52,13 @@ def dump_json(value: Json) -> str:
     Return a value as a JSON string that parses back to an equal value.
 
     Non-ASCII text is not escaped, so that it stays readable; unless the value has lone surrogates, which
-    no database could store.
+    no database could store. Only a value that is nested more deeply than Python can follow is left out.
     """
-    text = json.dumps(value, ensure_ascii=False)
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value)
-    return text
+        text = json.dumps(value, ensure_ascii=False)
+        return text if is_storable_text(text) else json.dumps(value)
+    except RecursionError:
+        return json.dumps(TOO_DEEP)
 
 
 def text_or_none(value: Json) -> str | None:

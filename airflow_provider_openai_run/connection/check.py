@@ -131,7 +131,7 @@ def _error_message(response: ApiResponse, body: dict[str, Json]) -> str:
     """Return the error message of a body; empty if it has none."""
     error = body.get("error") or body.get("detail") or body.get("message") or ""
     message = error.get("message") or error.get("code") if isinstance(error, dict) else error
-    return redact(str(message), response.sent.secrets if response.sent else ()).rstrip(".")
+    return redact(str(message), response.secrets).rstrip(".")
 
 
 def _wording(response: ApiResponse) -> str:

@@ -17,7 +17,7 @@ from airflow_provider_openai_run.exceptions import InvalidConnectionError
 from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_openai_run.connection.settings import AirflowConnection, ConnectionSettings
 
@@ -76,7 +76,7 @@ def build_client(
             arguments["api_key"] = _token_provider(settings)
         return OpenAI(**arguments)
 
-    return _raise_invalid(build, conn_id)
+    return _raise_invalid(build, conn_id, settings.secrets)
 
 
 async def build_async_client(
@@ -99,7 +99,7 @@ async def build_async_client(
             arguments["api_key"] = get_token
         return AsyncOpenAI(**arguments)
 
-    return await asyncio.to_thread(_raise_invalid, build, conn_id)
+    return await asyncio.to_thread(_raise_invalid, build, conn_id, settings.secrets)
 
 
 @contextmanager
@@ -132,9 +132,9 @@ def _token_provider(settings: ConnectionSettings) -> Callable[[], str]:
     )
 
 
-def _raise_invalid(build: Callable[[], T], conn_id: str) -> T:
+def _raise_invalid(build: Callable[[], T], conn_id: str, secrets: Iterable[str] = ()) -> T:
     try:
         return build()
     except (openai.OpenAIError, ValueError, TypeError, ImportError, httpx.InvalidURL) as error:
-        reason = redact(str(error)).rstrip(".")
+        reason = redact(str(error), secrets).rstrip(".")
         raise InvalidConnectionError(f"Connection {conn_id!r}: {reason}.") from None

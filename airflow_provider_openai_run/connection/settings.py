@@ -15,7 +15,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from openai import OpenAI
 
@@ -33,6 +33,7 @@ from airflow_provider_openai_run.connection.validation import (
     require_text,
     require_url,
 )
+from airflow_provider_openai_run.types.redaction import secrets_in_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -116,6 +117,16 @@ class ConnectionSettings:
     proxy: str | None = field(repr=False)
     run_link_template: str | None
     unused_extras: tuple[str, ...]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials of the connection, to mask in messages."""
+        headers = {name: str(value) for name, value in (self.options.get("default_headers") or {}).items()}
+        keys = [self.api_key, *(self.options.get(name) for name in ("admin_api_key", "webhook_secret"))]
+        password = urlsplit(self.proxy or "").password
+        passwords = [password, unquote(password)] if password else []
+        known = [key for key in (*keys, *passwords) if isinstance(key, str) and key]
+        return (*known, *secrets_in_headers(headers))
 
     @property
     def uses_api_key_header(self) -> bool:

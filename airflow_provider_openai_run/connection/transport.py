@@ -18,7 +18,7 @@ from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
 from airflow_provider_openai_run.connection.azure import EntraTokenError
 from airflow_provider_openai_run.connection.http_client import RAW_NETWORK_ERRORS, httpx
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
-from airflow_provider_openai_run.types.redaction import redact
+from airflow_provider_openai_run.types.redaction import redact, secrets_in_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, ref: RunRef | N
     """Return the response that the SDK raised as an error; raise ours if there was none."""
     ids: dict[str, Any] = ref.ids if ref else {}
     if isinstance(error, openai.OAuthError | EntraTokenError):
-        reason = redact(str(error)).rstrip(".")
+        reason = redact(str(error), _secrets_of(client)).rstrip(".")
         message = f"The request for {ref or 'a run'} was not sent, as no token was issued for it: {reason}"
         is_retryable = isinstance(error, EntraTokenError) and error.is_retryable
         raise RunAuthenticationError(message, is_retryable=is_retryable, **ids) from None
@@ -97,12 +97,20 @@ def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, ref: RunRef | N
         errors.append(error.__cause__)
     while isinstance(group := errors[-1], BaseExceptionGroup):
         errors[-1] = group.exceptions[0]
-    reason = ": ".join(redact(str(each)).rstrip(".") for each in errors)
+    secrets = _secrets_of(client)
+    reason = ": ".join(redact(str(each), secrets).rstrip(".") for each in errors)
     server = urlsplit(str(client.base_url)).netloc
     message = f"The request for {ref or 'a run'} got no response from {server}: {reason}"
     is_connection_error = isinstance(errors[0], openai.APIConnectionError | OSError)
     is_retryable = is_connection_error and not isinstance(errors[-1], ValueError | OverflowError)
     raise RunRequestError(message, is_retryable=is_retryable, **ids) from error
+
+
+def _secrets_of(client: OpenAI | AsyncOpenAI) -> tuple[str, ...]:
+    """Return the credentials that a client sends, as far as they are known without a request."""
+    # An Entra ID token or a workload identity's takes the place of the key once there is one.
+    headers = {name: value for name, value in client.default_headers.items() if isinstance(value, str)}
+    return (client.api_key, *secrets_in_headers(headers))
 
 
 def _to_api_response(response: Any) -> ApiResponse:

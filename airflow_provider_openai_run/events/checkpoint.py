@@ -19,6 +19,7 @@ from airflow_provider_openai_run.types.outcome import LogMessage
 from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.storable import MAX_ID_CHARACTERS, bounded_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,6 @@ _MAX_RETRIEVED = 10
 #: How many pages of a hundred runs are read by the first call, and by later ones.
 _MAX_PAGES_AT_FIRST = 10
 _MAX_PAGES = 30
-_MAX_CODE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def event_payload(run: Run, thread_id: str) -> dict[str, Json]:
         "run_id": run.id,
         "assistant_id": run.assistant_id,
         "status": run.status,
-        "code": redact(code)[:_MAX_CODE_CHARACTERS] if code else None,
+        "code": bounded_text(redact(code)) if code else None,
         "created_at": run.created_at,
         "started_at": run.started_at,
         "completed_at": run.completed_at,
@@ -207,7 +207,7 @@ def _list_runs(
             runs.setdefault(run.id, run)
         if not body.get("has_more") or len(runs) == count or _is_rest_reported(page, checkpoint):
             return runs
-        after = text_or_none(body.get("last_id")) or page[-1].id
+        after = bounded_text(text_or_none(body.get("last_id")) or page[-1].id, MAX_ID_CHARACTERS)
     text = f"Thread {thread_id} has more than {len(runs)} unreported runs; the older ones are skipped"
     messages.append(LogMessage(logging.WARNING, text))
     return runs

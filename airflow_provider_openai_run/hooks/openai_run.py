@@ -31,6 +31,7 @@ from airflow_provider_openai_run.polling.options import PollOptions, check_unown
 from airflow_provider_openai_run.polling.policy import Decision, RunPoller
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.status import check_accepted_statuses
+from airflow_provider_openai_run.types.storable import unstorable_paths
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 T = TypeVar("T")
+
+#: How many values that cannot be stored are named in the log, or a few more.
+_MAX_UNSTORABLE_PATHS = 20
+_UNSTORABLE = (
+    "The API sent values that cannot be stored: %s. Such characters are replaced by U+FFFD, integers beyond "
+    "64 bits by text, or by None in times; the details of steps have all of them escaped"
+)
 
 
 class OpenAIRunHook(OpenAIHook):
@@ -62,6 +70,10 @@ class OpenAIRunHook(OpenAIHook):
 
     :param conn_id: the OpenAI connection.
     """
+
+    @cached_property
+    def _unstorable_paths(self) -> set[str]:
+        return set()
 
     @cached_property
     def settings(self) -> ConnectionSettings:
@@ -102,6 +114,12 @@ class OpenAIRunHook(OpenAIHook):
         :return: whether any API can be used, and sentences for a person, without secrets.
         """
         return check_connection(self.conn_id, lambda: (self.conn, self.settings))
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials of the connection, to mask in messages: see :func:`.redaction.redact`."""
+        # A token, or a key of the environment, is known to the client only.
+        return (self.conn.api_key, *self.settings.secrets)
 
     def run_url(self, ref: RunRef) -> str | None:
         """
@@ -366,7 +384,20 @@ class OpenAIRunHook(OpenAIHook):
         :param retry: whether the SDK may send a request again.
         :raises RunRequestError: if the API refuses, or sends no valid response.
         """
-        return execute_call(call, functools.partial(_send, self.conn, ref, retry=retry))
+        return execute_call(call, functools.partial(self._send, self.conn, ref, retry=retry))
+
+    def _send(self, client: OpenAI, ref: RunRef | None, request: Request, *, retry: bool) -> dict[str, Json]:
+        response = send(client, request, ref, retry=retry)
+        body = parse_or_raise(response, request, ref, now=time.time(), base_url=str(client.base_url))
+        self._warn_about_unstorable(body)
+        return body
+
+    def _warn_about_unstorable(self, body: dict[str, Json]) -> None:
+        """Log once which values of a response could not be stored as they are."""
+        paths = [path for path in unstorable_paths(body) if path not in self._unstorable_paths]
+        if paths and len(self._unstorable_paths) < _MAX_UNSTORABLE_PATHS:
+            self._unstorable_paths.update(paths)
+            self.log.warning(_UNSTORABLE, ", ".join(paths))
 
     async def execute_call_async(
         self, call: ApiCall[T], ref: RunRef | None = None, *, retry: bool = True
@@ -389,7 +420,7 @@ class OpenAIRunHook(OpenAIHook):
 
             def send_in_time(request: Request) -> dict[str, Json]:
                 seconds_left = max(0.1, deadline - time.monotonic())
-                return _send(client.with_options(timeout=seconds_left), ref, request, retry=False)
+                return self._send(client.with_options(timeout=seconds_left), ref, request, retry=False)
 
             return execute_call(calls.cancel_unless_ended(ref), send_in_time)
 
@@ -399,11 +430,6 @@ def _new_poller(ref: RunRef, timeout: timedelta | float | None, options: dict[st
     now, seconds = time.time(), to_seconds("timeout", timeout)
     deadline = None if seconds is None else now + seconds
     return RunPoller(ref, PollOptions(started_at=now, deadline=deadline, **options))
-
-
-def _send(client: OpenAI, ref: RunRef | None, request: Request, *, retry: bool) -> dict[str, Json]:
-    response = send(client, request, ref, retry=retry)
-    return parse_or_raise(response, request, ref, now=time.time(), base_url=str(client.base_url))
 
 
 async def _asend(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_openai_run.links.openai_run import LINK_KEY
 from airflow_provider_openai_run.operators._deferral import keep_arguments
+from airflow_provider_openai_run.types.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ class RunningTask:
         ti = self.context.get("ti")
         if ti is not None and self._operator.do_xcom_push:
             for key, value in values.items():
-                ti.xcom_push(key=key, value=value)
+                ti.xcom_push(key=key, value=storable(value))
 
     def push_progress(self, decision: Decision) -> None:
         """Push what the run's page shows while the task waits."""

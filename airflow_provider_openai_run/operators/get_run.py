@@ -186,18 +186,15 @@ class OpenAIGetRunOperator(BaseRunOperator):
     def _unsuccessful_error(self, run: Run) -> OpenAIRunError:
         from airflow_provider_openai_run.airflow_errors import fail_without_retry
         from airflow_provider_openai_run.exceptions import OpenAIRunError
-        from airflow_provider_openai_run.types.outcome import Outcome
+        from airflow_provider_openai_run.types.outcome import Outcome, describe_failing_step
 
         if not run.is_terminal:
             way_out = "Set wait_for_completion=True, or wait with OpenAIRunSensor first."
             message = f"{self.ref} has not ended: its status is {run.status}. {way_out}"
             return OpenAIRunError(message, **self.ref.ids, status=run.status)
-        step = run.failing_step
-        detail = ""
-        if step is not None:
-            reason = f": {step.last_error}" if step.last_error else ""
-            detail = f"Its failing step is {step.id} ({step.type}, {step.status}){reason}."
-        return fail_without_retry(Outcome.from_run(run, self.ref).ended_error(detail))
+        secrets = self.hook.secrets
+        outcome = Outcome.from_run(run, self.ref, secrets=secrets)
+        return fail_without_retry(outcome.ended_error(describe_failing_step(run, secrets)))
 
     def _warn_about_size(self, attributes: dict[str, Json]) -> None:
         size = len(json.dumps(attributes))

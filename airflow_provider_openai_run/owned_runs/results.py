@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_openai_run.api.registry import ref_of
 from airflow_provider_openai_run.exceptions import AnswerFormatError, RunWaitTimeoutError
 from airflow_provider_openai_run.types.message_content import Answer
+from airflow_provider_openai_run.types.outcome import describe_failing_step
 from airflow_provider_openai_run.types.redaction import redact
+from airflow_provider_openai_run.types.storable import storable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -63,7 +65,8 @@ class RunResults:
             self.push_all(run, continuation, answer)
             raise
         self._task.push_xcoms({"token_usage": self._record_usage(run, continuation)})
-        return {**run.to_xcom(), "answer": value, "refusal": answer.refusal}
+        texts: dict[str, Json] = {"answer": storable(value), "refusal": storable(answer.refusal)}
+        return {**run.to_xcom(), **texts}
 
     def failure(self, run: Run, outcome: Outcome, continuation: Continuation) -> Exception:
         """
@@ -74,10 +77,8 @@ class RunResults:
         :param continuation: where the task stands.
         """
         self.push_all(run, continuation)
-        step = run.failing_step
-        error = f": {step.last_error}" if step and step.last_error else ""
-        cause = f"Its failing step is {step.id} ({step.type}, {step.status}){error}. " if step else ""
-        return outcome.ended_error(f"{cause}A retry of the task creates another run.")
+        cause = describe_failing_step(run, self._config.hook.secrets)
+        return outcome.ended_error(f"{cause} A retry of the task creates another run.".lstrip())
 
     def push_all(self, run: Run, continuation: Continuation, answer: Answer = NO_ANSWER) -> None:
         """

@@ -33,6 +33,7 @@ from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.status import RunState, classify_status
+from airflow_provider_openai_run.types.storable import bounded_text, storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
     from airflow_provider_openai_run.types.required_action import PendingCall
     from airflow_provider_openai_run.types.run_ref import RunRef
+
+#: How much of the names of calls a message has.
+_MAX_NAMES_CHARACTERS = 500
 
 #: The attributes of a run that has ended, or where to continue.
 Progress: TypeAlias = dict[str, Json] | Continuation
@@ -95,7 +99,9 @@ class OwnedRunRunner:
             is_complete = run.is_terminal and run.steps is not None
             if is_complete and not api_of(continuation.ref).capabilities.lists_steps:
                 # It was created complete, and may not be stored, so it is not retrieved again.
-                progress = self._advance(run, Outcome.from_run(run, continuation.ref), continuation)
+                progress = self._advance(
+                    run, Outcome.from_run(run, continuation.ref, secrets=self._hook.secrets), continuation
+                )
             return self._run_to_completion(progress)
 
     def resume(self, continuation: Continuation, outcome: Outcome | None) -> dict[str, Json]:
@@ -119,7 +125,7 @@ class OwnedRunRunner:
         run = self._retrieve(continuation.ref)
         has_ended_since = run.is_terminal and not classify_status(outcome.status).is_terminal
         if run.status == outcome.status or has_ended_since:
-            outcome = Outcome.from_run(run, continuation.ref, outcome.request_id)
+            outcome = Outcome.from_run(run, continuation.ref, outcome.request_id, secrets=self._hook.secrets)
         return self._advance(run, outcome, continuation)
 
     def human_input_timed_out(self, continuation: Continuation) -> OpenAIRunError:
@@ -255,7 +261,7 @@ class OwnedRunRunner:
         tools = ToolRunner(config.tool_handlers, config.tools, config.on_tool_error)
         try:
             return {
-                call.id: str(answers[call.id]) if call.id in answers else tools.output(call)
+                call.id: storable_text(str(answers[call.id]) if call.id in answers else tools.output(call))
                 for call in pending
                 if call.kind == "function"
             }
@@ -274,6 +280,7 @@ class OwnedRunRunner:
         must_fail = config.on_requires_action == "fail"
         if must_fail or unanswerable or not pending:
             names = ", ".join(map(str, unanswerable or pending)) or "an action that it does not name"
+            names = bounded_text(names, _MAX_NAMES_CHARACTERS)
             reason = CancelReason.REQUIRES_ACTION if must_fail else CancelReason.UNANSWERABLE_REQUEST
             message = f"{ref} waits for {names}, which this task does not answer"
             raise self._give_up(run, continuation, RunRequiresActionError(message), reason)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_openai_run.exceptions import ToolCallError
 from airflow_provider_openai_run.types.required_action import PendingCall, RequiredAction
+from airflow_provider_openai_run.types.storable import bounded_text, storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -130,7 +131,7 @@ class ToolRunner:
 
     def _arguments(self, call: PendingCall, handler: Callable[..., Any]) -> dict[str, Json]:
         try:
-            arguments: Json = json.loads(call.arguments_text or "{}")
+            arguments: Json = storable(json.loads(call.arguments_text or "{}"))
         except ValueError as error:
             raise ValueError(f"the arguments are not valid JSON: {error}") from None
         if not isinstance(arguments, dict):
@@ -153,7 +154,7 @@ def _check_against_schema(arguments: dict[str, Json], schema: object) -> None:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]
+    return bounded_text(f"{type(error).__name__}: {error}", _MAX_ERROR_LENGTH)
 
 
 def _to_text(call: PendingCall, result: object) -> str:

@@ -6,6 +6,7 @@ each result to a :class:`RunPoller` and do what it decides, so all of them wait 
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import sys
@@ -27,11 +28,12 @@ from airflow_provider_openai_run.exceptions import (
 from airflow_provider_openai_run.polling.backoff import PollBackoff
 from airflow_provider_openai_run.polling.options import INITIAL_POLL_STATE, PollState
 from airflow_provider_openai_run.types.outcome import LogMessage, Outcome
+from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.required_action import RequiredAction
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from airflow_provider_openai_run.polling.options import PollOptions
     from airflow_provider_openai_run.types.run import Run
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 _NO_TEXTS: frozenset[str] = frozenset()
 _shared_backoff = lru_cache(maxsize=64)(PollBackoff.between)
 
-_MAX_STATUS_LENGTH = 200
 _MAX_NAME_LENGTH = 100
 _MAX_CALLS_NAMED = 5
 _LONGEST_IN_WORDS = 1e9
@@ -141,8 +142,10 @@ class RunPoller:
             body = parse_or_raise(response, api.retrieve(self.ref), self.ref, now=now, base_url=base_url)
         except RunRequestError as error:
             return self.on_error(error, now)
-        run = api.with_ref(api.read_run(body), self.ref)
-        decision = self.on_run(run, now, retry_after=retry_after, request_id=response.request_id)
+        run = _mask_error(api.with_ref(api.read_run(body), self.ref), response.secrets)
+        decision = self.on_run(
+            run, now, retry_after=retry_after, request_id=response.request_id, secrets=response.secrets
+        )
         self._last_body_hash = body_hash if isinstance(decision, PollAgain) else None
         return decision
 
@@ -154,7 +157,13 @@ class RunPoller:
         return self._poll_after_interval(now, retry_after, messages)
 
     def on_run(
-        self, run: Run, now: float, *, retry_after: float | None = None, request_id: str | None = None
+        self,
+        run: Run,
+        now: float,
+        *,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        secrets: Collection[str] = (),
     ) -> Decision:
         """
         Decide after the run was retrieved.
@@ -163,19 +172,20 @@ class RunPoller:
         :param now: epoch seconds.
         :param retry_after: how many seconds the API wants no further request; None if it does not say.
         :param request_id: the request id of the response.
+        :param secrets: the credentials of the connection, to mask in the reason.
         """
         messages = [*self._reset_failures(), *self._status_messages(run.status, now)]
         has_changed = run.status != self.status
-        self.status = run.status if run.status is None else sys.intern(run.status[:_MAX_STATUS_LENGTH])
+        self.status = run.status if run.status is None else sys.intern(run.status)
         self._request_id = request_id
-        outcome = self._outcome_of(run, request_id)
+        outcome = self._outcome_of(run, request_id, secrets)
         if outcome is None and self.is_late(now):
             outcome = self.expire(now)
         if outcome is not None:
             return replace(outcome, log_messages=tuple(messages))
         if run.state is RunState.NEEDS_ACTION:
             messages += self._once(
-                f"{self.ref} waits for {_pending_calls(run)}; waiting until it is answered"
+                f"{self.ref} waits for {_pending_calls(run, secrets)}; waiting until it is answered"
             )
         elif run.state is RunState.UNKNOWN:
             messages += self._once(
@@ -230,13 +240,13 @@ class RunPoller:
         fields["request_id"] = fields["request_id"] or self._request_id
         return self._failed_outcome(RunWaitTimeoutError(message, **fields, run_left_running=True))
 
-    def _outcome_of(self, run: Run, request_id: str | None) -> Outcome | None:
+    def _outcome_of(self, run: Run, request_id: str | None, secrets: Collection[str]) -> Outcome | None:
         """Return the outcome of a run that ended, or needs action that the policy does not wait for."""
         policy = self.options.on_requires_action
         needs_action = run.state is RunState.NEEDS_ACTION or (run.is_successful and bool(run.required_action))
         if needs_action and policy == "fail":
             message = (
-                f"{self.ref} is {run.status} and waits for {_pending_calls(run)}, "
+                f"{self.ref} is {run.status} and waits for {_pending_calls(run, secrets)}, "
                 f"and on_requires_action is 'fail' (request id {request_id})."
             )
             if run.is_terminal:
@@ -246,7 +256,7 @@ class RunPoller:
                 RunRequiresActionError(message, **fields, run_left_running=not run.is_terminal)
             )
         if run.is_terminal or (needs_action and policy in ("return", "answer")):
-            return Outcome.from_run(run, self.ref, request_id)
+            return Outcome.from_run(run, self.ref, request_id, secrets=secrets)
         return None
 
     def _give_up(self, error: RunRequestError, now: float) -> Outcome:
@@ -315,11 +325,21 @@ def in_words(seconds: float) -> str:
     return duration(seconds=round(seconds)).in_words()
 
 
+def _mask_error(run: Run, secrets: Collection[str]) -> Run:
+    """Return the run without the connection's own credentials in its error."""
+    error = run.last_error
+    if error is None or not any(secret in json.dumps(error.to_xcom()) for secret in secrets):
+        return run
+    code = None if error.code is None else redact(error.code, secrets)
+    message = None if error.message is None else redact(error.message, secrets)
+    return replace(run, last_error=replace(error, code=code, message=message, details={}))
+
+
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "…", "!", "?")) else f"{text}."
 
 
-def _pending_calls(run: Run) -> str:
+def _pending_calls(run: Run, secrets: Collection[str]) -> str:
     """Return the names of the calls that a run waits for, without their arguments."""
     action = RequiredAction.from_json(run.required_action)
     names = [
@@ -329,4 +349,5 @@ def _pending_calls(run: Run) -> str:
     if not names:
         return "an action it does not name"
     more = f" and {len(action.calls) - len(names)} more" if len(action.calls) > len(names) else ""
-    return f"{(action.type or 'an action')[:_MAX_NAME_LENGTH]}: {', '.join(names)}{more}"
+    kind = (action.type or "an action")[:_MAX_NAME_LENGTH]
+    return f"{redact(f'{kind}: ' + ', '.join(names), secrets)}{more}"

@@ -141,7 +141,9 @@ class SdkClient:
         try:
             client = await hook.aget_conn()
         except _CONNECTION_ERRORS as error:
-            message = f"Connection {self._conn_id!r} cannot be used: {redact(str(error))}"
+            settings = vars(hook).get("settings")
+            reason = redact(str(error), settings.secrets if settings else ())
+            message = f"Connection {self._conn_id!r} cannot be used: {reason}"
             raise RunAuthenticationError(message) from error
         if self._is_closed:
             await client.close()

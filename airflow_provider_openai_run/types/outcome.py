@@ -14,13 +14,17 @@ from airflow_provider_openai_run.exceptions import (
     RunIncompleteError,
     error_from_event,
 )
-from airflow_provider_openai_run.types.redaction import redact
+from airflow_provider_openai_run.types.redaction import MAX_CHARACTERS, redact
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import RunState, classify_status
+from airflow_provider_openai_run.types.storable import MAX_ID_CHARACTERS, MAX_WORD_CHARACTERS, bounded_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
+
+#: How long a line for the log, and the message of an error in an event, may be.
+_MAX_MESSAGE_CHARACTERS = 4000
 
 _ENDED_ERRORS: dict[RunState, type[RunEndedError]] = {
     RunState.FAILED: RunFailedError,
@@ -38,7 +42,7 @@ def ended_error_for(status: str | None) -> type[RunEndedError]:
 @dataclass(frozen=True, slots=True)
 class LogMessage:
     """
-    A line for the task's log.
+    A line for the task's log, which can be stored and is cut to 4,000 characters.
 
     :param level: a level of :mod:`logging`.
     :param text: the line.
@@ -46,6 +50,11 @@ class LogMessage:
 
     level: int
     text: str
+
+    def __post_init__(self) -> None:
+        text = bounded_text(self.text, _MAX_MESSAGE_CHARACTERS)
+        if text is not self.text:
+            object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +81,30 @@ class Outcome:
     log_messages: tuple[LogMessage, ...] = field(default=(), compare=False)
     run: Run | None = field(default=None, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        for name in ("status", "reason", "code", "request_id"):
+            old = getattr(self, name)
+            if old is not None:
+                limit = MAX_CHARACTERS if name == "reason" else MAX_WORD_CHARACTERS
+                object.__setattr__(self, name, bounded_text(old, limit))
+
     @classmethod
-    def from_run(cls, run: Run, ref: RunRef, request_id: str | None = None) -> Self:
+    def from_run(
+        cls, run: Run, ref: RunRef, request_id: str | None = None, *, secrets: Iterable[str] = ()
+    ) -> Self:
         """
         Return the outcome of a wait that ended because of the run's status.
 
         :param run: the retrieved run.
         :param ref: the reference that it was retrieved by.
         :param request_id: the request id of the response.
+        :param secrets: the credentials of the connection, to mask in the reason.
         """
         return cls(
             ref=ref,
             status=run.status,
-            reason=None if run.reason is None else redact(run.reason),
-            code=redact(run.last_error.code) if run.last_error and run.last_error.code else None,
+            reason=None if run.reason is None else redact(run.reason, secrets),
+            code=redact(run.last_error.code, secrets) if run.last_error and run.last_error.code else None,
             request_id=request_id,
             run=run,
         )
@@ -124,7 +143,7 @@ class Outcome:
         for name in ("reason", "code", "request_id"):
             if getattr(self, name) is not None:
                 event[name] = getattr(self, name)
-        return event if self.error is None else {**event, "error": self.error.to_event()}
+        return event if self.error is None else {**event, "error": _bounded_event(self.error)}
 
     @classmethod
     def from_event(cls, event: dict[str, Any], ref: RunRef) -> Self:
@@ -144,3 +163,25 @@ class Outcome:
             request_id=event.get("request_id"),
             error=error_from_event(error) if error else None,
         )
+
+
+def describe_failing_step(run: Run, secrets: Iterable[str] = ()) -> str:
+    """
+    Return a sentence about the step because of which a run failed; empty if no step has failed.
+
+    :param run: the run, with its steps.
+    :param secrets: the credentials of the connection, to mask in the step's error.
+    """
+    step = run.failing_step
+    if step is None:
+        return ""
+    reason = f": {redact(str(step.last_error), secrets)}" if step.last_error else ""
+    return f"Its failing step is {bounded_text(str(step.id))} ({step.type}, {step.status}){reason}."
+
+
+def _bounded_event(error: OpenAIRunError) -> dict[str, Any]:
+    limits = {"message": _MAX_MESSAGE_CHARACTERS, "run_id": MAX_ID_CHARACTERS, "parent_id": MAX_ID_CHARACTERS}
+    return {
+        name: bounded_text(value, limits.get(name, MAX_WORD_CHARACTERS)) if isinstance(value, str) else value
+        for name, value in error.to_event().items()
+    }

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from airflow_provider_openai_run.types.storable import bounded_text
+
 if TYPE_CHECKING:
     from airflow_provider_openai_run.types.json import Json
 
@@ -39,7 +41,7 @@ class PendingCall:
         return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments or {})
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.id})"
+        return f"{bounded_text(self.name)} ({bounded_text(self.id)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

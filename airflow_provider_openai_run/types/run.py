@@ -1,7 +1,9 @@
 """A run as plain frozen values, under the names the Terraform data source ``openai_run`` gave its attributes.
 
 They are read from the API's JSON by :mod:`airflow_provider_openai_run.api`, have only JSON types, and
-:meth:`Run.from_xcom` returns a run that equals the one of :meth:`Run.to_xcom`.
+:meth:`Run.from_xcom` returns a run that equals the one of :meth:`Run.to_xcom`. Whatever a server sends, they
+can be stored: :mod:`airflow_provider_openai_run.types.storable` says how values are replaced. Ids are cut to
+1,000 characters, statuses, types, codes and models to 200, and times beyond 64 bits are None.
 """
 
 from __future__ import annotations
@@ -12,6 +14,12 @@ from typing import Any, Self
 
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
+from airflow_provider_openai_run.types.storable import (
+    MAX_ID_CHARACTERS,
+    MAX_WORD_CHARACTERS,
+    bounded_text,
+    storable,
+)
 
 #: The seventeen documented attributes, in the order of the documentation.
 DOCUMENTED_ATTRIBUTES = (
@@ -34,6 +42,11 @@ DOCUMENTED_ATTRIBUTES = (
     "required_action",
 )
 
+_IDS = ("id", "thread_id", "assistant_id", "conversation_id", "previous_response_id")
+_WORDS = ("api", "model", "status", "object", "type", "code")
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_MAX_CHARACTERS = dict.fromkeys(_IDS, MAX_ID_CHARACTERS) | dict.fromkeys(_WORDS, MAX_WORD_CHARACTERS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -44,13 +57,22 @@ class Usage:
     :param completion_tokens: tokens written; what the Responses API calls ``output_tokens``.
     :param total_tokens: both.
     :param details: whatever else the API says about usage, under its own keys, such as
-        ``prompt_tokens_details``.
+        ``prompt_tokens_details``; also a count that is not a number of 64 bits.
     """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
     details: dict[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            count = getattr(self, name)
+            if count is not None and (not isinstance(count, int) or storable(count) is not count):
+                # As text it would not have the type of its attribute.
+                object.__setattr__(self, name, None)
+                object.__setattr__(self, "details", {**self.details, name: count})
+        _make_storable(self)
 
     def to_xcom(self) -> dict[str, Json]:
         """Return the usage as one flat JSON object, with the details beside the three counts."""
@@ -75,6 +97,9 @@ class RunError:
     code: str | None = None
     message: str | None = None
     details: dict[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _make_storable(self)
 
     def to_xcom(self) -> dict[str, Json]:
         """Return the error as one flat JSON object."""
@@ -112,6 +137,9 @@ class RunStep:
     usage: Usage | None = None
     last_error: RunError | None = None
 
+    def __post_init__(self) -> None:
+        _make_storable(self)
+
     def to_xcom(self) -> dict[str, Json]:
         """Return the step as plain JSON."""
         return _plain(self)
@@ -136,7 +164,7 @@ class Run:
     :param file_ids: the API's ``file_ids``, or else the files of the run's tool resources.
     :param created_at: Unix seconds, like all the times here.
     :param conversation_id: the conversation a response belongs to; None for Assistants.
-    :param raw: the API's unchanged JSON; None unless ``include_raw`` is set.
+    :param raw: the API's own JSON; None unless ``include_raw`` is set.
     """
 
     id: str
@@ -164,6 +192,9 @@ class Run:
     conversation_id: str | None = None
     previous_response_id: str | None = None
     raw: dict[str, Json] | None = None
+
+    def __post_init__(self) -> None:
+        _make_storable(self)
 
     @property
     def state(self) -> RunState:
@@ -216,6 +247,22 @@ class Run:
             another version can be read.
         """
         return cls(**_values(cls, {"id": None, **value}))
+
+
+def _make_storable(instance: Usage | RunError | RunStep | Run) -> None:
+    """Replace the values of a new instance that could not be stored."""
+    for name in instance.__dataclass_fields__:
+        old = getattr(instance, name)
+        if old is None or isinstance(old, Usage | RunError | tuple):
+            continue
+        new = storable(old)
+        if new is not old and name.endswith("_at") and isinstance(old, int):
+            # As text it would not have the type of its attribute.
+            new = None
+        elif isinstance(new, str) and name in _MAX_CHARACTERS:
+            new = bounded_text(new, _MAX_CHARACTERS[name])
+        if new is not old:
+            object.__setattr__(instance, name, new)
 
 
 def _plain(instance: Run | RunStep) -> dict[str, Json]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
+from airflow_provider_openai_run.types.storable import MAX_ID_CHARACTERS
 
 #: The keys of a task's output that hold the id for an argument, where they differ from its name.
 _ID_KEYS: dict[str, tuple[str, ...]] = {
@@ -29,8 +30,9 @@ class RunRef:
     :param run_id: the run's id. Ids are opaque: no prefix is required.
     :param parent_id: the id of what the run belongs to, such as its thread; None for an API whose runs
         stand alone.
-    :raises InvalidRunReferenceError: for an id that is not a string, is empty, or contains white space,
-        control characters, ``/``, ``\``, ``..``, ``?``, ``#`` or ``%``, which would change the path.
+    :raises InvalidRunReferenceError: for an id that is not a string, is empty, has more than 1,000
+        characters, or contains white space, control characters, ``/``, ``\``, ``..``, ``?``, ``#`` or ``%``,
+        which would change the path.
     """
 
     api: str
@@ -69,6 +71,8 @@ def check_id(name: str, value: object) -> None:
         problem = "is empty"
     elif value == "None":
         problem = "rendered to 'None': the XCom or param it comes from is empty"
+    elif len(value) > MAX_ID_CHARACTERS:
+        problem = f"has {len(value):,} characters, and no API has ids of more than {MAX_ID_CHARACTERS:,}"
     elif bad := _REFUSED_IN_IDS.search(value):
         problem = f"contains {bad.group()!r}, which no id contains"
     else:

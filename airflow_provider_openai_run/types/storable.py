@@ -8,11 +8,14 @@ made storable where they enter a :class:`~airflow_provider_openai_run.types.run.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_openai_run.types.json import Json
 
 #: What replaces a character that cannot be stored.
@@ -22,11 +25,43 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 #: Deeper values become JSON text: the serializers of Airflow 3.1 to 3.4 follow at least as many levels.
 MAX_DEPTH = 60
+#: How long a status, a type, an error code, a model or a request id may be.
+MAX_WORD_CHARACTERS = 200
+#: How long the id of a run or of anything that it belongs to may be.
+MAX_ID_CHARACTERS = 1000
+#: What stands for a value that is nested more deeply than Python can follow.
+TOO_DEEP = "(nested too deeply)"
+#: How many unstorable values are named.
+_MAX_PATHS = 20
 
 
 def storable_text(text: str) -> str:
     """Return the text with lone surrogates and U+0000 replaced by U+FFFD; other text as the same object."""
-    return _UNSTORABLE.sub(REPLACEMENT, text) if _UNSTORABLE.search(text) else text
+    return text if is_storable_text(text) else _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def is_storable_text(text: str) -> bool:
+    """Return whether a text has neither lone surrogates nor U+0000."""
+    if "\x00" in text:
+        return False
+    try:
+        # Ten times as fast as the regular expression.
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def bounded_text(text: str, max_characters: int = MAX_WORD_CHARACTERS) -> str:
+    """
+    Return the text, storable and cut to a length; the same object where nothing had to change.
+
+    :param text: any text of a server.
+    :param max_characters: how long the result may be, with the ``…`` that stands for the rest.
+    """
+    if len(text) <= max_characters:
+        return storable_text(text)
+    return f"{storable_text(text[: max_characters - 1])}…"
 
 
 def storable(value: Json, depth: int = MAX_DEPTH) -> Json:
@@ -55,6 +90,29 @@ def storable(value: Json, depth: int = MAX_DEPTH) -> Json:
     return value if is_same else pairs
 
 
+def unstorable_paths(value: Json) -> list[str]:
+    """
+    Return where a JSON value has text or integers that :func:`storable` replaces, such as ``metadata.note``.
+
+    :param value: any JSON value; levels that :func:`storable` turns into text are not searched.
+    :return: up to 20 paths, in the order of the value.
+    """
+    paths = itertools.islice(_unstorable_paths(value, "", MAX_DEPTH), _MAX_PATHS)
+    return [bounded_text(path) for path in paths]
+
+
+def _unstorable_paths(value: Json, path: str, depth: int) -> Iterator[str]:
+    if isinstance(value, list | dict) and depth > 0:
+        items = enumerate(value) if isinstance(value, list) else value.items()
+        for key, item in items:
+            inner = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".lstrip(".")
+            if isinstance(key, str) and not is_storable_text(key):
+                yield inner
+            yield from _unstorable_paths(item, inner, depth - 1)
+    elif storable(value, depth) is not value:
+        yield path
+
+
 def _is_same(new: object, old: object) -> bool:
     if isinstance(new, tuple) and isinstance(old, tuple):
         return all(one is other for one, other in zip(new, old, strict=True))
@@ -73,4 +131,4 @@ def _json_text(value: Json) -> str:
         # ASCII escapes are storable whatever the text is.
         return json.dumps(value)
     except (RecursionError, ValueError):
-        return "(nested too deeply)"
+        return TOO_DEEP

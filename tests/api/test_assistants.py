@@ -14,6 +14,7 @@ from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.storable import storable
 from tests.json_strategies import exactly, json_objects, json_values, objects_with, quick
 from tests.run_strategies import good_ids
 
@@ -111,20 +112,20 @@ def test_values_of_the_documented_type_are_unchanged(body: dict[str, Any]) -> No
     run = API.read_run(body)
     for name in TEXTS:
         if isinstance(body.get(name), str | None):
-            assert getattr(run, name) == body.get(name)
+            assert getattr(run, name) == storable(body.get(name))
     for name in OBJECTS:
         if isinstance(body.get(name), dict | None):
-            assert exactly(getattr(run, name)) == exactly(body.get(name))
+            assert exactly(getattr(run, name)) == exactly(storable(body.get(name)))
     for name in TIMES:
         assert isinstance(getattr(run, name), int | None)
-    assert exactly(run.instructions) == exactly(body.get("instructions"))
+    assert exactly(run.instructions) == exactly(storable(body.get("instructions")))
 
 
 @quick
 @given(st.lists(json_values), json_objects)
 def test_nested_tools_and_metadata_are_kept_whole(tools: list[Any], metadata: dict[str, Any]) -> None:
     run = read(tools=tools, metadata=metadata)
-    assert exactly([run.tools, run.metadata]) == exactly([tools, metadata])
+    assert exactly([run.tools, run.metadata]) == exactly(storable([tools, metadata]))
 
 
 @pytest.mark.parametrize("name", [*TEXTS, "instructions"])

@@ -20,6 +20,7 @@ from airflow_provider_openai_run.api.parsing import (
     unix_seconds,
 )
 from airflow_provider_openai_run.types.run import RunError, Usage
+from airflow_provider_openai_run.types.storable import storable
 from tests.json_strategies import exactly, json_objects, json_values, quick
 
 NAMES = {
@@ -155,7 +156,7 @@ def test_no_key_of_usage_is_lost(value: dict[str, Any]) -> None:
     usage = parse_usage(value, {})
     assert usage is not None
     nulls = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"))
-    assert exactly(usage.to_xcom()) == exactly({**nulls, **value})
+    assert exactly(usage.to_xcom()) == exactly(storable({**nulls, **value}))
 
 
 @pytest.mark.parametrize(

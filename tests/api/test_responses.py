@@ -13,6 +13,7 @@ from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.api.responses import ResponsesApi
 from airflow_provider_openai_run.types.run import Run, Usage
 from airflow_provider_openai_run.types.run_ref import RunRef
+from airflow_provider_openai_run.types.storable import storable
 from tests.json_strategies import exactly, json_objects, json_values, objects_with, quick
 from tests.run_strategies import good_ids
 
@@ -118,14 +119,14 @@ def test_a_response_of_any_shape_survives_xcom(body: dict[str, Any]) -> None:
         else []
     )
     assert [exactly(json.loads(str(step.details))) for step in run.steps] == [exactly(item) for item in items]
-    assert exactly(run.instructions) == exactly(body.get("instructions"))
+    assert exactly(run.instructions) == exactly(storable(body.get("instructions")))
 
 
 @quick
 @given(st.lists(json_values), json_objects)
 def test_nested_tools_and_metadata_are_kept_whole(tools: list[Any], metadata: dict[str, Any]) -> None:
     run = read(tools=tools, metadata=metadata)
-    assert exactly([run.tools, run.metadata]) == exactly([tools, metadata])
+    assert exactly([run.tools, run.metadata]) == exactly(storable([tools, metadata]))
 
 
 @pytest.mark.parametrize("bad", [5, ["resp_1"], {"id": "resp_1"}, True])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise
 from airflow_provider_openai_run.exceptions import RunRequestError
-from airflow_provider_openai_run.types.redaction import redact
+from airflow_provider_openai_run.types.redaction import redact, secrets_in_headers
 from airflow_provider_openai_run.types.run_ref import RunRef
 from tests.json_strategies import quick
 
@@ -95,3 +95,49 @@ def test_an_openai_key_is_masked_anywhere_in_a_text(rest: str, around: str, is_l
 )
 def test_a_text_without_a_secret_is_unchanged(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("key provided: sk-w****00. You can", "key provided: sk-w****00. You can"),
+        ("API key provided: sk-w****00. You can", "API key provided: sk-w****00. You can"),
+        ("API key provided: sk-proj-********ab12. You", "API key provided: sk-proj-********ab12. You"),
+        ("API key provided: sk-proj-abcd1234. You can", "API key provided: ***. You can"),
+        ("API key provided: 0123456789. You can", "API key provided: ***. You can"),
+        ("Bearer 0123456789, which", "Bearer ***, which"),
+        ("proxy http://user:pass@proxy:3128 refused", "proxy http://***@proxy:3128 refused"),
+        ("boom \ud83d\x00", "boom \ufffd\ufffd"),
+    ],
+)
+def test_a_text_keeps_what_is_no_secret(text: str, masked: str) -> None:
+    assert redact(text) == masked
+
+
+@pytest.mark.parametrize("secret", ["no-known-shape", "0123456789abcdef", "p4ss", "with space"])
+def test_a_known_secret_is_masked_whatever_it_looks_like(secret: str) -> None:
+    assert redact(f"The key {secret} is wrong ({secret})", [secret]) == "The key *** is wrong (***)"
+
+
+def test_a_short_secret_is_not_masked_within_words() -> None:
+    assert redact("A test is the fastest", ["test"]) == "A *** is the fastest"
+
+
+def test_a_long_text_is_cut_after_it_is_masked() -> None:
+    text = redact("x" * 490 + " sk-abcdefghijklmnopqrstuvwxyz" * 10)
+    assert len(text) == 500
+    assert "sk-" not in text
+
+
+def test_secrets_are_the_values_of_headers_that_not_all_clients_send() -> None:
+    headers = {
+        "Authorization": "Bearer no-known-shape",
+        "api-key": "azure-key",
+        "X-Gateway": "gateway-secret",
+        "X-Team": "data",
+        "User-Agent": "OpenAI/Python",
+        "Accept": "application/json",
+        "X-Stainless-Lang": "python-language",
+        "OpenAI-Organization": "org-1234567",
+    }
+    assert secrets_in_headers(headers) == ("no-known-shape", "azure-key", "gateway-secret")

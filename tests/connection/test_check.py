@@ -111,7 +111,7 @@ SERVERS: dict[str, Server] = {
     "FastAPI": (fastapi_style, NOT_SERVED, SERVED),
     "Azure": (azure_style, SERVED, NOT_SERVED),
     "mock": (mock_style, NOT_SERVED, SERVED),
-    "403": (responses_forbidden, "refuses the credentials (HTTP 403: You may not, Bearer***).", SERVED),
+    "403": (responses_forbidden, "refuses the credentials (HTTP 403: You may not, Bearer ***).", SERVED),
     "a run for every id": same(a_run, SERVED),
     "web page for everything": same(always(200, "<html>Welcome</html>"), NOT_SERVED),
     "JSON without a run": same(always(200, {"status": "ok"}), NOT_SERVED),

@@ -279,3 +279,11 @@ def test_the_repr_of_settings_holds_no_secret() -> None:
 def test_unused_extras_are_listed() -> None:
     extra = json.dumps({"team": 1, "model": "m", "proxy": "http://proxy.example"})
     assert parse_settings(Connection(extra=extra)).unused_extras == ("model", "team")
+
+
+def test_the_secrets_are_keys_header_values_and_the_proxys_password() -> None:
+    headers = {"X-Gateway": "gateway-secret", "api-key": "k-1234"}
+    options = {"default_headers": headers, "webhook_secret": "wh"}
+    extra = {"proxy": "http://user:p%40ss@proxy.example:3128", "openai_client_kwargs": options}
+    settings = parse_settings(Connection(extra=json.dumps(extra)))
+    assert settings.secrets == (KEY, "wh", "p%40ss", "p@ss", "gateway-secret", "k-1234")

@@ -391,3 +391,22 @@ def test_a_404_of_the_steps_does_not_say_that_the_run_is_unknown(
     assert f"HTTP 404 for the steps of run {run['id']}" in str(end.error)
     assert "The run exists, but its steps were not found" in str(end.error)
     assert "Check run_id" not in str(end.error)
+
+
+def test_the_error_of_a_failing_step_is_cut_and_masked(sandbox: Sandbox, make_get_run: MakeGetRun) -> None:
+    run = sandbox.create_run(script="completed")
+    error = {"code": "server_error", "message": f"{sandbox.api_key} boom \ud83d\x00" + "x" * 3_000}
+    failed = {"id": run["id"], "status": "failed", "last_error": error}
+    sandbox.faults.add(
+        "reply", path="/steps", status=200, body={"data": [{**failed, "type": "tool_calls", "id": "step_1"}]}
+    )
+    sandbox.faults.add("reply", path=run["id"], status=200, body=failed)
+
+    end = make_get_run(run, fail_on_unsuccessful=True).run_to_end()
+
+    message = str(end.error)
+    assert (
+        "Its failing step is step_1 (tool_calls, failed): server_error: *** boom \ufffd\ufffdxxx" in message
+    )
+    assert sandbox.api_key not in message
+    assert len(message) < 1_500

@@ -85,3 +85,10 @@ def test_a_reference_is_named_by_run_and_parent() -> None:
 def test_references_can_be_compared_and_be_keys() -> None:
     assert {RunRef("assistants", "r", "t"): 1}[RunRef("assistants", "r", "t")] == 1
     assert RunRef("assistants", "r", "t") != RunRef("responses", "r")
+
+
+def test_an_id_of_more_than_1000_characters_is_refused() -> None:
+    assert RunRef("responses", "r" * 1_000).run_id == "r" * 1_000
+    with pytest.raises(InvalidRunReferenceError, match="40,000 characters") as caught:
+        RunRef("responses", "r" * 40_000)
+    assert len(str(caught.value)) < 500

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openai_run.types.storable import MAX_DEPTH, storable, storable_text
+from airflow_provider_openai_run.types.storable import (
+    MAX_DEPTH,
+    bounded_text,
+    storable,
+    storable_text,
+    unstorable_paths,
+)
 from tests.json_strategies import quick
 
 anything = st.characters(categories=None) | st.sampled_from(["\x00", "\ud83d", "\udc00"])
@@ -85,3 +91,22 @@ def test_a_value_nested_too_deeply_becomes_json_text() -> None:
 def test_text_that_can_be_stored_is_returned_unchanged() -> None:
     text = "plain"
     assert storable_text(text) is text
+
+
+@quick
+@given(values)
+def test_paths_name_exactly_the_values_that_are_replaced(value: Any) -> None:
+    assert bool(unstorable_paths(value)) == (storable(value) is not value)
+
+
+def test_a_path_is_written_like_code() -> None:
+    value: Any = {"metadata": {"note": "\x00"}, "output": [{"id": 2**70}, {"id": "\ud83d"}], "k\x00": 1}
+    assert unstorable_paths(value) == ["metadata.note", "output[0].id", "output[1].id", "k\ufffd"]
+    assert len(unstorable_paths(["\x00"] * 1_000)) == 20
+
+
+def test_a_bounded_text_is_never_longer_than_its_limit() -> None:
+    assert bounded_text("x" * 200) == "x" * 200
+    assert bounded_text("\x00" + "x" * 40_000) == "\ufffd" + "x" * 198 + "…"
+    text = "short"
+    assert bounded_text(text) is text
