@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
+from airflow_provider_openai_run.types.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ def logging_result(ref: RunRef, reason: CancelReason, logger: logging.Logger) ->
         logger.exception(message, ref, reason.description)
     else:
         run = result.run
-        if run is not None and run.is_terminal and run.status != "cancelled":
+        if run is not None and run.is_terminal and run.state is not RunState.CANCELLED:
             message = "%s was not cancelled (%s): it has ended as %s"
             logger.info(message, ref, reason.description, run.status)
         else:

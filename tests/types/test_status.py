@@ -26,7 +26,7 @@ READERS_OF_THE_TABLE = {
     for path in sorted(PACKAGE.rglob("*.py"))
     if path.name != "status.py" and path.relative_to(PACKAGE).parts[0] != "sandbox"
 }
-ALLOWED = {"operators/cancel_run.py": {"cancelling"}, "run_page/notices.py": {"failed", "queued"}}
+ALLOWED = {"api/calls.py": {"cancelling"}, "run_page/notices.py": {"failed", "queued"}}
 
 
 @pytest.mark.parametrize(
