@@ -15,7 +15,7 @@ _SECRET = re.compile(
     | (?<=://) [^/?\#@\s]+ (?=@)
     """
 )
-#: The form in which OpenAI itself shows a key, such as ``sk-w****00``: it tells which key it was.
+#: The form in which OpenAI itself shows a key, such as ``sk-w****00``: it says which key it was.
 _REDACTED_BY_API = re.compile(r"['\"]?(?:sk|sess)-(?:proj-|svcacct-|admin-)?\w{0,4}\*{3,}\w{0,4}")
 _MASK = "***"
 MAX_CHARACTERS = 500

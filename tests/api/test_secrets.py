@@ -115,7 +115,7 @@ def test_a_text_keeps_what_is_no_secret(text: str, masked: str) -> None:
 
 
 @pytest.mark.parametrize("secret", ["no-known-shape", "0123456789abcdef", "p4ss", "with space"])
-def test_a_known_secret_is_masked_whatever_it_looks_like(secret: str) -> None:
+def test_a_known_secret_is_masked_in_any_form(secret: str) -> None:
     assert redact(f"The key {secret} is wrong ({secret})", [secret]) == "The key *** is wrong (***)"
 
 
