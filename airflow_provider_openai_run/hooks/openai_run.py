@@ -117,7 +117,7 @@ class OpenAIRunHook(OpenAIHook):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The credentials of the connection, to mask in messages: see :func:`.redaction.redact`."""
+        """The credentials of the connection, to mask in messages: see ``types.redaction.redact``."""
         # A token, or a key of the environment, is known to the client only.
         return (self.conn.api_key, *self.settings.secrets)
 
