@@ -81,9 +81,7 @@ def test_a_response_is_created_awaited_and_read_again(responses: DagRun) -> None
     assert created["answer"] == "Echo: queued slow"
     assert created["token_usage"]["total_tokens"] == 18
     assert (read["id"], read["status"]) == (created["run_id"], "completed")
-    assert {name: value for name, value in created["return_value"].items() if name != "answer"} == (
-        read["return_value"]
-    )
+    assert created["return_value"] == {**read["return_value"], "answer": created["answer"], "refusal": None}
 
 
 def test_a_sensor_waits_for_a_response_of_another_task(responses: DagRun) -> None:
