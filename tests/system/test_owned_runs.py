@@ -118,7 +118,7 @@ def wait_for_status(run: DagRun, sandbox: Sandbox, task_id: str, *statuses: str)
 
 def wait_until_polled(run: DagRun, sandbox: Sandbox, task_id: str, state: str) -> None:
     """
-    Wait until a task is in a state and its run is polled in that state.
+    Wait until a task is in a state and its run is polled while it is.
 
     A deferred task leaves its worker before Airflow shows it as deferred, so a later poll is the triggerer's.
     Only then can the triggerer react to what a user does to the task.
@@ -126,8 +126,7 @@ def wait_until_polled(run: DagRun, sandbox: Sandbox, task_id: str, state: str) -
     run.airflow.wait_for_task(run.dag_id, run.run_id, task_id, {state})
 
     def polls() -> int:
-        statuses = created_by(sandbox, run, task_id)
-        return sum(sandbox.count("GET", one) for one, status in statuses.items() if status == "in_progress")
+        return sum(sandbox.count("GET", one) for one in created_by(sandbox, run, task_id))
 
     before = polls()
     run.airflow.wait_until(f"the run of {task_id} is polled", lambda: polls() > before, detail=polls)
