@@ -210,7 +210,7 @@ def test_many_tasks_share_requests_and_one_connection(
     fake_clock.run(all_at_once())
     assert {status(sandbox, run) for run in runs} == {"cancelled"}
     assert sandbox.count("POST", "/cancel") == 60
-    assert len(states.requests) <= 2
+    assert len(states.requests) <= 6  # of 60: tasks that end together share a request
     assert lookups() == 1
 
 
