@@ -100,7 +100,7 @@ class Watched:
         )
         self.airflow.wait_until(
             f"{self.asset} has a checkpoint with {run_ids}",
-            lambda: any(set(run_ids) <= set(checkpoint["settled"]) for checkpoint in self.stored_state()),
+            lambda: any(set(run_ids) <= set(checkpoint["reported"]) for checkpoint in self.stored_state()),
             detail=self.stored_state,
         )
 
