@@ -211,6 +211,11 @@ def classify(
         rule = RETRY_ADVISED
     else:
         rule = _BY_STATUS.get(http_status) or (CLIENT_ERROR if is_client_error else SERVER_ERROR)
+    return _apply_should_retry(rule, should_retry)
+
+
+def _apply_should_retry(rule: RetryRule, should_retry: bool | None) -> RetryRule:  # noqa: FBT001 - the header
+    """Return the rule without retries other than those of a wait, if the server forbids them."""
     return replace(rule, retried=rule.retried & _POLL) if should_retry is False else rule
 
 
@@ -235,9 +240,7 @@ def rule_of(error: RunRequestError) -> RetryRule | None:
         rule = classify(error.http_status, error.code)
     elif rule is None and error.is_retryable:
         rule = NO_RESPONSE
-    if rule is not None and error.should_retry is False:
-        return replace(rule, retried=rule.retried & _POLL)
-    return rule
+    return None if rule is None else _apply_should_retry(rule, error.should_retry)
 
 
 def is_retried(error: RunRequestError, operation: Operation) -> bool:

@@ -61,6 +61,17 @@ def environment_proxy(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
+def first_error(error: BaseException) -> BaseException:
+    """
+    Return the first error of a group, however deep; any other error is returned as it is.
+
+    :param error: what a connection raised: tries of several addresses at once are a group.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class _HttpClient(openai.DefaultHttpxClient):
     """Closes itself when it is collected, as the SDK's own does: Airflow closes no hook."""
 
@@ -120,9 +131,7 @@ def _is_same_host(url: Any, target: Any) -> bool:
 def _proxy_error(error: Exception, own_proxy: str | None, request: Any) -> Exception | None:
     """Return the error that names the proxy, if a connection through one failed; else None."""
     proxy = own_proxy or environment_proxy(str(request.url))
-    cause: BaseException = error
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
+    cause = first_error(error)
     is_connect_error = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
     if proxy is None or (isinstance(cause, httpx.HTTPError) and not is_connect_error):
         return None

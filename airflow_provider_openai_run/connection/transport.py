@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
 from airflow_provider_openai_run.connection.azure import EntraTokenError
-from airflow_provider_openai_run.connection.http_client import RAW_NETWORK_ERRORS, httpx
+from airflow_provider_openai_run.connection.http_client import RAW_NETWORK_ERRORS, first_error, httpx
 from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
 from airflow_provider_openai_run.types.redaction import redact, secrets_in_headers
 
@@ -95,8 +95,7 @@ def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, ref: RunRef | N
     errors: list[BaseException] = [error]
     if isinstance(error, openai.OpenAIError) and error.__cause__ is not None:
         errors.append(error.__cause__)
-    while isinstance(group := errors[-1], BaseExceptionGroup):
-        errors[-1] = group.exceptions[0]
+    errors[-1] = first_error(errors[-1])
     secrets = _secrets_of(client)
     reason = ": ".join(redact(str(each), secrets).rstrip(".") for each in errors)
     server = urlsplit(str(client.base_url)).netloc

@@ -268,9 +268,7 @@ class OwnedRunOperator(BaseRunOperator):
 
         :param started_at: when the try began, in epoch seconds; None means now.
         """
-        outcome = self.outcome_from_event(event)
-        if outcome.error is not None:
-            raise outcome.error
+        self.outcome_from_event(event).raise_if_wait_failed()
         return self._new_runner(context).start(started_at or time.time())
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

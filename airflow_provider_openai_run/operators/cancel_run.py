@@ -129,8 +129,7 @@ class OpenAICancelRunOperator(BaseRunOperator):
         return run.status
 
     def _finish(self, outcome: Outcome) -> dict[str, Json]:
-        if outcome.error is not None:
-            raise outcome.error
+        outcome.raise_if_wait_failed()
         return self._result(outcome.status)
 
     def _result(self, status: str | None) -> dict[str, Json]:

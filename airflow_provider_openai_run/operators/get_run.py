@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.exceptions import OpenAIRunError
     from airflow_provider_openai_run.types.json import Json
-    from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run import Run
 
 #: Size in bytes of the attributes as JSON above which the log suggests another XCom backend.
@@ -149,18 +148,14 @@ class OpenAIGetRunOperator(BaseRunOperator):
         """
         if self.is_for_another_run(event, run_id):
             return self._execute(context, started_at or time.time())
-        self._raise_if_failed(self.outcome_from_event(event))
+        self.outcome_from_event(event).raise_if_wait_failed()
         return self._retrieve(context)
 
     def _execute(self, context: Context, started_at: float) -> dict[str, Json]:
         self.push_link(context)
         if self.wait_for_completion:
-            self._raise_if_failed(self.poll_or_defer(self.new_poller(started_at), context))
+            self.poll_or_defer(self.new_poller(started_at), context).raise_if_wait_failed()
         return self._retrieve(context)
-
-    def _raise_if_failed(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            raise outcome.error
 
     def _retrieve(self, context: Context) -> dict[str, Json]:
         ref = self.ref

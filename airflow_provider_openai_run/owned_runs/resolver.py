@@ -197,8 +197,7 @@ class RunResolver:
                 kwargs={"started_at": started_at},
                 started_at=started_at,
             )
-        if decision.error is not None:
-            raise decision.error
+        decision.raise_if_wait_failed()
 
     def _retrieve(self, ref: RunRef) -> Run | None:
         try:

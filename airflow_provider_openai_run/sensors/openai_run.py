@@ -175,8 +175,7 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         except AirflowSensorTimeout as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
-            limit = self.time_limit()
-            if error.__cause__ is not None and limit is not None and limit[0] == "execution_timeout":
+            if error.__cause__ is not None and self._is_limited_by_execution_timeout():
                 raise error.__cause__ from None
             raise
 
@@ -238,6 +237,10 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
             self._raise(error)
         return {**author_ids(outcome.ref), "status": outcome.status}
 
+    def _is_limited_by_execution_timeout(self) -> bool:
+        limit = self.time_limit()
+        return limit is not None and limit[0] == "execution_timeout"
+
     def _raise(self, error: OpenAIRunError) -> NoReturn:
         """Raise an error in the form that makes Airflow skip, fail or retry the task."""
         from airflow_provider_openai_run.airflow_errors import fail_without_retry
@@ -246,8 +249,7 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         is_about_run = isinstance(error, RunEndedError | RunRequiresActionError)
         if self.never_fail or (self.soft_fail and (is_about_run or is_timeout)):
             raise AirflowSkipException(error.message) from error
-        limit = self.time_limit()
-        is_retried = is_timeout and limit is not None and limit[0] == "execution_timeout"
+        is_retried = is_timeout and self._is_limited_by_execution_timeout()
         raise fail_without_retry(error) if (is_about_run or is_timeout) and not is_retried else error
 
 

@@ -109,6 +109,15 @@ class Outcome:
             run=run,
         )
 
+    def raise_if_wait_failed(self) -> None:
+        """
+        Raise the error that ended the wait, whatever the run's status.
+
+        :raises OpenAIRunError: the error of the wait.
+        """
+        if self.error is not None:
+            raise self.error
+
     def raise_unless_accepted(self, accepted_statuses: Collection[str]) -> None:
         """
         Raise the error of this outcome, unless it counts as success.
@@ -116,8 +125,7 @@ class Outcome:
         :param accepted_statuses: the terminal statuses that count as success.
         :raises OpenAIRunError: the error of the wait, or the one for the run's final status.
         """
-        if self.error is not None:
-            raise self.error
+        self.raise_if_wait_failed()
         is_returned_unfinished = classify_status(self.status) is RunState.NEEDS_ACTION
         if not is_returned_unfinished and self.status not in accepted_statuses:
             raise self.ended_error()

@@ -2,8 +2,8 @@
 
 They are read from the API's JSON by :mod:`airflow_provider_openai_run.api`, have only JSON types, and
 :meth:`Run.from_xcom` returns a run that equals the one of :meth:`Run.to_xcom`. Whatever a server sends, they
-can be stored: ``types.storable`` says how values are replaced. Ids are cut to
-1,000 characters, statuses, types, codes and models to 200, and times beyond 64 bits are None.
+can be stored: ``types.storable`` says how values are replaced. Ids are cut to 1,000 characters, statuses,
+types, codes and models to 200, and times beyond 64 bits are None.
 """
 
 from __future__ import annotations
