@@ -48,6 +48,14 @@ class RunningTask:
         """Push what the run's page shows while the task waits."""
         self._operator.push_progress(decision, self.context)
 
+    def push_round(self, value: Mapping[str, Json]) -> None:
+        """Push a tool round that was answered, for the run's page."""
+        ti = self.context.get("ti")
+        if ti is not None and self._operator.do_xcom_push:
+            from airflow_provider_openai_run.owned_runs.rounds import push_round
+
+            push_round(value, ti)
+
     def show_link(self, url: str | None, *, push: bool) -> None:
         """Set the URL of the run's page in the vendor's console, and push it if there is one."""
         self._operator.link = url or ""

@@ -48,6 +48,9 @@ class TaskInterface(Protocol):
     def push_progress(self, decision: Decision) -> None:
         """Push what the run's page shows while the task waits."""
 
+    def push_round(self, value: Mapping[str, Json]) -> None:
+        """Push a tool round that was answered, for the run's page."""
+
     def show_link(self, url: str | None, *, push: bool) -> None:
         """Set the URL of the run's page in the vendor's console, and push it if there is one."""
 

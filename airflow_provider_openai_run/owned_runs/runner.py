@@ -25,9 +25,10 @@ from airflow_provider_openai_run.owned_runs import human_input
 from airflow_provider_openai_run.owned_runs.identity import RunIdentity
 from airflow_provider_openai_run.owned_runs.resolver import RunResolver
 from airflow_provider_openai_run.owned_runs.results import RunResults, timeout_error
+from airflow_provider_openai_run.owned_runs.rounds import build_round
 from airflow_provider_openai_run.owned_runs.state import Continuation, TaskRunState
 from airflow_provider_openai_run.owned_runs.tools import ToolRunner, pending_calls
-from airflow_provider_openai_run.polling.policy import RunPoller
+from airflow_provider_openai_run.polling.policy import PollAgain, RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
@@ -231,6 +232,8 @@ class OwnedRunRunner:
         """Answer the calls of one round, and return where to continue."""
         pending = pending_calls(run)
         self._check_answerable(run, pending, continuation)
+        # A function can take long, and a parked task has no trigger that would push it.
+        self._task.push_progress(PollAgain(time.time(), run=run))
         for call in pending:
             if self._is_for_person(call) and call.id not in continuation.answers:
                 self._task.wait_for_person(
@@ -244,6 +247,16 @@ class OwnedRunRunner:
         }
         self._config.kill_guard.raise_if_killed()
         successor = self._adapter.submit(run, outputs, approvals)
+        people = [call.id for call in pending if self._is_for_person(call)]
+        self._task.push_round(
+            build_round(
+                run,
+                pending,
+                {**outputs, **approvals},
+                answered_by_person=people,
+                secrets=self._hook.secrets,
+            )
+        )
         is_same_run = successor.id == run.id
         tokens_used = 0 if is_same_run else self._adapter.tokens_used(run) or 0
         continuation = continuation.next_round(successor, tokens_used=tokens_used)

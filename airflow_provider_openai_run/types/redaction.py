@@ -37,13 +37,23 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     :param text: the text of a server or a library.
     :param secrets: known credentials to mask; what looks like an API key is masked in any case.
     """
+    return bounded_text(mask_secrets(text, secrets), MAX_CHARACTERS)
+
+
+def mask_secrets(text: str, secrets: Iterable[str] = ()) -> str:
+    """
+    Return a text with credentials masked, of any length.
+
+    :param text: any text.
+    :param secrets: known credentials to mask; what looks like an API key is masked in any case.
+    """
     # The longest first, because one may be a part of another.
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= _MIN_LENGTH_WITHIN_WORDS:
             text = text.replace(secret, _MASK)
         elif len(secret) >= _MIN_LENGTH and secret in text:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _MASK, text)
-    return bounded_text(_SECRET.sub(_mask, text), MAX_CHARACTERS)
+    return _SECRET.sub(_mask, text)
 
 
 def _mask(match: re.Match[str]) -> str:
