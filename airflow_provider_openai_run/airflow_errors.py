@@ -78,6 +78,10 @@ class InvalidConnectionError(exceptions.InvalidConnectionError, AirflowFailExcep
     """Not retried; see :class:`airflow_provider_openai_run.exceptions.InvalidConnectionError`."""
 
 
+class ConnectionLookupError(exceptions.ConnectionLookupError, AirflowFailException):
+    """Not retried; see :class:`airflow_provider_openai_run.exceptions.ConnectionLookupError`."""
+
+
 class RunNotFoundError(exceptions.RunNotFoundError, AirflowFailException):
     """Not retried; see :class:`airflow_provider_openai_run.exceptions.RunNotFoundError`."""
 
@@ -105,6 +109,7 @@ _BY_BASE: dict[type, type[exceptions.OpenAIRunError]] = {
         RunRequestError,
         RunAuthenticationError,
         InvalidConnectionError,
+        ConnectionLookupError,
         RunNotFoundError,
         AssistantsApiEndedError,
     )

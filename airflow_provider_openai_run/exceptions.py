@@ -19,6 +19,7 @@ The errors of this provider.
     └── RunRequestError               a request failed: no response, an error response or an invalid one
         ├── RunAuthenticationError    401 or 403: the API refused the connection's credentials
         │   └── InvalidConnectionError   the connection itself is wrong; nothing was sent
+        ├── ConnectionLookupError     Airflow could not look up the connection at this time; nothing was sent
         ├── RunNotFoundError          404
         └── AssistantsApiEndedError   a thread at api.openai.com, where the Assistants API ended on 2026-08-26
 
@@ -170,6 +171,16 @@ class RunAuthenticationError(RunRequestError):
 
 class InvalidConnectionError(RunAuthenticationError):
     """The Airflow connection is missing a field or contradicts itself; nothing was sent."""
+
+
+class ConnectionLookupError(RunRequestError):
+    """
+    Airflow could not look up the connection at this time; nothing was sent.
+
+    Airflow reports a lookup that fails, as while its database is down, like a connection that does not exist.
+    A worker finds out which of the two it is, and raises :class:`InvalidConnectionError` for the latter. A
+    triggerer takes both for an outage that ends, for five minutes.
+    """
 
 
 class RunNotFoundError(RunRequestError):

@@ -14,18 +14,15 @@ import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from airflow.providers.openai.hooks.openai import OpenAIHook
 
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.endpoints import is_openai
 from airflow_provider_openai_run.api.registry import APIS
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.connection.client import (
-    build_client,
-    explaining_missing_connection,
-    read_settings,
-)
+from airflow_provider_openai_run.connection.client import build_client, read_settings
+from airflow_provider_openai_run.connection.lookup import missing_connection_error
 from airflow_provider_openai_run.connection.transport import send
 from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
 from airflow_provider_openai_run.types.redaction import redact
@@ -160,8 +157,10 @@ def _connect(conn_id: str) -> tuple[OpenAI, ConnectionSettings]:
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     from airflow.models.connection import Connection
 
-    with explaining_missing_connection(conn_id):
+    try:
         connection = Connection.get_connection_from_secrets(conn_id)
+    except AirflowNotFoundException:
+        raise missing_connection_error(conn_id) from None
     settings = read_settings(connection, conn_id)
     extra = connection.extra_dejson
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from airflow_provider_openai_run.connection import azure
@@ -36,22 +35,6 @@ def read_settings(connection: AirflowConnection, conn_id: str) -> ConnectionSett
     :raises InvalidConnectionError: one sentence that names the field that is wrong.
     """
     return _raise_invalid(lambda: parse_settings(connection), conn_id)
-
-
-@contextmanager
-def explaining_missing_connection(conn_id: str) -> Iterator[None]:
-    """
-    Raise our error, with the command that creates it, for a connection that does not exist.
-
-    :param conn_id: the connection.
-    :raises InvalidConnectionError: in place of Airflow's ``AirflowNotFoundException``.
-    """
-    try:
-        yield
-    except AirflowNotFoundException:
-        command = f"airflow connections add {conn_id} --conn-type openai --conn-password API_KEY"
-        message = f"Connection {conn_id!r} does not exist; create it with: {command}"
-        raise InvalidConnectionError(message) from None
 
 
 def build_client(

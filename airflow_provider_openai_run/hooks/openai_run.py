@@ -21,9 +21,9 @@ from airflow_provider_openai_run.connection.client import (
     build_async_client,
     build_client,
     dedicated_client,
-    explaining_missing_connection,
     read_settings,
 )
+from airflow_provider_openai_run.connection.lookup import find_connection, find_connection_async
 from airflow_provider_openai_run.connection.run_url import run_url
 from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
@@ -81,28 +81,33 @@ class OpenAIRunHook(OpenAIHook):
         The checked settings of the connection.
 
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
+        :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
         """
-        with explaining_missing_connection(self.conn_id):
-            connection = self.get_connection(self.conn_id)
-        return read_settings(connection, self.conn_id)
+        return read_settings(find_connection(self.conn_id, self.get_connection), self.conn_id)
 
     def get_conn(self) -> OpenAI:
         """
         Return a client; the hook's ``conn`` keeps one.
 
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
+        :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
         """
-        with explaining_missing_connection(self.conn_id):
-            connection = self.get_connection(self.conn_id)
+        connection = find_connection(self.conn_id, self.get_connection)
         self.settings = settings = read_settings(connection, self.conn_id)
         # Reading the extra makes Airflow mask its secrets in logs.
         extra = connection.extra_dejson
         return build_client(settings, self.conn_id, lambda: self._build_workload_identity(extra))
 
     async def aget_conn(self) -> AsyncOpenAI:
-        """Return an async client, which the caller must close; see :meth:`get_conn`."""
-        with explaining_missing_connection(self.conn_id):
-            connection = await get_async_connection(self.conn_id, hook=self)
+        """
+        Return an async client, which the caller must close; see :meth:`get_conn`.
+
+        :raises InvalidConnectionError: one sentence that names the field that is wrong.
+        :raises ConnectionLookupError: if Airflow does not find the connection, which it looks up only once.
+        """
+        connection = await find_connection_async(
+            self.conn_id, lambda name: get_async_connection(name, hook=self)
+        )
         self.settings = settings = read_settings(connection, self.conn_id)
         extra = await get_async_extra_dejson(connection)
         return await build_async_client(settings, self.conn_id, lambda: self._build_workload_identity(extra))

@@ -19,6 +19,7 @@ from airflow_provider_openai_run.api.http import ApiResponse, parse_or_raise, pa
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.api.retries import NOT_FOUND_GRACE
 from airflow_provider_openai_run.exceptions import (
+    ConnectionLookupError,
     OpenAIRunError,
     RunNotFoundError,
     RunRequestError,
@@ -27,9 +28,9 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.polling.backoff import PollBackoff
 from airflow_provider_openai_run.polling.options import INITIAL_POLL_STATE, PollState
+from airflow_provider_openai_run.polling.wording import in_words, pending_calls_in_words, sentence
 from airflow_provider_openai_run.types.outcome import LogMessage, Outcome
 from airflow_provider_openai_run.types.redaction import redact
-from airflow_provider_openai_run.types.required_action import RequiredAction
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 _NO_TEXTS: frozenset[str] = frozenset()
 _shared_backoff = lru_cache(maxsize=64)(PollBackoff.between)
 
-_MAX_NAME_LENGTH = 100
-_MAX_CALLS_NAMED = 5
-_LONGEST_IN_WORDS = 1e9
+#: For how many seconds a wait goes on without its connection, and how many pass between two polls meanwhile.
+LOOKUP_PATIENCE = 300.0
+LOOKUP_INTERVAL = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class RunPoller:
         "_last_body_hash",
         "_last_error",
         "_logged_once",
+        "_lookup_failing_since",
         "_random_fraction",
         "_request_id",
         "not_before",
@@ -108,6 +110,7 @@ class RunPoller:
         self._request_id: str | None = None
         self._last_error: RunRequestError | None = None
         self._logged_once = _NO_TEXTS
+        self._lookup_failing_since: float | None = None
         self._last_body_hash: int | None = None
 
     @property
@@ -185,7 +188,7 @@ class RunPoller:
             return replace(outcome, log_messages=tuple(messages))
         if run.state is RunState.NEEDS_ACTION:
             messages += self._once(
-                f"{self.ref} waits for {_pending_calls(run, secrets)}; waiting until it is answered"
+                f"{self.ref} waits for {pending_calls_in_words(run, secrets)}; waiting until it is answered"
             )
         elif run.state is RunState.UNKNOWN:
             messages += self._once(
@@ -201,10 +204,12 @@ class RunPoller:
         :param error: the error.
         :param now: epoch seconds.
         """
-        self._failures += 1
         # Its traceback would keep every frame of the request in memory.
         self._last_error = error.with_traceback(None)
         error.__cause__ = error.__context__ = None
+        if isinstance(error, ConnectionLookupError):
+            return self._on_failed_lookup(error, now)
+        self._failures += 1
         has_just_started = now - self.options.started_at <= NOT_FOUND_GRACE
         is_retryable = error.is_retryable or (isinstance(error, RunNotFoundError) and has_just_started)
         if not is_retryable or self._failures >= self.options.max_consecutive_failures:
@@ -213,8 +218,21 @@ class RunPoller:
             return self.expire(now)
         delay = max(self._backoff.backoff(self._failures, self._random_fraction()), error.retry_after or 0.0)
         plan = f"Failure {self._failures} in a row; polling again in {in_words(delay)}"
-        text = f"{_sentence(error.message)} {plan}"
+        text = f"{sentence(error.message)} {plan}"
         return self._poll_after(delay, now, [LogMessage(logging.WARNING, text)])
+
+    def _on_failed_lookup(self, error: ConnectionLookupError, now: float) -> Decision:
+        """Decide after Airflow did not return the connection: a matter of time, not of failures in a row."""
+        is_first = self._lookup_failing_since is None
+        if self._lookup_failing_since is None:
+            self._lookup_failing_since = now
+        if now - self._lookup_failing_since >= LOOKUP_PATIENCE:
+            return self._give_up(error, now)
+        if self.is_late(now):
+            return self.expire(now)
+        delay = LOOKUP_INTERVAL * (1 - self._random_fraction() / 2)
+        text = f"{sentence(error.message)} Looking it up again for {in_words(LOOKUP_PATIENCE)}"
+        return self._poll_after(delay, now, [LogMessage(logging.WARNING, text)] if is_first else [])
 
     def expire(self, now: float, *, connection_error: RunRequestError | None = None) -> Outcome:
         """
@@ -235,7 +253,7 @@ class RunPoller:
         deadline = now if self.options.deadline is None else self.options.deadline
         timeout = in_words(deadline - self.options.started_at)
         limit = f"{timeout}, the {self.options.limit}"
-        message = f"Gave up waiting for {self.ref} after {limit}: {_sentence(status)}"
+        message = f"Gave up waiting for {self.ref} after {limit}: {sentence(status)}"
         fields = self._error_fields(last_error)
         fields["request_id"] = fields["request_id"] or self._request_id
         return self._failed_outcome(RunWaitTimeoutError(message, **fields, run_left_running=True))
@@ -246,7 +264,7 @@ class RunPoller:
         needs_action = run.state is RunState.NEEDS_ACTION or (run.is_successful and bool(run.required_action))
         if needs_action and policy == "fail":
             message = (
-                f"{self.ref} is {run.status} and waits for {_pending_calls(run, secrets)}, "
+                f"{self.ref} is {run.status} and waits for {pending_calls_in_words(run, secrets)}, "
                 f"and on_requires_action is 'fail' (request id {request_id})."
             )
             if run.is_terminal:
@@ -262,9 +280,11 @@ class RunPoller:
     def _give_up(self, error: RunRequestError, now: float) -> Outcome:
         waited = in_words(now - self.options.started_at)
         count = f"{self._failures} failed requests in a row" if self._failures > 1 else "a failed request"
+        if isinstance(error, ConnectionLookupError):
+            count = f"{in_words(LOOKUP_PATIENCE)} without its connection"
         status = f"Its last status was {self.status}." if self.status else "Its status is not known."
         message = (
-            f"Gave up waiting for {self.ref} after {waited} and {count}: {_sentence(error.message)} {status}"
+            f"Gave up waiting for {self.ref} after {waited} and {count}: {sentence(error.message)} {status}"
         )
         may_run = None if isinstance(error, RunNotFoundError) else True
         fields = self._error_fields(error)
@@ -290,6 +310,9 @@ class RunPoller:
 
     def _reset_failures(self) -> list[LogMessage]:
         failures, self._failures, self._last_error = self._failures, 0, None
+        lookup_failed, self._lookup_failing_since = self._lookup_failing_since is not None, None
+        if lookup_failed:
+            return [LogMessage(logging.INFO, f"{self.ref} can be polled: Airflow returned the connection")]
         if not failures:
             return []
         count = "a failed request" if failures == 1 else f"{failures} failed requests"
@@ -310,21 +333,6 @@ class RunPoller:
         return [LogMessage(logging.WARNING, text)]
 
 
-def in_words(seconds: float) -> str:
-    """
-    Return a duration in words, such as ``1 minute 30 seconds``.
-
-    :param seconds: the duration; a negative one counts as zero.
-    """
-    if seconds < 0.95:
-        return f"{max(seconds, 0.0):.1f} seconds"
-    if seconds > _LONGEST_IN_WORDS:
-        return "more than 30 years"
-    from pendulum import duration
-
-    return duration(seconds=round(seconds)).in_words()
-
-
 def _mask_error(run: Run, secrets: Collection[str]) -> Run:
     """Return the run without the connection's own credentials in its error."""
     error = run.last_error
@@ -333,21 +341,3 @@ def _mask_error(run: Run, secrets: Collection[str]) -> Run:
     code = None if error.code is None else redact(error.code, secrets)
     message = None if error.message is None else redact(error.message, secrets)
     return replace(run, last_error=replace(error, code=code, message=message, details={}))
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "…", "!", "?")) else f"{text}."
-
-
-def _pending_calls(run: Run, secrets: Collection[str]) -> str:
-    """Return the names of the calls that a run waits for, without their arguments."""
-    action = RequiredAction.from_json(run.required_action)
-    names = [
-        f"{call.name[:_MAX_NAME_LENGTH]} ({call.id[:_MAX_NAME_LENGTH]})"
-        for call in action.calls[:_MAX_CALLS_NAMED]
-    ]
-    if not names:
-        return "an action it does not name"
-    more = f" and {len(action.calls) - len(names)} more" if len(action.calls) > len(names) else ""
-    kind = (action.type or "an action")[:_MAX_NAME_LENGTH]
-    return f"{redact(f'{kind}: ' + ', '.join(names), secrets)}{more}"

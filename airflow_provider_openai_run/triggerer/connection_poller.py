@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api.http import parse_retry_after
 from airflow_provider_openai_run.api.registry import api_of
-from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.exceptions import ConnectionLookupError, RunRequestError
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
 from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
@@ -241,6 +241,10 @@ class ConnectionPoller:
         sent_at = self._loop.time()
         try:
             response = await self._transport.send(request, ref)
+        except ConnectionLookupError as error:
+            # Nothing was sent, so it says nothing about the API.
+            self._last_error = error
+            raise
         except RunRequestError as error:
             self._last_error = error
             self._rate_limiter.on_error(error.retry_after, self._loop.time(), sent_at)

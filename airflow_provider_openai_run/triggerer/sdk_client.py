@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from http import HTTPStatus
@@ -12,7 +13,11 @@ import openai
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openai_run.connection.transport import READ_TIMEOUT, asend
-from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
+from airflow_provider_openai_run.exceptions import (
+    ConnectionLookupError,
+    RunAuthenticationError,
+    RunRequestError,
+)
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.types.redaction import redact
 
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.api.http import ApiResponse
     from airflow_provider_openai_run.types.run_ref import RunRef
 
+log = logging.getLogger(__name__)
+
 #: HTTP statuses with which the API refuses the credentials.
 UNAUTHORIZED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
@@ -31,6 +38,8 @@ UNAUTHORIZED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN
 _CONNECTION_TTL = 600.0
 _TTL_AFTER_REFUSAL = 5.0
 _TTL_AFTER_FAILED_LOOKUP = 60.0
+#: For how many seconds all requests fail without another lookup, where no client is left from an earlier one.
+_PAUSE_AFTER_FAILED_LOOKUP = 5.0
 #: How many seconds a lookup may take, and how many seconds beyond its timeout a whole request may take.
 _LOOKUP_TIMEOUT = 30.0
 _TOTAL_TIMEOUT_MARGIN = 5.0
@@ -54,6 +63,8 @@ class SdkClient:
         self._valid_until = -math.inf
         self._new_client_refused_at = -math.inf
         self._lookup: asyncio.Task[AsyncOpenAI] | None = None
+        self._lookup_error: ConnectionLookupError | None = None
+        self._no_lookup_until = -math.inf
         self._is_closed = False
         #: The proxy that the connection sets; None leaves it to the environment.
         self.proxy: str | None = None
@@ -77,7 +88,7 @@ class SdkClient:
         :param ref: the run that it is about, for error messages.
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: with ``is_retryable`` if there was no response, without if the connection is
-            invalid.
+            invalid; a ``ConnectionLookupError`` if there is none, or none can be looked up now.
         """
         client = await self._current_client()
         response = await self._send_by(client, request, ref)
@@ -128,6 +139,8 @@ class SdkClient:
         # All callers share one lookup, which is never cancelled: on Airflow 3.1 the reply to a cancelled
         # lookup would be taken for the reply to the next one.
         if self._lookup is None or self._lookup.done():
+            if self._lookup_error is not None and time.monotonic() < self._no_lookup_until:
+                raise ConnectionLookupError(self._lookup_error.message, is_retryable=True)
             self._lookup = asyncio.create_task(self._create_client())
         try:
             async with asyncio.timeout(_LOOKUP_TIMEOUT):
@@ -140,11 +153,20 @@ class SdkClient:
         hook = OpenAIRunHook(self._conn_id)
         try:
             client = await hook.aget_conn()
+        except ConnectionLookupError as error:
+            if self._lookup_error is None:
+                log.warning("%s. Looking it up again until it is found", error.message.rstrip("."))
+            self._lookup_error = error.with_traceback(None)
+            self._no_lookup_until = time.monotonic() + _PAUSE_AFTER_FAILED_LOOKUP
+            raise
         except _CONNECTION_ERRORS as error:
             settings = vars(hook).get("settings")
             reason = redact(str(error), settings.secrets if settings else ())
             message = f"Connection {self._conn_id!r} cannot be used: {reason}"
             raise RunAuthenticationError(message) from error
+        if self._lookup_error is not None:
+            log.info("Airflow returned connection %r", self._conn_id)
+            self._lookup_error = None
         if self._is_closed:
             await client.close()
             return client

@@ -20,7 +20,11 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.polling.backoff import DEFAULT_GROWTH
 from airflow_provider_openai_run.polling.options import PollOptions
-from airflow_provider_openai_run.polling.policy import PollAgain, RunPoller, in_words
+from airflow_provider_openai_run.polling.policy import (
+    PollAgain,
+    RunPoller,
+)
+from airflow_provider_openai_run.polling.wording import in_words
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.run import RunError
 from airflow_provider_openai_run.types.run_ref import RunRef

@@ -11,11 +11,14 @@ from typing import Any, Self
 
 import aiohttp
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
-from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.exceptions import (
+    ConnectionLookupError,
+    InvalidConnectionError,
+    RunRequestError,
+)
 from airflow_provider_openai_run.triggerer import connection_poller, replay_transport, sdk_client
 from airflow_provider_openai_run.triggers import _lazy_import
 from airflow_provider_openai_run.types.run_ref import RunRef
@@ -52,7 +55,8 @@ class ApiInMemory:
     An API whose runs have the status that the test sets.
 
     :param key: the API key that it accepts.
-    :param airflow_key: the API key of the Airflow connection; None if there is no connection.
+    :param airflow_key: the API key of the Airflow connection; None if there is no connection, empty if it is
+        invalid.
     :param latency: the seconds until a response.
     :param lookup_seconds: the seconds that a lookup of the connection takes.
     :param status: the runs' statuses by id.
@@ -110,7 +114,9 @@ class ApiInMemory:
         self.lookups += 1
         await asyncio.sleep(self.lookup_seconds)
         if self.airflow_key is None:
-            raise AirflowException(f"The conn_id `{conn_id}` isn't defined")
+            raise ConnectionLookupError(f"Airflow does not find connection {conn_id!r}", is_retryable=True)
+        if not self.airflow_key:
+            raise InvalidConnectionError(f"Connection {conn_id!r}: the password is missing")
         return FakeSdkClient(self, self.airflow_key)
 
     async def exchange(self, url: str, headers: Mapping[str, str], by: str) -> Reply:

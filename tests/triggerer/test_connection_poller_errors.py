@@ -6,7 +6,12 @@ import itertools
 import pytest
 
 from airflow_provider_openai_run.api.http import ApiResponse
-from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunWaitTimeoutError
+from airflow_provider_openai_run.exceptions import (
+    ConnectionLookupError,
+    InvalidConnectionError,
+    RunAuthenticationError,
+    RunWaitTimeoutError,
+)
 from airflow_provider_openai_run.polling.policy import Decision, RunPoller
 from airflow_provider_openai_run.types.outcome import Outcome
 from tests.triggerer import virtual_time
@@ -191,13 +196,53 @@ def test_retry_after_pauses_all_runs_of_its_connection_only(api: ApiInMemory) ->
     virtual_time.run(scenario())
 
 
-def test_a_missing_connection_fails_each_wait_and_is_named(api: ApiInMemory) -> None:
+def test_an_invalid_connection_fails_each_wait_and_is_named(api: ApiInMemory) -> None:
     async def scenario() -> None:
-        api.airflow_key = None
+        api.airflow_key = ""
         subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(5)]
         for outcome in await asyncio.gather(*map(outcome_of, subscriptions)):
-            assert isinstance(outcome.error, RunAuthenticationError)
+            assert isinstance(outcome.error, InvalidConnectionError)
             assert "'conn'" in str(outcome.error)
+        await assert_all_closed(api)
+
+    virtual_time.run(scenario())
+
+
+def test_a_connection_that_returns_after_a_minute_fails_no_wait(
+    api: ApiInMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    async def scenario() -> None:
+        api.airflow_key = None
+        subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(300)]
+        for run_id in api.status:
+            api.status[run_id] = "completed"
+        outcomes = [asyncio.ensure_future(outcome_of(one)) for one in subscriptions]
+        await asyncio.sleep(60)
+        assert api.lookups <= 15
+        assert api.requests == []
+        api.airflow_key = api.key
+        await asyncio.sleep(20)
+        assert {one.result().status for one in outcomes} == {"completed"}
+        await assert_all_closed(api)
+
+    virtual_time.run(scenario())
+    assert [line for line in caplog.messages if "'conn'" in line] == [
+        "Airflow does not find connection 'conn'. Looking it up again until it is found",
+        "Airflow returned connection 'conn'",
+    ]
+
+
+def test_a_connection_that_stays_away_fails_each_wait(api: ApiInMemory) -> None:
+    async def scenario() -> None:
+        api.airflow_key = None
+        began = loop_time()
+        subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(5)]
+        for outcome in await asyncio.gather(*map(outcome_of, subscriptions)):
+            assert isinstance(outcome.error, ConnectionLookupError)
+            assert "'conn'" in str(outcome.error)
+        assert 300 <= loop_time() - began <= 330
         await assert_all_closed(api)
 
     virtual_time.run(scenario())

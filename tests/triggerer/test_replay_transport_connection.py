@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.connection import client
-from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
+from airflow_provider_openai_run.exceptions import (
+    ConnectionLookupError,
+    RunAuthenticationError,
+    RunRequestError,
+)
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggerer.replay_transport import ReplayTransport
 from tests.triggerer.transports import CONN_ID, VARIABLE, Spy, connect, create_response, send, send_and_check
@@ -91,26 +95,31 @@ async def test_a_renewed_token_is_used(
             }
         },
         {"password": None},
-        None,
     ],
 )
 async def test_an_invalid_connection_is_named_without_its_secrets(
-    connection: dict[str, Any] | None,
+    connection: dict[str, Any],
     transport: ReplayTransport,
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    if connection is None:
-        monkeypatch.delenv(VARIABLE)
-    else:
-        connect(monkeypatch, sandbox, **{"password": "sk-hidden-away", **connection})
+    connect(monkeypatch, sandbox, **{"password": "sk-hidden-away", **connection})
     ref = create_response(sandbox)
     with pytest.raises(RunAuthenticationError, match=CONN_ID) as raised:
         await send(transport, ref)
     assert not raised.value.is_retryable
     output = "".join(traceback.format_exception(raised.value)) + caplog.text
     assert "sk-hidden-away" not in output
+
+
+async def test_a_missing_connection_may_return(
+    transport: ReplayTransport, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(ConnectionLookupError, match=CONN_ID) as raised:
+        await send(transport, create_response(sandbox))
+    assert raised.value.is_retryable
 
 
 async def test_a_prepared_request_does_not_show_its_secrets(
