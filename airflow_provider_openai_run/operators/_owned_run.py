@@ -47,11 +47,12 @@ class OwnedRunOperator(BaseRunOperator):
     """
     Base class of the operators that create a run, and therefore may cancel it.
 
-    **Never twice.** The run's metadata say whose it is: DAG, DAG run, task, map index (``airflow_task``) and
-    how often the task was cleared (``airflow_clear``), never the try. Before it creates a run, a try looks
-    for the one that an earlier try created, and continues it if it is active, waits for something or has
-    completed. A run that failed, expired or was cancelled is what a retry is for: it creates another. "Clear"
-    in the UI means a new run; one that is left from before is cancelled first if ``cancel_on_kill`` is set.
+    **Never twice.** The run's metadata say whose it is: DAG, DAG run, task, map index and iteration of a loop
+    (``airflow_task``), and how often the task was cleared (``airflow_clear``), never the try. Before it
+    creates a run, a try looks for the one that an earlier try created, and continues it if it is active,
+    waits for something or has completed. A run that failed, expired or was cancelled is what a retry is for:
+    it creates another. "Clear" in the UI means a new run; one that is left from before is cancelled first if
+    ``cancel_on_kill`` is set.
     What is left open:
 
     - A run on a given ``thread_id``: nothing, on any Airflow; the runs of the thread are searched.

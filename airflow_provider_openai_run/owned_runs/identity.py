@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,7 +28,8 @@ class RunIdentity:
     """
     The task instance that owns a run; the same for every try.
 
-    :param task: DAG, DAG run, task and map index, at most 512 characters.
+    :param task: DAG, DAG run, task and map index, and in a loop (Airflow 3.4) the iteration's region; at most
+        512 characters.
     :param clear_generation: 0 at first; another number after each "Clear" in the UI, which means that a new
         run is wanted. It is the distance between the task's last try and its ``retries``, so changing
         ``retries`` between two tries counts as a clearing too.
@@ -47,7 +48,12 @@ class RunIdentity:
         ti = context.get("ti")
         if ti is None:
             return cls(f"no-task-instance/{uuid.uuid4().hex}", 0)
-        task = "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)))
+        parts = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index]
+        if "loop" in context:
+            # All iterations of a loop have the same ids and map index.
+            region: Any = ti
+            parts += [region.region_id, region.region_index]
+        task = "/".join(map(str, parts))
         if len(task) > _MAX_VALUE_LENGTH:
             digest = hashlib.sha256(task.encode()).hexdigest()
             task = f"{task[: _MAX_VALUE_LENGTH - len(digest) - 1]}#{digest}"

@@ -13,13 +13,17 @@ from airflow.providers.common.compat.sdk import AirflowPlugin
 
 #: URL path of the page, below the API server's base URL.
 URL_PREFIX = "/openai-run"
+#: The name of :class:`~airflow_provider_openai_run.links.openai_run.OpenAIRunLink`.
+LINK_NAME = "OpenAI run"
 
 
 class OpenAIRunPagePlugin(AirflowPlugin):
     """
     Add the tab and serve the page.
 
-    Airflow shows the tab for every task; for a task without an OpenAI run, the page says so.
+    From 3.4 on Airflow shows the tab only for tasks of this provider: operators, sensors and classes derived
+    from them have its link. Before it shows the tab for every task; for one without an OpenAI run, the page
+    says so.
     """
 
     name = "openai_run_page"
@@ -36,6 +40,7 @@ class OpenAIRunPagePlugin(AirflowPlugin):
                 "url_route": "openai_run",
                 "icon": f"{path}/static/icon.svg",
                 "icon_dark_mode": f"{path}/static/icon-dark.svg",
+                "applies_to": {"task.extra_links": [LINK_NAME]},
             }
         ]
 

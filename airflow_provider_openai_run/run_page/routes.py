@@ -12,6 +12,7 @@ import time
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep  # noqa: TC002 - FastAPI reads the annotation
@@ -21,6 +22,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Response
 from airflow_provider_openai_run.run_page.formatting import format_json
 from airflow_provider_openai_run.run_page.queries import XComQueries
 from airflow_provider_openai_run.run_page.rendering import find_text, render
+from airflow_provider_openai_run.run_page.task_instance import Iteration
 from airflow_provider_openai_run.run_page.view import RunView, build_view
 from airflow_provider_openai_run.run_page.xcom_data import read_xcoms
 
@@ -82,10 +84,24 @@ class _SecurityHeadersMiddleware:
         await self._app(scope, receive, send_with_headers)
 
 
-def _queries(dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep) -> XComQueries:
+def _queries(
+    *,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: str,
+    session: SessionDep,
+    region_id: UUID | None = None,
+    region_index: int | None = None,
+) -> XComQueries:
     # Airflow's UI does not replace the placeholder {MAP_INDEX} if the task is not mapped.
     index = int(map_index) if map_index.isdecimal() and len(map_index) < 10 else -1
-    return XComQueries(session, dag_id, run_id, task_id, index)
+    iteration = None
+    if region_id is not None and region_index is not None:
+        iteration = Iteration(str(region_id), region_index)
+    return XComQueries(
+        session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=index, iteration=iteration
+    )
 
 
 Queries = Annotated[XComQueries, Depends(_queries)]

@@ -8,6 +8,18 @@ from dataclasses import dataclass
 _FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Iteration:
+    """
+    Where a task instance of a loop is, in Airflow's terms.
+
+    :param region_id: a UUID, which is later for what was created later.
+    """
+
+    region_id: str
+    region_index: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInstanceInfo:
     """
@@ -17,6 +29,8 @@ class TaskInstanceInfo:
     :param state: Airflow's state; None before the task is scheduled.
     :param operator: the name of the task's class.
     :param ended_at: when the last try ended, in epoch seconds.
+    :param iteration: the number of the loop's iteration, from 0; 0 outside of loops too.
+    :param iterations: all iterations of the loop so far; at most one outside of loops.
     """
 
     dag_id: str
@@ -27,6 +41,8 @@ class TaskInstanceInfo:
     operator: str | None = None
     try_number: int = 0
     ended_at: float | None = None
+    iteration: int = 0
+    iterations: tuple[Iteration, ...] = ()
 
     @property
     def is_live(self) -> bool:
@@ -37,6 +53,13 @@ class TaskInstanceInfo:
     def name(self) -> str:
         """The task id, with the index of a mapped task: ``task``, ``task [3]``."""
         return self.task_id if self.map_index < 0 else f"{self.task_id} [{self.map_index}]"
+
+    @property
+    def neighbours(self) -> dict[str, Iteration]:
+        """The iterations before and after this one, by the texts of their links."""
+        links = {"previous": self.iteration - 1, "next": self.iteration + 1}
+        numbers = range(len(self.iterations))
+        return {text: self.iterations[number] for text, number in links.items() if number in numbers}
 
     def observed_until(self, now: float) -> float:
         """

@@ -67,6 +67,8 @@ class OpenAIRunEventTrigger(BaseEventTrigger):
     :param poll_interval: the shortest interval between two listings, in seconds; 5 by default.
     :param max_poll_interval: the longest, for a thread on which nothing has changed for some time; the same
         as ``poll_interval`` for a fixed interval. None means 60, or ``poll_interval`` if that is more.
+    :param queue: the trigger queue, for triggerers that were started with ``--queues``; needs Airflow 3.4.
+        (A deferred task's trigger takes its task's queue, with ``[triggerer] queues_enabled``.)
     :raises InvalidTriggerArgumentError: (a ``ValueError``) for a value out of its range, naming it.
     """
 
@@ -79,6 +81,7 @@ class OpenAIRunEventTrigger(BaseEventTrigger):
         include_past: bool = False,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         max_poll_interval: float | None = None,
+        queue: str | None = None,
         **stored: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
@@ -87,13 +90,17 @@ class OpenAIRunEventTrigger(BaseEventTrigger):
             raise TypeError(f"OpenAIRunEventTrigger has no argument {', '.join(stored)}")
         ignore_unknown(type(self).__qualname__, stored)
         with checked_arguments():
-            _check(thread_id, conn_id, include_past)
+            _check(thread_id, conn_id, include_past, queue)
             check_id("thread_id", thread_id)
             chosen = TERMINAL_STATUSES if statuses is None else check_accepted_statuses(statuses, "statuses")
             self.backoff = _backoff(poll_interval, max_poll_interval)
         if include_past and not hasattr(self, "asset_state_store"):
             reason = "without the asset state store, every restart would report all of them again"
             raise InvalidTriggerArgumentError(f"include_past needs Airflow 3.3: {reason}")
+        if queue is not None and not hasattr(BaseEventTrigger, "queue"):
+            reason = "earlier versions have no queues for the triggers of watchers"
+            raise InvalidTriggerArgumentError(f"queue needs Airflow 3.4: {reason}")
+        self.queue = queue
         self.thread_id = thread_id
         self.conn_id = conn_id
         self.statuses = sorted(set(chosen))
@@ -170,7 +177,7 @@ class OpenAIRunEventTrigger(BaseEventTrigger):
         return f"openai_runs:{self.thread_id[:100]}:{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
-def _check(thread_id: object, conn_id: object, include_past: object) -> None:
+def _check(thread_id: object, conn_id: object, include_past: object, queue: object) -> None:
     if not isinstance(thread_id, str):
         # An invalid value like the others, with the same error.
         raise ValueError(f"thread_id must be the id of a thread, not {thread_id!r}")  # noqa: TRY004
@@ -180,6 +187,8 @@ def _check(thread_id: object, conn_id: object, include_past: object) -> None:
         raise ValueError(f"conn_id must be the id of a connection, not {conn_id!r}")
     if not isinstance(include_past, bool):
         raise ValueError(f"include_past must be True or False, not {include_past!r}")  # noqa: TRY004
+    if queue is not None and (not isinstance(queue, str) or not queue):
+        raise ValueError(f"queue must be the name of a trigger queue, not {queue!r}")
 
 
 def _backoff(poll_interval: float, max_poll_interval: float | None) -> PollBackoff:

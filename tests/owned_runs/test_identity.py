@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,18 @@ def test_the_identity_differs_after_each_clearing() -> None:
     assert len({identity.task for identity in identities}) == 1
     assert not identities[0].matches(run_of(identities[1]))
     assert identities[0].is_same_task(run_of(identities[1]))
+
+
+def test_each_iteration_of_a_loop_has_an_identity_of_its_own() -> None:
+    identities = []
+    for region, index in ((1, 0), (1, 1), (2, 1)):
+        # From Airflow 3.4 on, a mapped task has a region outside of loops too.
+        for in_loop in ({"loop": object()}, {}):
+            context: Any = {**new_attempts().context(), **in_loop}
+            vars(context["ti"]).update(region_id=UUID(int=region), region_index=index)
+            identities.append(RunIdentity.of(context).task)
+    assert len(set(identities[::2])) == 3
+    assert set(identities[1::2]) == {"dag/manual__1/task/-1"}
 
 
 def test_a_run_without_metadata_matches_no_task() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import subprocess
 import sys
+from typing import Any
 
+import pytest
+from airflow import plugins_manager
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
+from airflow_provider_openai_run.links.openai_run import OpenAIRunLink
 from airflow_provider_openai_run.run_page.plugin import OpenAIRunPagePlugin
 from airflow_provider_openai_run.run_page.xcom_data import OPERATORS
 from tests.test_get_provider_info import named_modules, public_classes
@@ -37,6 +42,21 @@ def test_the_tab_is_in_the_task_instance_view_with_relative_urls() -> None:
     assert not view["icon"].startswith("/")
 
 
+def test_the_tab_is_for_tasks_that_have_the_link_of_this_provider() -> None:
+    (view,) = OpenAIRunPagePlugin().external_views
+    assert view["applies_to"] == {"task.extra_links": [OpenAIRunLink.name]}
+
+
+@pytest.mark.skipif(
+    not hasattr(plugins_manager, "_validate_applies_to"), reason="Airflow 3.4 reads applies_to"
+)
+def test_airflow_accepts_for_which_tasks_the_tab_is(caplog: pytest.LogCaptureFixture) -> None:
+    (view,) = OpenAIRunPagePlugin().external_views
+    assert vars(plugins_manager)["_validate_applies_to"]("openai_run_page", view, "an external view")
+    assert "applies_to" in view
+    assert not caplog.records
+
+
 def test_the_app_is_served_at_the_url_of_the_tab() -> None:
     plugin = OpenAIRunPagePlugin()
     (app,) = plugin.fastapi_apps
@@ -51,12 +71,18 @@ def test_loading_the_plugin_imports_no_other_module() -> None:
     assert set(imported) <= {package, f"{package}.run_page", f"{package}.run_page.plugin", "__future__"}
 
 
-def test_the_page_lists_every_operator_and_sensor_of_the_provider() -> None:
+def test_the_page_knows_each_operator_and_sensor_and_each_has_the_link() -> None:
     from airflow.sdk import BaseOperator
 
     from airflow_provider_openai_run.decorators.openai_response import _OpenAIResponseDecoratedOperator
 
     modules = [*named_modules("operators"), *named_modules("sensors")]
-    names = {name for module in modules for name in public_classes(module, BaseOperator)}
-    names.add(_OpenAIResponseDecoratedOperator.__name__)
-    assert names == OPERATORS
+    classes: dict[str, Any] = {
+        name: getattr(importlib.import_module(module), name)
+        for module in modules
+        for name in public_classes(module, BaseOperator)
+    }
+    classes[_OpenAIResponseDecoratedOperator.__name__] = _OpenAIResponseDecoratedOperator
+    assert classes.keys() == OPERATORS
+    links = {name: [link.name for link in one.operator_extra_links] for name, one in classes.items()}
+    assert links == {name: [OpenAIRunLink.name] for name in classes}

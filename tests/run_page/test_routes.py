@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
+from uuid import UUID
 
 import pytest
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_openai_run.run_page.routes import build_app
 from tests.run_page.page_client import (
+    HAS_LOOPS,
     LOGGED_IN,
     AuthManager,
     add_task,
@@ -30,6 +32,8 @@ PAGE = "/dag/manual__1+1/task/-1"
 PATHS = [PAGE, f"{PAGE}/state", f"{PAGE}/step/1", f"{PAGE}/text/answer", f"{PAGE}/raw"]
 STEPS = [{"details": json.dumps({"type": "message", "content": [{"type": "output_text", "text": "Hello"}]})}]
 ALL_PERMISSIONS = frozenset({("dag", DagAccessEntity.TASK_INSTANCE), ("dag", DagAccessEntity.XCOM)})
+
+needs_loops = pytest.mark.skipif(not HAS_LOOPS, reason="Airflow has loops from 3.4 on")
 
 
 @pytest.fixture
@@ -122,6 +126,59 @@ def test_each_mapped_task_instance_has_its_own_page(app: Any, session: Session) 
     assert [f"model-{index}" in page for index, page in enumerate(pages)] == [True, True]
     assert "model-1" not in pages[0]
     assert get(app, PAGE, LOGGED_IN).status == 404
+
+
+def loop_address(region: int, index: int) -> str:
+    return f"region_id={UUID(int=region)}&region_index={index}"
+
+
+@pytest.fixture
+def app_with_loop(app: Any, session: Session) -> Any:
+    """The app, with a task in the third iteration of a loop whose last two were created again."""
+    for region, index in ((2, 1), (1, 0), (2, 2)):
+        add_task(session, map_index=index, region_id=UUID(int=region))
+        add_xcoms(
+            session,
+            map_index=index,
+            region_id=UUID(int=region),
+            return_value={**RUN, "steps": STEPS, "model": f"model-{index}", "answer": f"answer {index}"},
+        )
+    return app
+
+
+@needs_loops
+@pytest.mark.parametrize(("region", "index"), [(1, 0), (2, 1), (2, 2)])
+def test_each_iteration_of_a_loop_has_its_own_page(app_with_loop: Any, region: int, index: int) -> None:
+    address = loop_address(region, index)
+    paths = ("", "/raw", "/step/1")
+    page, raw, step = (get(app_with_loop, f"{PAGE}{path}?{address}", LOGGED_IN) for path in paths)
+    assert f"model-{index}" in page.text
+    assert f"<span>Iteration {index}</span>" in page.text
+    assert raw.json()["answer"] == f"answer {index}"
+    assert step.status == 200
+
+
+@needs_loops
+def test_a_page_of_a_loop_links_the_iterations_beside_it(app_with_loop: Any) -> None:
+    queries = ("", f"?{loop_address(2, 1)}")
+    last, middle = (get(app_with_loop, f"{PAGE}{query}", LOGGED_IN).text for query in queries)
+    assert "model-2" in last
+    assert [text in last for text in (">previous</a>", ">next</a>")] == [True, False]
+    for region, index in ((1, 0), (2, 2)):
+        assert loop_address(region, index).replace("&", "&amp;") in middle
+
+
+@needs_loops
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [(loop_address(1, 7), 404), ("region_id=x&region_index=1", 422), ("region_id=x", 422)],
+)
+def test_an_unknown_iteration_has_no_page(app_with_loop: Any, address: str, status: int) -> None:
+    assert get(app_with_loop, f"{PAGE}?{address}", LOGGED_IN).status == status
+
+
+def test_a_task_outside_of_loops_has_no_links_to_iterations(app_with_run: Any) -> None:
+    assert "Iteration" not in get(app_with_run, PAGE, LOGGED_IN).text
 
 
 def test_urls_on_the_page_are_relative(app_with_run: Any) -> None:

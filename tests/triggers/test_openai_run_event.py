@@ -73,6 +73,8 @@ def create_ended_run(sandbox: Sandbox, script: Any = "instant") -> str:
         ({"statuses": []}, "statuses must be some of"),
         ({"statuses": ["in_progress"]}, "statuses must be some of"),
         ({"include_past": "no"}, "include_past must be True or False"),
+        ({"queue": ""}, "queue must be the name of a trigger queue"),
+        ({"queue": 7}, "queue must be the name of a trigger queue"),
         ({"poll_interval": 0}, "poll_interval must be a number"),
         ({"poll_interval": "5"}, "poll_interval must be a number"),
         ({"poll_interval": 9, "max_poll_interval": 3}, "max_poll_interval .* is below"),
@@ -82,6 +84,17 @@ def test_invalid_arguments_raise_when_the_dag_is_parsed(options: dict[str, Any],
     with pytest.raises(Exception, match=message) as error:
         OpenAIRunEventTrigger(**{"thread_id": THREAD_ID, **options})
     assert isinstance(error.value, ValueError)
+
+
+def test_airflow_reads_the_queue_and_does_not_store_it_as_an_argument() -> None:
+    if not hasattr(BaseEventTrigger, "queue"):
+        with pytest.raises(ValueError, match=r"queue needs Airflow 3\.4"):
+            trigger(queue="gpu")
+        return
+    encoders = import_module("airflow.serialization.encoders")
+    assert encoders.encode_trigger(trigger(queue="gpu"))["queue"] == "gpu"
+    assert "queue" not in encoders.encode_trigger(trigger())
+    assert trigger(queue="gpu").serialize() == trigger().serialize()
 
 
 def test_include_past_needs_the_asset_state_store() -> None:

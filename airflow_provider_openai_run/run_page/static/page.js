@@ -7,7 +7,7 @@
 
   const getMain = () => document.getElementById("run");
   const request = async (path) => {
-    const response = await fetch(pageUrl + path, { credentials: "same-origin", cache: "no-store" });
+    const response = await fetch(pageUrl + path + location.search, { credentials: "same-origin", cache: "no-store" });
     if (!response.ok) throw Object.assign(new Error(`${response.status}`), { status: response.status });
     return response;
   };
@@ -127,6 +127,28 @@
     const raw = document.querySelector("[data-load-raw]");
     if (isRawOpen && raw) raw.open = true;
   };
+
+  // Airflow's URL of the tab has no placeholder for the iteration of a loop, but its own address has the iteration.
+  const readIterationOfFrame = () => {
+    try {
+      const query = new URLSearchParams(parent.location.search);
+      const [id, index] = [query.get("region_id"), query.get("region_index")];
+      return id && index ? `?${new URLSearchParams({ region_id: id, region_index: index })}` : "";
+    } catch {
+      return ""; // A frame of another origin.
+    }
+  };
+  let shownIteration = location.search ? readIterationOfFrame() : "";
+  const followIterationOfFrame = () => {
+    const iteration = readIterationOfFrame();
+    if (getMain().dataset.iterations < 2 || iteration === shownIteration) return;
+    shownIteration = iteration;
+    if (iteration && iteration !== location.search) location.replace(pageUrl + iteration);
+  };
+  if (parent !== window) {
+    followIterationOfFrame();
+    setInterval(followIterationOfFrame, 1000);
+  }
 
   const setLiveText = (text) => {
     const live = document.getElementById("live");
