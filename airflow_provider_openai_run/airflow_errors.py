@@ -3,8 +3,8 @@ The errors of this package as exceptions that Airflow does not retry.
 
 Each class here has the name of its counterpart in :mod:`airflow_provider_openai_run.exceptions` and is a
 subclass of it, so ``except`` clauses and messages are the same. It is a subclass of one of Airflow's
-exceptions too: ``AirflowSensorTimeout`` for :class:`RunWaitTimeoutError`, ``AirflowFailException`` for all
-others. Airflow fails a task that raises one of these without a retry.
+exceptions too: ``AirflowSensorTimeout`` for :class:`RunWaitTimeoutError` and :class:`RunStalledError`,
+``AirflowFailException`` for all others. Airflow fails a task that raises one of these without a retry.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ class RunRequiresActionError(exceptions.RunRequiresActionError, AirflowFailExcep
 
 class RunWaitTimeoutError(exceptions.RunWaitTimeoutError, AirflowSensorTimeout):
     """A sensor's timeout; see :class:`airflow_provider_openai_run.exceptions.RunWaitTimeoutError`."""
+
+
+class RunStalledError(exceptions.RunStalledError, AirflowSensorTimeout):
+    """A sensor's timeout; see :class:`airflow_provider_openai_run.exceptions.RunStalledError`."""
 
 
 class ThreadBusyError(exceptions.ThreadBusyError, AirflowFailException):
@@ -102,6 +106,7 @@ _BY_BASE: dict[type, type[exceptions.OpenAIRunError]] = {
         RunIncompleteError,
         RunRequiresActionError,
         RunWaitTimeoutError,
+        RunStalledError,
         ThreadBusyError,
         ToolCallError,
         TokenBudgetSpentError,

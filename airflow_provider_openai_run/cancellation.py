@@ -38,6 +38,7 @@ class CancelReason(StrEnum):
     TASK_CLEARED = "task_cleared"
     TIMEOUT = "timeout"
     EXECUTION_TIMEOUT = "execution_timeout"
+    STALLED = "stalled"
     NO_HUMAN_INPUT = "no_human_input"
     REQUIRES_ACTION = "requires_action"
     UNANSWERABLE_REQUEST = "unanswerable_request"
@@ -58,6 +59,7 @@ _DESCRIPTIONS = {
     CancelReason.TASK_CLEARED: "the task was cleared, and creates another run",
     CancelReason.TIMEOUT: "the task's timeout passed (cancel_on_timeout=True)",
     CancelReason.EXECUTION_TIMEOUT: "the task's execution_timeout passed (cancel_on_timeout=True)",
+    CancelReason.STALLED: "it did not change for stalled_after (cancel_on_timeout=True)",
     CancelReason.NO_HUMAN_INPUT: "no person responded before the timeout (cancel_on_timeout=True)",
     CancelReason.REQUIRES_ACTION: "it requires an action, and on_requires_action is 'fail'",
     CancelReason.UNANSWERABLE_REQUEST: "it requires an action that this task cannot perform",

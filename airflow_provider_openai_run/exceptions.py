@@ -12,6 +12,7 @@ The errors of this provider.
     │   └── RunIncompleteError
     ├── RunRequiresActionError        the run needs tool outputs or an approval
     ├── RunWaitTimeoutError           the deadline passed before the run ended
+    │   └── RunStalledError           the run did not change for ``stalled_after`` seconds
     ├── ThreadBusyError               the thread has an active run, so no run was created on it
     ├── ToolCallError                 a tool could not be called, or returned what cannot be submitted
     ├── TokenBudgetSpentError         the task's token budget was used up before its run ended
@@ -119,6 +120,15 @@ class RunRequiresActionError(OpenAIRunError):
 
 class RunWaitTimeoutError(OpenAIRunError):
     """The deadline passed before the run ended."""
+
+
+class RunStalledError(RunWaitTimeoutError):
+    """
+    The run did not change for ``stalled_after`` seconds, and ``on_stalled`` is ``"fail"``.
+
+    It is a limit of the wait, so tasks treat it as one: a sensor is not retried, the get operator is, and a
+    task that created the run cancels it, so that its retry creates another.
+    """
 
 
 class ThreadBusyError(OpenAIRunError):

@@ -27,6 +27,7 @@ from airflow_provider_openai_run.connection.lookup import find_connection, find_
 from airflow_provider_openai_run.connection.run_url import run_url
 from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.metrics import count_stalled
 from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
 from airflow_provider_openai_run.polling.policy import Decision, RunPoller
 from airflow_provider_openai_run.types.outcome import Outcome
@@ -314,11 +315,12 @@ class OpenAIRunHook(OpenAIHook):
         :param timeout: how long to wait, in seconds or as a timedelta; None sets no limit. A timeout does not
             cancel the run.
         :param accepted_statuses: the terminal statuses that count as success.
-        :param options: ``poll_interval``, ``max_poll_interval``, ``on_requires_action`` and
-            ``max_consecutive_failures``; see
+        :param options: ``poll_interval``, ``max_poll_interval``, ``on_requires_action``,
+            ``max_consecutive_failures``, ``stalled_after`` and ``on_stalled``; see
             :class:`~airflow_provider_openai_run.polling.options.PollOptions`.
         :raises RunEndedError: if it ended in a status that is not accepted.
-        :raises RunWaitTimeoutError: if it did not end in time.
+        :raises RunWaitTimeoutError: if it did not end in time; as a ``RunStalledError``, if it did not change
+            for ``stalled_after`` and ``on_stalled`` is ``"fail"``.
         :raises RunRequiresActionError: if it requires action and ``on_requires_action`` is ``"fail"``.
         :raises RunRequestError: if the API refuses, or fails too often in a row.
         """
@@ -364,20 +366,23 @@ class OpenAIRunHook(OpenAIHook):
         try:
             response = send(client, request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
-            return self._logged(poller.on_error(error, time.time()))
-        return self._logged(poller.on_response(response, time.time(), base_url=str(client.base_url)))
+            return self._reported(poller, poller.on_error(error, time.time()))
+        base_url = str(client.base_url)
+        return self._reported(poller, poller.on_response(response, time.time(), base_url=base_url))
 
     async def _apoll_once(self, poller: RunPoller, client: AsyncOpenAI) -> Decision:
         request = api_of(poller.ref).retrieve(poller.ref)
         try:
             response = await asend(client, request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
-            return self._logged(poller.on_error(error, time.time()))
-        return self._logged(poller.on_response(response, time.time(), base_url=str(client.base_url)))
+            return self._reported(poller, poller.on_error(error, time.time()))
+        base_url = str(client.base_url)
+        return self._reported(poller, poller.on_response(response, time.time(), base_url=base_url))
 
-    def _logged(self, decision: Decision) -> Decision:
+    def _reported(self, poller: RunPoller, decision: Decision) -> Decision:
         for message in decision.log_messages:
             self.log.log(message.level, message.text)
+        count_stalled(decision, poller.ref)
         return decision
 
     def execute_call(self, call: ApiCall[T], ref: RunRef | None = None, *, retry: bool = True) -> T:

@@ -12,14 +12,20 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_openai_run.api.registry import get_api, ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
-from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
+from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
+from airflow_provider_openai_run.polling.options import (
+    DEFAULT_MAX_CONSECUTIVE_FAILURES,
+    PollOptions,
+    check_unowned_policy,
+    to_seconds,
+)
 from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
-    from airflow_provider_openai_run.polling.options import RequiresActionPolicy, TimeLimit
+    from airflow_provider_openai_run.polling.options import RequiresActionPolicy, StalledPolicy, TimeLimit
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
     from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run_ref import RunRef
@@ -33,7 +39,23 @@ class BaseRunOperator(BaseOperator):
     Base of the sensor and the operators: the run they concern, and how they wait for it.
 
     Modules that only a running task needs are imported inside methods, which keeps DAG files quick to parse.
-    Subclasses assign the attributes below, and call :meth:`set_poll_options` in their constructor.
+    Subclasses assign the attributes below. Those that wait have these parameters too:
+
+    :param poll_interval: the shortest time between two polls, in seconds or as a timedelta; it grows with the
+        time waited.
+    :param max_poll_interval: the longest, in seconds or as a timedelta; the same as ``poll_interval`` for a
+        fixed one. None means 120 s, or ``poll_interval`` if that is longer.
+    :param on_requires_action: what to do while waiting if the run needs tool outputs or an approval:
+        ``"wait"`` until they are submitted elsewhere, ``"fail"``, or ``"return"`` the run as it is.
+    :param max_consecutive_failures: how many polls may fail in a row (timeouts, 429, 5xx, …) before the task
+        fails, 1 or more.
+    :param stalled_after: after how long without a change of its status or its output a run is stalled, in
+        seconds or as a timedelta: it is named in the log once, and counted in the metric
+        ``openai_run.stalled``. None means never. A run that needs an action is not stalled. Of a run on a
+        thread only the status is polled, and a restart of the triggerer starts the time again.
+    :param on_stalled: what to do about a stalled run: ``"wait"`` goes on waiting, ``"fail"`` fails the task
+        with a ``RunStalledError``, as if its ``timeout`` had passed.
+    :raises ValueError: for a value out of its range, naming the argument.
     """
 
     conn_id: str
@@ -51,30 +73,27 @@ class BaseRunOperator(BaseOperator):
 
     operator_extra_links = (OpenAIRunLink(),)
 
-    def set_poll_options(
+    def __init__(
         self,
         *,
-        poll_interval: timedelta | float,
-        max_poll_interval: timedelta | float | None,
-        max_consecutive_failures: int,
+        poll_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
+        max_poll_interval: timedelta | float | None = None,
         on_requires_action: RequiresActionPolicy = "wait",
+        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
+        stalled_after: timedelta | float | None = None,
+        on_stalled: StalledPolicy = "wait",
+        **kwargs: Any,
     ) -> None:
-        """
-        Check the polling arguments and keep them in ``poll_options``.
-
-        :param poll_interval: the shortest time between two polls, in seconds or as a timedelta.
-        :param max_poll_interval: the longest; None means the default, or ``poll_interval`` if that is longer.
-        :param max_consecutive_failures: how many requests in a row may fail before the wait ends.
-        :param on_requires_action: what to do if the run needs tool outputs or an approval.
-        :raises ValueError: for a value out of its range, naming the argument.
-        """
         self.poll_options = PollOptions(
             started_at=0.0,
             poll_interval=to_seconds("poll_interval", poll_interval) or 0.0,
             max_poll_interval=to_seconds("max_poll_interval", max_poll_interval),
             max_consecutive_failures=max_consecutive_failures,
             on_requires_action=on_requires_action,
+            stalled_after=to_seconds("stalled_after", stalled_after),
+            on_stalled=on_stalled,
         )
+        super().__init__(**kwargs)
 
     def check_run_reference(self) -> None:
         """

@@ -14,12 +14,7 @@ from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
 from airflow_provider_openai_run.operators._deferral import forget_arguments, take_arguments
 from airflow_provider_openai_run.operators._running_task import RunningTask
-from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.polling.options import (
-    DEFAULT_MAX_CONSECUTIVE_FAILURES,
-    RequiresActionPolicy,
-    to_seconds,
-)
+from airflow_provider_openai_run.polling.options import RequiresActionPolicy, to_seconds
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -76,7 +71,8 @@ class OwnedRunOperator(BaseRunOperator):
     itself cancelled it: a value of :class:`~airflow_provider_openai_run.cancellation.CancelReason`.
 
     **Time.** ``timeout`` and ``execution_timeout`` both count from the start of the try and hold while it is
-    deferred or waits for a person. With ``cancel_on_timeout`` the run is cancelled then.
+    deferred or waits for a person. With ``cancel_on_timeout`` the run is cancelled then, as it is with
+    ``on_stalled="fail"`` if it does not change for ``stalled_after``; the retry then creates another.
 
     **XComs.** ``run_id``, ``thread_id``, ``api`` and (at api.openai.com) ``link`` before it waits; at the
     end, on success and on failure, every attribute of the run, ``answer``, ``refusal``, and ``token_usage``
@@ -102,11 +98,10 @@ class OwnedRunOperator(BaseRunOperator):
         only between rounds, so a single round can exceed it. None means no limit.
     :param timeout: how long the try may take, in seconds or as a timedelta; None means no limit but
         ``execution_timeout``.
-    :param poll_interval: the shortest time between two polls, in seconds or as a timedelta; it grows.
-    :param max_poll_interval: the longest time between two polls, in seconds or as a timedelta.
-    :param max_consecutive_failures: how many polls may fail in a row before the task fails, 1 or more.
     :param deferrable: whether to wait in the triggerer; by default Airflow's
         ``operators.default_deferrable``.
+    :param kwargs: further arguments: how to poll, see :class:`.BaseRunOperator`, and those of every Airflow
+        operator.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
@@ -132,14 +127,15 @@ class OwnedRunOperator(BaseRunOperator):
         max_tool_rounds: int = 50,
         token_budget: int | None = None,
         timeout: timedelta | float | None = None,
-        poll_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
-        max_poll_interval: timedelta | float | None = None,
-        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+        super().__init__(
+            multiple_outputs=multiple_outputs,
+            on_requires_action="wait" if on_requires_action == "wait" else "return",
+            **kwargs,
+        )
         self.conn_id = conn_id
         self.wait_for_completion = wait_for_completion
         self.cancel_on_kill = cancel_on_kill
@@ -152,12 +148,6 @@ class OwnedRunOperator(BaseRunOperator):
         self.token_budget = token_budget
         self.timeout = to_seconds("timeout", timeout)
         self.deferrable = deferrable
-        self.set_poll_options(
-            poll_interval=poll_interval,
-            max_poll_interval=max_poll_interval,
-            max_consecutive_failures=max_consecutive_failures,
-            on_requires_action="wait" if on_requires_action == "wait" else "return",
-        )
         self.kill_guard = KillGuard()
 
     def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:

@@ -12,8 +12,7 @@ from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.registry import author_ids
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator
-from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.polling.options import DEFAULT_MAX_CONSECUTIVE_FAILURES, to_seconds
+from airflow_provider_openai_run.polling.options import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +43,10 @@ class OpenAICancelRunOperator(BaseRunOperator):
         ``cancelling`` for a while, and its thread takes no other run meanwhile.
     :param timeout: how long to wait at most, in seconds or as a timedelta; None means no limit. The
         smaller of ``timeout`` and ``execution_timeout`` holds, while the task is deferred too.
-    :param poll_interval: the shortest time between two polls, in seconds or as a timedelta; it grows with
-        the time waited.
-    :param max_poll_interval: the longest time between two polls; the same as ``poll_interval`` for a fixed
-        one.
-    :param max_consecutive_failures: how many requests in a row may fail while waiting before the task fails.
     :param deferrable: whether to wait in the triggerer; the default is Airflow's
         ``operators.default_deferrable``.
+    :param kwargs: further arguments: how to poll, see :class:`.BaseRunOperator`, and those of every Airflow
+        operator.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
@@ -66,9 +62,6 @@ class OpenAICancelRunOperator(BaseRunOperator):
         conn_id: str = DEFAULT_CONN_ID,
         wait_for_completion: bool = False,
         timeout: timedelta | float | None = None,
-        poll_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
-        max_poll_interval: timedelta | float | None = None,
-        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -80,11 +73,6 @@ class OpenAICancelRunOperator(BaseRunOperator):
         self.wait_for_completion = wait_for_completion
         self.timeout = to_seconds("timeout", timeout)
         self.deferrable = deferrable
-        self.set_poll_options(
-            poll_interval=poll_interval,
-            max_poll_interval=max_poll_interval,
-            max_consecutive_failures=max_consecutive_failures,
-        )
         self.check_run_reference()
 
     def execute(self, context: Context) -> dict[str, Json]:

@@ -12,12 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
-from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
-from airflow_provider_openai_run.polling.options import (
-    DEFAULT_MAX_CONSECUTIVE_FAILURES,
-    RequiresActionPolicy,
-    to_seconds,
-)
+from airflow_provider_openai_run.polling.options import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,16 +60,10 @@ class OpenAIGetRunOperator(BaseRunOperator):
         another XCom backend; None disables the warning.
     :param timeout: how long to wait at most, in seconds or as a timedelta; None means no limit. The
         smaller of ``timeout`` and ``execution_timeout`` holds, while the task is deferred too.
-    :param poll_interval: the shortest time between two polls, in seconds or as a timedelta; it grows with
-        the time waited.
-    :param max_poll_interval: the longest time between two polls; the same as ``poll_interval`` for a fixed
-        one.
-    :param on_requires_action: what to do while waiting if the run needs tool outputs or an approval:
-        ``"wait"`` until they are submitted elsewhere, ``"fail"``, or ``"return"`` to retrieve the run as
-        it is.
-    :param max_consecutive_failures: how many requests in a row may fail while waiting before the task fails.
     :param deferrable: whether to wait in the triggerer; the default is Airflow's
         ``operators.default_deferrable``.
+    :param kwargs: further arguments: how to poll, see :class:`.BaseRunOperator`, and those of every Airflow
+        operator.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
@@ -94,10 +83,6 @@ class OpenAIGetRunOperator(BaseRunOperator):
         include_raw: bool = False,
         xcom_size_warning: int | None = DEFAULT_XCOM_SIZE_WARNING,
         timeout: timedelta | float | None = None,
-        poll_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
-        max_poll_interval: timedelta | float | None = None,
-        on_requires_action: RequiresActionPolicy = "wait",
-        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         multiple_outputs: bool = True,
         **kwargs: Any,
@@ -115,12 +100,6 @@ class OpenAIGetRunOperator(BaseRunOperator):
         self.xcom_size_warning = xcom_size_warning
         self.timeout = to_seconds("timeout", timeout)
         self.deferrable = deferrable
-        self.set_poll_options(
-            poll_interval=poll_interval,
-            max_poll_interval=max_poll_interval,
-            max_consecutive_failures=max_consecutive_failures,
-            on_requires_action=on_requires_action,
-        )
         self.check_run_reference()
 
     def execute(self, context: Context) -> dict[str, Json]:

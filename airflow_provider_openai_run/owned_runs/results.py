@@ -6,7 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api.registry import ref_of
-from airflow_provider_openai_run.exceptions import AnswerFormatError, RunWaitTimeoutError
+from airflow_provider_openai_run.exceptions import (
+    AnswerFormatError,
+    RunStalledError,
+    RunWaitTimeoutError,
+)
 from airflow_provider_openai_run.types.message_content import Answer
 from airflow_provider_openai_run.types.outcome import describe_failing_step
 from airflow_provider_openai_run.types.redaction import redact
@@ -115,7 +119,8 @@ def timeout_error(error: OpenAIRunError, ref: RunRef, *, is_cancelled: bool) -> 
     :param is_cancelled: whether the run was cancelled because of it.
     """
     cancelled = f"{error.summary} Cancellation was requested (cancel_on_timeout=True)."
-    return RunWaitTimeoutError(
+    error_class = RunStalledError if isinstance(error, RunStalledError) else RunWaitTimeoutError
+    return error_class(
         cancelled if is_cancelled else error.summary,
         **ref.ids,
         status=error.status,

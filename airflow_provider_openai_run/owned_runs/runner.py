@@ -122,6 +122,7 @@ class OwnedRunRunner:
         self._follow(continuation)
         if outcome.error is not None:
             reason = self._config.timeout_reason(continuation.started_at)
+            reason = CancelReason.STALLED if outcome.has_stalled else reason
             raise self._wait_failed(outcome.error, continuation, reason)
         run = self._retrieve(continuation.ref)
         has_ended_since = run.is_terminal and not classify_status(outcome.status).is_terminal

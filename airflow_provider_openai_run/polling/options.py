@@ -14,6 +14,10 @@ from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, P
 #: ``"fail"`` fails the task, and ``"return"`` takes the run as it is.
 RequiresActionPolicy: TypeAlias = Literal["answer", "wait", "fail", "return"]
 
+#: What to do about a run that has not changed for ``stalled_after`` seconds: ``"wait"`` logs it once and goes
+#: on waiting, ``"fail"`` ends the wait with a ``RunStalledError``.
+StalledPolicy: TypeAlias = Literal["wait", "fail"]
+
 #: The arguments of a task that limit how long it waits.
 TimeLimit: TypeAlias = Literal["timeout", "execution_timeout"]
 
@@ -36,6 +40,9 @@ class PollOptions:
         :data:`RequiresActionPolicy`. A poller returns such a run for ``"answer"`` as for ``"return"``: the
         caller answers.
     :param max_consecutive_failures: after how many failed requests in a row the wait fails, 1 or more.
+    :param stalled_after: after how long without a change a run is stalled, in seconds or as a timedelta; None
+        means never. See :class:`~airflow_provider_openai_run.polling.stall.StallMonitor`.
+    :param on_stalled: what to do about it, see :data:`StalledPolicy`.
     :raises ValueError: for a value out of its range, naming the argument.
     """
 
@@ -46,6 +53,8 @@ class PollOptions:
     max_poll_interval: float | None = None
     on_requires_action: RequiresActionPolicy = "wait"
     max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES
+    stalled_after: float | None = None
+    on_stalled: StalledPolicy = "wait"
 
     def __post_init__(self) -> None:
         for name in ("started_at", "deadline"):
@@ -54,11 +63,13 @@ class PollOptions:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{name} must be epoch seconds, not {value!r}")
-        for name in ("poll_interval", "max_poll_interval"):
+        for name in ("poll_interval", "max_poll_interval", "stalled_after"):
             object.__setattr__(self, name, to_seconds(name, getattr(self, name)))
         known = get_args(RequiresActionPolicy)
         if self.on_requires_action not in known:
             raise ValueError(f"on_requires_action must be one of {known}, not {self.on_requires_action!r}")
+        if self.on_stalled not in get_args(StalledPolicy):
+            raise ValueError(f"on_stalled must be one of {get_args(StalledPolicy)}, not {self.on_stalled!r}")
         failures: object = self.max_consecutive_failures
         if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
             raise ValueError(

@@ -6,7 +6,6 @@ each result to a :class:`RunPoller` and do what it decides, so all of them wait 
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import sys
@@ -24,13 +23,14 @@ from airflow_provider_openai_run.exceptions import (
     RunNotFoundError,
     RunRequestError,
     RunRequiresActionError,
+    RunStalledError,
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.polling.backoff import PollBackoff
 from airflow_provider_openai_run.polling.options import INITIAL_POLL_STATE, PollState
-from airflow_provider_openai_run.polling.wording import in_words, pending_calls_in_words, sentence
+from airflow_provider_openai_run.polling.stall import StallMonitor
+from airflow_provider_openai_run.polling.wording import in_words, mask_error, pending_calls_in_words, sentence
 from airflow_provider_openai_run.types.outcome import LogMessage, Outcome
-from airflow_provider_openai_run.types.redaction import redact
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ class PollAgain:
     :param at: when, in epoch seconds.
     :param log_messages: lines for the task's log.
     :param run: the run, if its status has changed; else None.
+    :param has_stalled: whether this poll found that the run is stalled.
     """
 
     at: float
     log_messages: tuple[LogMessage, ...] = ()
     run: Run | None = None
+    has_stalled: bool = False
 
 
 Decision: TypeAlias = PollAgain | Outcome
@@ -86,6 +88,7 @@ class RunPoller:
         "_lookup_failing_since",
         "_random_fraction",
         "_request_id",
+        "_stall_monitor",
         "not_before",
         "options",
         "ref",
@@ -112,6 +115,8 @@ class RunPoller:
         self._logged_once = _NO_TEXTS
         self._lookup_failing_since: float | None = None
         self._last_body_hash: int | None = None
+        stalled_after = options.stalled_after
+        self._stall_monitor = None if stalled_after is None else StallMonitor(stalled_after)
 
     @property
     def poll_state(self) -> PollState:
@@ -145,7 +150,7 @@ class RunPoller:
             body = parse_or_raise(response, api.retrieve(self.ref), self.ref, now=now, base_url=base_url)
         except RunRequestError as error:
             return self.on_error(error, now)
-        run = _mask_error(api.with_ref(api.read_run(body), self.ref), response.secrets)
+        run = mask_error(api.with_ref(api.read_run(body), self.ref), response.secrets)
         decision = self.on_run(
             run, now, retry_after=retry_after, request_id=response.request_id, secrets=response.secrets
         )
@@ -157,7 +162,7 @@ class RunPoller:
         messages = self._reset_failures()
         if self.is_late(now):
             return replace(self.expire(now), log_messages=tuple(messages))
-        return self._poll_after_interval(now, retry_after, messages)
+        return self._poll_unless_stalled(now, retry_after, messages)
 
     def on_run(
         self,
@@ -194,8 +199,10 @@ class RunPoller:
             messages += self._once(
                 f"{self.ref} has the unknown status {run.status!r}; waiting for a documented one"
             )
-        decision = self._poll_after_interval(now, retry_after, messages)
-        return replace(decision, run=run) if has_changed else decision
+        if self._stall_monitor is not None:
+            self._stall_monitor.on_run(run, now)
+        decision = self._poll_unless_stalled(now, retry_after, messages)
+        return replace(decision, run=run) if has_changed and isinstance(decision, PollAgain) else decision
 
     def on_error(self, error: RunRequestError, now: float) -> Decision:
         """
@@ -297,6 +304,24 @@ class RunPoller:
         fields = {name: getattr(error, name, None) for name in ("code", "request_id", "http_status")}
         return {**self.ref.ids, "status": self.status, **fields}
 
+    def _poll_unless_stalled(
+        self, now: float, retry_after: float | None, messages: list[LogMessage]
+    ) -> Decision:
+        """Poll again; name a run that has stalled, or end the wait for it."""
+        monitor = self._stall_monitor
+        has_stalled = monitor is not None and monitor.has_just_stalled(now)
+        if monitor is not None and has_stalled:
+            stalled = (
+                f"{self.ref} is {self.status} and has not changed for {in_words(monitor.unchanged_for(now))}"
+            )
+            if self.options.on_stalled == "fail":
+                fields = self._error_fields(None) | {"request_id": self._request_id}
+                error = RunStalledError(f"Gave up waiting: {stalled}.", **fields, run_left_running=True)
+                return replace(self._failed_outcome(error), log_messages=tuple(messages))
+            messages.append(LogMessage(logging.WARNING, f"{stalled} (stalled_after)"))
+        decision = self._poll_after_interval(now, retry_after, messages)
+        return replace(decision, has_stalled=True) if has_stalled else decision
+
     def _poll_after_interval(
         self, now: float, retry_after: float | None, messages: list[LogMessage]
     ) -> PollAgain:
@@ -331,13 +356,3 @@ class RunPoller:
             return []
         self._logged_once |= {text}
         return [LogMessage(logging.WARNING, text)]
-
-
-def _mask_error(run: Run, secrets: Collection[str]) -> Run:
-    """Return the run without the connection's own credentials in its error."""
-    error = run.last_error
-    if error is None or not any(secret in json.dumps(error.to_xcom()) for secret in secrets):
-        return run
-    code = None if error.code is None else redact(error.code, secrets)
-    message = None if error.message is None else redact(error.message, secrets)
-    return replace(run, last_error=replace(error, code=code, message=message, details={}))

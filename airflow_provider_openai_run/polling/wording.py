@@ -1,7 +1,9 @@
-"""Durations and pending calls in words, for the messages of a wait."""
+"""The wording of a wait's messages about its run, without secrets."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_openai_run.types.redaction import redact
@@ -54,3 +56,18 @@ def pending_calls_in_words(run: Run, secrets: Collection[str]) -> str:
     more = f" and {len(action.calls) - len(names)} more" if len(action.calls) > len(names) else ""
     kind = (action.type or "an action")[:_MAX_NAME_LENGTH]
     return f"{redact(f'{kind}: ' + ', '.join(names), secrets)}{more}"
+
+
+def mask_error(run: Run, secrets: Collection[str]) -> Run:
+    """
+    Return the run without the connection's own credentials in its error.
+
+    :param run: the run.
+    :param secrets: the credentials.
+    """
+    error = run.last_error
+    if error is None or not any(secret in json.dumps(error.to_xcom()) for secret in secrets):
+        return run
+    code = None if error.code is None else redact(error.code, secrets)
+    message = None if error.message is None else redact(error.message, secrets)
+    return replace(run, last_error=replace(error, code=code, message=message, details={}))

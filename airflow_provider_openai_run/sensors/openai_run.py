@@ -21,15 +21,12 @@ from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunEndedError,
     RunRequiresActionError,
+    RunStalledError,
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
-from airflow_provider_openai_run.polling.options import (
-    DEFAULT_MAX_CONSECUTIVE_FAILURES,
-    RequiresActionPolicy,
-    to_seconds,
-)
+from airflow_provider_openai_run.polling.options import to_seconds
 from airflow_provider_openai_run.types.status import check_accepted_statuses
 
 if TYPE_CHECKING:
@@ -69,12 +66,10 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         one.
     :param poke_interval: Airflow's own name for a fixed interval, in seconds or as a timedelta; ignored if
         ``poll_interval`` is set.
-    :param on_requires_action: what to do if the run needs tool outputs or an approval: ``"wait"`` until
-        they are submitted elsewhere, ``"fail"``, or ``"return"`` to succeed with that status.
-    :param max_consecutive_failures: how many requests in a row may fail (timeouts, 429, 5xx, …) before the
-        task fails.
     :param deferrable: whether to wait in the triggerer, without a worker; ``mode`` has no effect then. The
         default is Airflow's ``operators.default_deferrable``.
+    :param kwargs: further arguments: how to poll, see :class:`.BaseRunOperator`, and those of every Airflow
+        sensor. ``stalled_after`` is not for ``mode="reschedule"``.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
@@ -93,8 +88,6 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         poll_interval: timedelta | float | None = None,
         max_poll_interval: timedelta | float | None = None,
         poke_interval: timedelta | float | None = None,
-        on_requires_action: RequiresActionPolicy = "wait",
-        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -105,13 +98,12 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         if timeout is not None:
             # Airflow's own check takes infinity, and a timeout of 0 for a single poke.
             kwargs["timeout"] = to_seconds("timeout", timeout) if timeout else 0.0
-        self.set_poll_options(
+        super().__init__(
             poll_interval=poll_interval,
             max_poll_interval=max_poll_interval,
-            max_consecutive_failures=max_consecutive_failures,
-            on_requires_action=on_requires_action,
+            poke_interval=to_seconds("poll_interval", poll_interval),
+            **kwargs,
         )
-        super().__init__(poke_interval=self.poll_options.poll_interval, **kwargs)
         self.run_id = run_id
         self.thread_id = thread_id
         self.api = api
@@ -119,6 +111,10 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         self.accepted_statuses = check_accepted_statuses(accepted_statuses)
         self.deferrable = deferrable
         self.check_run_reference()
+        if self.poll_options.stalled_after is not None and self.reschedule and not deferrable:
+            raise ValueError(
+                "stalled_after needs deferrable=True or mode='poke': a rescheduled sensor forgets the run"
+            )
         self._poller: RunPoller | None = None
         self._started_at: float | None = None
         self._next_poll_at = 0.0
@@ -249,7 +245,8 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         is_about_run = isinstance(error, RunEndedError | RunRequiresActionError)
         if self.never_fail or (self.soft_fail and (is_about_run or is_timeout)):
             raise AirflowSkipException(error.message) from error
-        is_retried = is_timeout and self._is_limited_by_execution_timeout()
+        is_stalled = isinstance(error, RunStalledError)
+        is_retried = is_timeout and not is_stalled and self._is_limited_by_execution_timeout()
         raise fail_without_retry(error) if (is_about_run or is_timeout) and not is_retried else error
 
 

@@ -17,6 +17,7 @@ from airflow_provider_openai_run.polling.options import (
     PollOptions,
     PollState,
     RequiresActionPolicy,
+    StalledPolicy,
     TimeLimit,
 )
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.outcome import Outcome
 
 _CONNECTION_POLLER = "airflow_provider_openai_run.triggerer.connection_poller"
+_METRICS = "airflow_provider_openai_run.metrics"
 _POLL_STATE_FIELDS = {field.name for field in dataclasses.fields(PollState)}
 
 
@@ -59,6 +61,9 @@ class OpenAIRunTrigger(BaseTrigger):
     :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
         it has got them, ``"fail"``, ``"return"`` with that status, or ``"answer"``, which returns too.
     :param max_consecutive_failures: after how many failed requests in a row the wait fails; 20 by default.
+    :param stalled_after: after how long without a change a run is stalled, in seconds or as a timedelta; None
+        means never.
+    :param on_stalled: what to do about it: ``"wait"`` logs it once, ``"fail"`` ends the wait.
     :param poll_state: what the worker knows of the run already, as plain JSON:
         :class:`~airflow_provider_openai_run.polling.options.PollState`.
     :param push_progress: whether to push changes of the run's status to XCom, for the run's page.
@@ -80,6 +85,8 @@ class OpenAIRunTrigger(BaseTrigger):
         max_poll_interval: float | None = None,
         on_requires_action: RequiresActionPolicy = "wait",
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
+        stalled_after: float | None = None,
+        on_stalled: StalledPolicy = "wait",
         poll_state: dict[str, Any] | None = None,
         push_progress: bool = True,
         **stored: Any,
@@ -101,6 +108,8 @@ class OpenAIRunTrigger(BaseTrigger):
                 max_poll_interval=max_poll_interval,
                 on_requires_action=on_requires_action,
                 max_consecutive_failures=max_consecutive_failures,
+                stalled_after=stalled_after,
+                on_stalled=on_stalled,
             )
         self.poll_state = PollState(**{name: state[name] for name in _POLL_STATE_FIELDS & state.keys()})
         self._push_task: asyncio.Task[None] | None = None
@@ -156,6 +165,9 @@ class OpenAIRunTrigger(BaseTrigger):
         # The class's logger: Airflow would create one of a kilobyte for each trigger.
         for message in decision.log_messages:
             self.logger().log(message.level, message.text)
+        if decision.has_stalled:
+            metrics = await import_off_loop(_METRICS)
+            metrics.count_stalled(decision, self.ref)
         previous = self._push_task
         if not isinstance(decision, Outcome):
             if decision.run is not None and self.push_progress and self.task_instance is not None:

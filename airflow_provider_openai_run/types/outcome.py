@@ -12,6 +12,7 @@ from airflow_provider_openai_run.exceptions import (
     RunExpiredError,
     RunFailedError,
     RunIncompleteError,
+    RunStalledError,
     error_from_event,
 )
 from airflow_provider_openai_run.types.redaction import MAX_CHARACTERS, redact
@@ -108,6 +109,11 @@ class Outcome:
             request_id=request_id,
             run=run,
         )
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether the wait ended because the run did not change."""
+        return isinstance(self.error, RunStalledError)
 
     def raise_if_wait_failed(self) -> None:
         """

@@ -14,6 +14,7 @@ from airflow_provider_openai_run.cancellation import CancelReason
 from airflow_provider_openai_run.exceptions import (
     OpenAIRunError,
     RunCancelledError,
+    RunStalledError,
     RunWaitTimeoutError,
 )
 from airflow_provider_openai_run.operators.openai_run import (
@@ -22,8 +23,10 @@ from airflow_provider_openai_run.operators.openai_run import (
 )
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
+from tests.airflow_task import only_event
+from tests.fake_clock import FakeClock
 from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
-from tests.owned_runs.task_attempts import StateStore, TaskAttempts, watched
+from tests.owned_runs.task_attempts import StateStore, TaskAttempts, bodies, watched
 from tests.task_log import TaskLog
 
 
@@ -190,6 +193,27 @@ def test_a_timeout_cancels_the_run_if_allowed(
     assert statuses(endless) == {status}
     assert attempts.pushed.get("cancel_reason") == ("timeout" if cancel_on_timeout else None)
     assert attempts.pushed["token_usage"]["try_number"] == 1
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_stalled_run_is_cancelled_and_a_retry_creates_another(
+    endless: Sandbox, fake_clock: FakeClock, deferrable: bool
+) -> None:
+    task = response_task(stalled_after=60, on_stalled="fail", deferrable=deferrable)
+    attempts = TaskAttempts(task)
+
+    def run_to_end() -> None:
+        deferred = attempts.begin()
+        attempts.resume(deferred, fake_clock.run(only_event(watched(deferred))))
+
+    with pytest.raises(RunStalledError, match="Cancellation was requested") as caught:
+        run_to_end()
+    assert caught.value.run_left_running is False
+    assert statuses(endless) == {"cancelled"}
+    assert attempts.pushed["cancel_reason"] == CancelReason.STALLED
+    task.deferrable = True
+    attempts.begin()
+    assert len(bodies(endless, "/responses")) == 2
 
 
 def test_after_a_timeout_that_cancelled_a_retry_creates_another_run(endless: Sandbox) -> None:

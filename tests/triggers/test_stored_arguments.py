@@ -117,10 +117,10 @@ def test_arguments_of_a_newer_version_are_ignored_with_one_line(
     expected = load(stored).serialize()
 
     for _ in range(3):
-        assert load(stored, stalled_after=60, another="x").serialize() == expected
+        assert load(stored, newer=60, another="x").serialize() == expected
 
     (record,) = caplog.records
-    assert "does not know: another, stalled_after" in record.getMessage()
+    assert "does not know: another, newer" in record.getMessage()
 
 
 def test_unknown_fields_of_the_poll_state_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
