@@ -5,14 +5,12 @@ A small, bounded JSON object: the run's attributes, and its statuses with the ti
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakKeyDictionary
 
+from airflow_provider_openai_run import xcom_writes
 from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
@@ -53,12 +51,6 @@ _ATTRIBUTES = (
 )
 _MAX_CHARACTERS = 20_000
 _MAX_STATUSES = 50
-
-#: How many seconds the triggerer may take to set an XCom before the wait goes on without it.
-_XCOM_TIMEOUT = 10.0
-
-_writes: set[asyncio.Task[None]] = set()
-_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 def build_payload(
@@ -213,8 +205,7 @@ async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
     """
     Push the progress in the triggerer; a failure is only logged.
 
-    Airflow sets the XComs of all triggers one after the other, and answers their other requests in between.
-    So the triggers of an event loop push one at a time. An outcome does not wait for the others: it is not
+    The triggers of an event loop push one at a time. An outcome does not wait for the others: it is not
     pushed then, because the event of a run's end must not be delayed for the page.
 
     :param decision: the decision after a poll.
@@ -223,31 +214,19 @@ async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
     """
     if payload_for(decision, None, time.time()) is None:
         return True
-    xcom: Any = (await asyncio.to_thread(import_module, "airflow.sdk.execution_time.xcom")).XCom
-    if not hasattr(xcom, "aset"):
+    xcom = await xcom_writes.async_xcom()
+    if xcom is None:
         return False
-    lock = _locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-    if lock.locked() and isinstance(decision, Outcome):
+    if xcom_writes.is_busy() and isinstance(decision, Outcome):
         return True
-    async with lock:
-        # In a task of its own, so that neither a missing reply nor an error delays or ends the wait.
-        task = asyncio.create_task(_write(xcom, decision, ti))
-        _writes.add(task)
-        task.add_done_callback(_writes.discard)
-        await asyncio.wait({task}, timeout=_XCOM_TIMEOUT)
-    error = task.exception() if task.done() and not task.cancelled() else None
-    if task.done() and error is None:
+    reason = await xcom_writes.write_in_turn(lambda: _write(xcom, decision, ti))
+    if reason is None:
         return True
-    reason = error or f"no reply from Airflow within {_XCOM_TIMEOUT:g} s"
     log.warning("The progress XCom could not be set, so the run's page is not updated: %s", reason)
     return False
 
 
-async def _write(
-    xcom: Any,  # noqa: ANN401 - Airflow's class; older versions lack its async methods
-    decision: Decision,
-    ti: TaskInstanceKey,
-) -> None:
+async def _write(xcom: Any, decision: Decision, ti: TaskInstanceKey) -> None:  # noqa: ANN401 - Airflow's class
     at = time.time()
     key = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
     before = await xcom.aget_one(key=PROGRESS_KEY, **key)

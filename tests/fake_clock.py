@@ -27,6 +27,7 @@ T = TypeVar("T")
 _WAITING_MODULES = (
     "airflow_provider_openai_run.cancellation",
     "airflow_provider_openai_run.hooks.openai_run",
+    "airflow_provider_openai_run.kept_result",
     "airflow_provider_openai_run.metrics",
     "airflow_provider_openai_run.operators.cancel_run",
     "airflow_provider_openai_run.operators.get_run",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airflow_provider_openai_run import progress
+from airflow_provider_openai_run import progress, xcom_writes
 from airflow_provider_openai_run.exceptions import RunWaitTimeoutError
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.progress import PROGRESS_KEY, build_payload, payload_for, push, push_async
@@ -65,6 +65,11 @@ def xcom(monkeypatch: pytest.MonkeyPatch) -> Task:
         async def aset(key: str, value: Any, **key_fields: Any) -> None:
             assert key_fields == {"dag_id": "dag", "task_id": "task", "run_id": "manual__1", "map_index": -1}
             task.xcom_push(key, value)
+
+        @staticmethod
+        def delete(key: str, **key_fields: Any) -> None:
+            assert key_fields == {"dag_id": "dag", "task_id": "task", "run_id": "manual__1", "map_index": -1}
+            task.xcoms.pop(key, None)
 
     monkeypatch.setattr(xcom, "XCom", XCom)
     return task
@@ -187,7 +192,7 @@ async def test_a_missing_reply_from_airflow_does_not_delay_the_wait(
         await replied.wait()
 
     monkeypatch.setattr(progress, "_write", never)
-    monkeypatch.setattr(progress, "_XCOM_TIMEOUT", 0.0)
+    monkeypatch.setattr(xcom_writes, "_XCOM_TIMEOUT", 0.0)
     assert not await push_async(changed(QUEUED), xcom)
     assert "no reply" in caplog.text
     replied.set()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.polling.options import RequiresActionPolicy, StalledPolicy, TimeLimit
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
     from airflow_provider_openai_run.types.outcome import Outcome
+    from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 #: How much later than the trigger Airflow ends a deferral, so that the trigger's error is the one users see.
@@ -68,6 +69,8 @@ class BaseRunOperator(BaseOperator):
     deferrable: bool
     #: Options of the wait; ``started_at`` and ``deadline`` are set when it starts.
     poll_options: PollOptions
+    #: Whether the trigger keeps the run in XCom until the task resumes.
+    keep_result: bool = False
     #: URL of the run's page in the vendor's console; empty if there is none, None if it is not known yet.
     link: str | None = None
 
@@ -254,6 +257,21 @@ class BaseRunOperator(BaseOperator):
 
             push(decision, ti)
 
+    def take_kept_run(self, outcome: Outcome, context: Context) -> Run | None:
+        """
+        Return the run that the trigger has kept in XCom, and delete it there.
+
+        :param outcome: how the wait ended.
+        :param context: the task's context.
+        :return: None if there is none: the API has it.
+        """
+        ti = context.get("ti")
+        if not outcome.is_kept or ti is None:
+            return None
+        from airflow_provider_openai_run import kept_result
+
+        return kept_result.take(outcome, ti)
+
     def outcome_from_event(self, event: dict[str, Any]) -> Outcome:
         """
         Return the outcome that the trigger sent.
@@ -292,7 +310,12 @@ class BaseRunOperator(BaseOperator):
         started_at = poller.options.started_at
         self.log.info("Deferring until %s has ended", poller.ref)
         self.defer(
-            trigger=OpenAIRunTrigger.from_poller(self.conn_id, poller, push_progress=self.do_xcom_push),
+            trigger=OpenAIRunTrigger.from_poller(
+                self.conn_id,
+                poller,
+                push_progress=self.do_xcom_push,
+                keep_result=self.keep_result and self.do_xcom_push,
+            ),
             method_name="execute_complete",
             kwargs={"run_id": poller.ref.run_id, "started_at": started_at},
             timeout=self.deferral_timeout(started_at),

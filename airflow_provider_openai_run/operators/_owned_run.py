@@ -96,6 +96,9 @@ class OwnedRunOperator(BaseRunOperator):
     :param token_budget: how many tokens a run of several rounds may use, 1 or more: once they are used, the
         next round does not begin, the run is cancelled, and the task fails without retries. Usage is known
         only between rounds, so a single round can exceed it. None means no limit.
+    :param keep_result: whether the trigger keeps a response in XCom at its end, so that the resumed task does
+        not need the API, which deletes a response with ``store=False`` after ten minutes. The XCom is deleted
+        when the task resumes. Needs ``do_xcom_push``, and Airflow 3.3. Runs on a thread are retrieved always.
     :param timeout: how long the try may take, in seconds or as a timedelta; None means no limit but
         ``execution_timeout``.
     :param deferrable: whether to wait in the triggerer; by default Airflow's
@@ -126,6 +129,7 @@ class OwnedRunOperator(BaseRunOperator):
         human_tools: Collection[str] = (),
         max_tool_rounds: int = 50,
         token_budget: int | None = None,
+        keep_result: bool = True,
         timeout: timedelta | float | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         multiple_outputs: bool = True,
@@ -146,11 +150,14 @@ class OwnedRunOperator(BaseRunOperator):
         self.human_tools = human_tools
         self.max_tool_rounds = max_tool_rounds
         self.token_budget = token_budget
+        self.keep_result = keep_result
         self.timeout = to_seconds("timeout", timeout)
         self.deferrable = deferrable
         self.kill_guard = KillGuard()
 
-    def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
+    def new_adapter(
+        self, get_hook: Callable[[], OpenAIRunHook], identity: RunIdentity, state: TaskRunState
+    ) -> ApiAdapter:
         """Return the adapter that creates the run; called once the templates are rendered."""
         raise NotImplementedError
 
@@ -291,7 +298,7 @@ class OwnedRunOperator(BaseRunOperator):
 
         config = OwnedRunConfig(
             conn_id=self.conn_id,
-            hook=self.hook,
+            get_hook=lambda: self.hook,
             new_adapter=self.new_adapter,
             kill_guard=self.kill_guard,
             poll_options_from=self.poll_options_from,
@@ -310,5 +317,6 @@ class OwnedRunOperator(BaseRunOperator):
             deferrable=self.deferrable,
             push_attributes=bool(self.multiple_outputs),
             push_progress=bool(self.do_xcom_push),
+            keep_result=bool(self.keep_result and self.do_xcom_push),
         )
         return OwnedRunRunner(config, RunningTask(self, context))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.human_input import HumanInputRequest
     from airflow_provider_openai_run.polling.policy import Decision
     from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.outcome import Outcome
+    from airflow_provider_openai_run.types.run import Run
 
 
 class RunningTask:
@@ -55,6 +57,10 @@ class RunningTask:
             from airflow_provider_openai_run.owned_runs.rounds import push_round
 
             push_round(value, ti)
+
+    def take_kept_run(self, outcome: Outcome) -> Run | None:
+        """Return the run that the trigger has kept in XCom, and delete it there; None if there is none."""
+        return self._operator.take_kept_run(outcome, self.context)
 
     def show_link(self, url: str | None, *, push: bool) -> None:
         """Set the URL of the run's page in the vendor's console, and push it if there is one."""

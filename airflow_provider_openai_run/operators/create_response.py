@@ -15,7 +15,7 @@ from airflow_provider_openai_run.operators._parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -172,7 +172,9 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
     def _request_body(self) -> dict[str, Json]:
         return request_body(self, self.API_PARAMETERS, texts=self._TEXTS, optional_ids=self._OPTIONAL_IDS)
 
-    def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
+    def new_adapter(
+        self, get_hook: Callable[[], OpenAIRunHook], identity: RunIdentity, state: TaskRunState
+    ) -> ApiAdapter:
         """Return the adapter that creates the response; called once the templates are rendered."""
         from airflow_provider_openai_run.owned_runs.adapters import ResponsesAdapter
         from airflow_provider_openai_run.owned_runs.results import response_format
@@ -182,7 +184,7 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
             schema: Json = {"type": "json_schema", **response_format(self.answer_model)}
             text: Any = body.get("text") or {}
             body["text"] = {**text, "format": schema}
-        return ResponsesAdapter(hook, identity, state, body=body)
+        return ResponsesAdapter(get_hook, identity, state, body=body)
 
 
 def _check_combination(parameters: Mapping[str, Json]) -> None:

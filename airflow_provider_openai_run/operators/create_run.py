@@ -18,7 +18,7 @@ from airflow_provider_openai_run.operators._parameters import (
 from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
@@ -142,7 +142,9 @@ class OpenAICreateRunOperator(OwnedRunOperator):
         check_id("assistant_id", body.get("assistant_id"))
         check_rendered(body)
 
-    def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
+    def new_adapter(
+        self, get_hook: Callable[[], OpenAIRunHook], identity: RunIdentity, state: TaskRunState
+    ) -> ApiAdapter:
         """Return the adapter that creates the run; called once the templates are rendered."""
         from airflow_provider_openai_run.owned_runs.adapters import AssistantsAdapter
         from airflow_provider_openai_run.owned_runs.results import response_format
@@ -152,4 +154,4 @@ class OpenAICreateRunOperator(OwnedRunOperator):
         if self.answer_model is not None:
             schema = response_format(self.answer_model)
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return AssistantsAdapter(hook, identity, state, body=body, parent_id=thread_id)
+        return AssistantsAdapter(get_hook, identity, state, body=body, parent_id=thread_id)

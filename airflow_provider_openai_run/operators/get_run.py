@@ -58,6 +58,10 @@ class OpenAIGetRunOperator(BaseRunOperator):
     :param include_raw: whether to push the API's own JSON too, under ``raw``.
     :param xcom_size_warning: size of the attributes as JSON, in bytes, above which the log suggests
         another XCom backend; None disables the warning.
+    :param keep_result: whether the trigger keeps a response in XCom at its end, so that the resumed task does
+        not need the API, which deletes a response with ``store=False`` after ten minutes. The XCom is deleted
+        when the task resumes. Needs ``do_xcom_push``, ``include_steps``, and Airflow 3.3. Runs on a thread,
+        and those with ``include_raw``, are retrieved always.
     :param timeout: how long to wait at most, in seconds or as a timedelta; None means no limit. The
         smaller of ``timeout`` and ``execution_timeout`` holds, while the task is deferred too.
     :param deferrable: whether to wait in the triggerer; the default is Airflow's
@@ -82,6 +86,7 @@ class OpenAIGetRunOperator(BaseRunOperator):
         include_steps: bool = True,
         include_raw: bool = False,
         xcom_size_warning: int | None = DEFAULT_XCOM_SIZE_WARNING,
+        keep_result: bool = True,
         timeout: timedelta | float | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         multiple_outputs: bool = True,
@@ -97,6 +102,7 @@ class OpenAIGetRunOperator(BaseRunOperator):
         self.fail_on_unsuccessful = fail_on_unsuccessful
         self.include_steps = include_steps
         self.include_raw = include_raw
+        self.keep_result = keep_result and include_steps and not include_raw
         self.xcom_size_warning = xcom_size_warning
         self.timeout = to_seconds("timeout", timeout)
         self.deferrable = deferrable
@@ -127,20 +133,23 @@ class OpenAIGetRunOperator(BaseRunOperator):
         """
         if self.is_for_another_run(event, run_id):
             return self._execute(context, started_at or time.time())
-        self.outcome_from_event(event).raise_if_wait_failed()
-        return self._retrieve(context)
+        outcome = self.outcome_from_event(event)
+        outcome.raise_if_wait_failed()
+        return self._finish(self.take_kept_run(outcome, context) or self._retrieve(), context)
 
     def _execute(self, context: Context, started_at: float) -> dict[str, Json]:
         self.push_link(context)
         if self.wait_for_completion:
             self.poll_or_defer(self.new_poller(started_at), context).raise_if_wait_failed()
-        return self._retrieve(context)
+        return self._finish(self._retrieve(), context)
 
-    def _retrieve(self, context: Context) -> dict[str, Json]:
+    def _retrieve(self) -> Run:
         ref = self.ref
-        run = self.hook.execute_call(
-            calls.get_run(ref, include_steps=self.include_steps, include_raw=self.include_raw), ref
-        )
+        call = calls.get_run(ref, include_steps=self.include_steps, include_raw=self.include_raw)
+        return self.hook.execute_call(call, ref)
+
+    def _finish(self, run: Run, context: Context) -> dict[str, Json]:
+        ref = self.ref
         attributes = run.to_xcom()
         self._warn_about_size(attributes)
         self.log.info("%s is %s", ref, run.status)

@@ -8,7 +8,7 @@ from airflow_provider_openai_run.operators._base import is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
@@ -82,12 +82,14 @@ class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
             _ = self.ref
         self.check_arguments_for_create(None)
 
-    def new_adapter(self, hook: OpenAIRunHook, identity: RunIdentity, state: TaskRunState) -> ApiAdapter:
+    def new_adapter(
+        self, get_hook: Callable[[], OpenAIRunHook], identity: RunIdentity, state: TaskRunState
+    ) -> ApiAdapter:
         """Return the adapter that submits the outputs; called once the templates are rendered."""
         from airflow_provider_openai_run.owned_runs.adapters import SubmissionAdapter
 
         return SubmissionAdapter(
-            hook,
+            get_hook,
             identity,
             state,
             ref=self.ref,

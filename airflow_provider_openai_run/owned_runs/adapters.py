@@ -20,6 +20,8 @@ from airflow_provider_openai_run.types.message_content import Answer, read_answe
 from airflow_provider_openai_run.types.status import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
@@ -40,7 +42,7 @@ class ApiAdapter(ABC):
     """
     The runs of one API, as a task creates, continues and reads them.
 
-    :param hook: the connection.
+    :param get_hook: returns the hook for the connection.
     :param identity: the task instance that owns the runs.
     :param state: what earlier tries have left; the adapter records the runs that it creates.
     :param body: the parameters of the request that creates a run.
@@ -51,18 +53,22 @@ class ApiAdapter(ABC):
 
     def __init__(
         self,
-        hook: OpenAIRunHook,
+        get_hook: Callable[[], OpenAIRunHook],
         identity: RunIdentity,
         state: TaskRunState,
         *,
         body: dict[str, Json],
         parent_id: str | None = None,
     ) -> None:
-        self._hook = hook
+        self._get_hook = get_hook
         self._identity = identity
         self._state = state
         self._body = body
         self.parent_id = parent_id
+
+    @property
+    def _hook(self) -> OpenAIRunHook:
+        return self._get_hook()
 
     def restore(self) -> None:  # noqa: B027 - most APIs have nothing to restore
         """Take over what an earlier try has left unfinished."""
@@ -260,7 +266,7 @@ class SubmissionAdapter(ApiAdapter):
 
     def __init__(
         self,
-        hook: OpenAIRunHook,
+        get_hook: Callable[[], OpenAIRunHook],
         identity: RunIdentity,
         state: TaskRunState,
         *,
@@ -269,7 +275,7 @@ class SubmissionAdapter(ApiAdapter):
         approvals: list[dict[str, Any]],
         body: dict[str, Json],
     ) -> None:
-        super().__init__(hook, identity, state, body=body, parent_id=ref.parent_id)
+        super().__init__(get_hook, identity, state, body=body, parent_id=ref.parent_id)
         self._ref = ref
         self._outputs = {item["tool_call_id"]: _to_text(item["output"]) for item in outputs}
         self._approvals = {item["tool_call_id"]: bool(item["approve"]) for item in approvals}
@@ -277,7 +283,7 @@ class SubmissionAdapter(ApiAdapter):
 
     def _adapter_for(self, body: dict[str, Json]) -> ApiAdapter:
         adapter = ADAPTERS[self._ref.api]
-        return adapter(self._hook, self._identity, self._state, body=body, parent_id=self.parent_id)
+        return adapter(self._get_hook, self._identity, self._state, body=body, parent_id=self.parent_id)
 
     def create(self) -> Run:
         """

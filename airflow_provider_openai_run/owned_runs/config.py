@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.polling.options import PollOptions, RequiresActionPolicy
     from airflow_provider_openai_run.polling.policy import Decision
     from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.outcome import Outcome
+    from airflow_provider_openai_run.types.run import Run
 
 #: What to do about a run of another owner that is active on the thread.
 ActiveRunPolicy: TypeAlias = Literal["fail", "wait", "attach"]
 
-NewAdapter: TypeAlias = "Callable[[OpenAIRunHook, RunIdentity, TaskRunState], ApiAdapter]"
+GetHook: TypeAlias = "Callable[[], OpenAIRunHook]"
+NewAdapter: TypeAlias = "Callable[[GetHook, RunIdentity, TaskRunState], ApiAdapter]"
 
 
 class TaskInterface(Protocol):
@@ -50,6 +53,9 @@ class TaskInterface(Protocol):
 
     def push_round(self, value: Mapping[str, Json]) -> None:
         """Push a tool round that was answered, for the run's page."""
+
+    def take_kept_run(self, outcome: Outcome) -> Run | None:
+        """Return the run that the trigger has kept in XCom, and delete it there; None if there is none."""
 
     def show_link(self, url: str | None, *, push: bool) -> None:
         """Set the URL of the run's page in the vendor's console, and push it if there is one."""
@@ -73,16 +79,19 @@ class OwnedRunConfig:
     The parameters of :class:`~airflow_provider_openai_run.operators._owned_run.OwnedRunOperator` mean the
     same.
 
+    :param get_hook: returns the hook for the connection. Its module imports the SDK, which a task that only
+        reads what its trigger has kept does not need.
     :param new_adapter: makes the adapter of the API, which holds the request that creates the run.
     :param kill_guard: cancels the run if the task is killed on this worker.
     :param poll_options_from: returns the options of a wait that began at a time, in epoch seconds.
     :param answer_model: the pydantic model that the answer is read as; None leaves it as text.
     :param push_attributes: whether each attribute has an XCom of its own.
     :param push_progress: whether XComs are pushed while the task waits.
+    :param keep_result: whether the trigger keeps the run in XCom until the task resumes.
     """
 
     conn_id: str
-    hook: OpenAIRunHook
+    get_hook: GetHook
     new_adapter: NewAdapter
     kill_guard: KillGuard
     poll_options_from: Callable[[float], PollOptions]
@@ -101,6 +110,12 @@ class OwnedRunConfig:
     deferrable: bool = False
     push_attributes: bool = True
     push_progress: bool = True
+    keep_result: bool = True
+
+    @property
+    def hook(self) -> OpenAIRunHook:
+        """The hook for the connection."""
+        return self.get_hook()
 
     def deadline(self, started_at: float) -> float | None:
         """

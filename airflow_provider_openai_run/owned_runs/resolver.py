@@ -17,6 +17,7 @@ from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
 from airflow_provider_openai_run.types.outcome import Outcome
 
 if TYPE_CHECKING:
+    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
     from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
@@ -52,10 +53,13 @@ class RunResolver:
     ) -> None:
         self._config = config
         self._task = task
-        self._hook = config.hook
         self._adapter = adapter
         self._identity = identity
         self._state = state
+
+    @property
+    def _hook(self) -> OpenAIRunHook:
+        return self._config.hook
 
     def resolve(self, started_at: float) -> tuple[Run, bool]:
         """

@@ -81,7 +81,9 @@ class RunResults:
         :param continuation: where the task stands.
         """
         self.push_all(run, continuation)
-        cause = describe_failing_step(run, self._config.hook.secrets)
+        # The hook would import the SDK and look up the connection.
+        secrets = () if run.failing_step is None else self._config.hook.secrets
+        cause = describe_failing_step(run, secrets)
         return outcome.ended_error(f"{cause} A retry of the task creates another run.".lstrip())
 
     def push_all(self, run: Run, continuation: Continuation, answer: Answer = NO_ANSWER) -> None:

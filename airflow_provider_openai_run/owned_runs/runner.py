@@ -39,6 +39,7 @@ from airflow_provider_openai_run.types.storable import bounded_text, storable_te
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
     from airflow_provider_openai_run.types.required_action import PendingCall
     from airflow_provider_openai_run.types.run_ref import RunRef
@@ -67,14 +68,17 @@ class OwnedRunRunner:
     def __init__(self, config: OwnedRunConfig, task: TaskInterface) -> None:
         self._config = config
         self._task = task
-        self._hook = config.hook
         self._identity = RunIdentity.of(task.context)
         self._state = TaskRunState(task.context, self._identity)
-        self._adapter = config.new_adapter(self._hook, self._identity, self._state)
+        self._adapter = config.new_adapter(config.get_hook, self._identity, self._state)
         self._adapter.restore()
         self._resolver = RunResolver(config, task, self._adapter, self._identity, self._state)
         self._results = RunResults(config, task, self._adapter)
         self._current: Continuation | None = None
+
+    @property
+    def _hook(self) -> OpenAIRunHook:
+        return self._config.hook
 
     def start(self, started_at: float) -> dict[str, Json]:
         """
@@ -124,6 +128,11 @@ class OwnedRunRunner:
             reason = self._config.timeout_reason(continuation.started_at)
             reason = CancelReason.STALLED if outcome.has_stalled else reason
             raise self._wait_failed(outcome.error, continuation, reason)
+        run = self._task.take_kept_run(outcome)
+        if run is not None:
+            # The reason in the event is masked already, and needs no hook.
+            return self._advance(run, outcome, continuation)
+        self._show_link(continuation)
         run = self._retrieve(continuation.ref)
         has_ended_since = run.is_terminal and not classify_status(outcome.status).is_terminal
         if run.status == outcome.status or has_ended_since:
@@ -183,7 +192,12 @@ class OwnedRunRunner:
         trigger_class = OpenAIOwnedRunTrigger if may_cancel else OpenAIRunTrigger
         self._task.log.info("Deferring until %s has ended or requires an action", poller.ref)
         self._task.defer(
-            trigger_class.from_poller(self._config.conn_id, poller, push_progress=self._config.push_progress),
+            trigger_class.from_poller(
+                self._config.conn_id,
+                poller,
+                push_progress=self._config.push_progress,
+                keep_result=self._config.keep_result,
+            ),
             method_name="execute_complete",
             kwargs={"continuation": continuation.to_json()},
             started_at=continuation.started_at,
@@ -191,10 +205,14 @@ class OwnedRunRunner:
 
     def _announce(self, continuation: Continuation) -> None:
         """Push the ids and the link of a run before it is waited for."""
-        self._follow(continuation, push_link=True)
+        self._follow(continuation)
+        self._show_link(continuation, push=True)
         self._task.push_xcoms(author_ids(continuation.ref))
 
-    def _follow(self, continuation: Continuation, *, push_link: bool = False) -> None:
+    def _show_link(self, continuation: Continuation, *, push: bool = False) -> None:
+        self._task.show_link(self._hook.run_url(continuation.ref), push=push)
+
+    def _follow(self, continuation: Continuation) -> None:
         """Make a run the one that is cancelled if the task is killed."""
         self._current = continuation
         guard, ref = self._config.kill_guard, continuation.ref
@@ -203,7 +221,6 @@ class OwnedRunRunner:
         if guard.was_killed and may_cancel:
             # The task was killed while it had no run to cancel.
             self._cancel(ref, CancelReason.WORKER_KILLED)
-        self._task.show_link(self._hook.run_url(ref), push=push_link)
 
     def _retrieve(self, ref: RunRef) -> Run:
         return self._hook.execute_call(calls.get_run(ref), ref)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.outcome import Outcome
 
 _CONNECTION_POLLER = "airflow_provider_openai_run.triggerer.connection_poller"
+_KEPT_RESULT = "airflow_provider_openai_run.kept_result"
 _METRICS = "airflow_provider_openai_run.metrics"
 _POLL_STATE_FIELDS = {field.name for field in dataclasses.fields(PollState)}
 
@@ -67,6 +68,8 @@ class OpenAIRunTrigger(BaseTrigger):
     :param poll_state: what the worker knows of the run already, as plain JSON:
         :class:`~airflow_provider_openai_run.polling.options.PollState`.
     :param push_progress: whether to push changes of the run's status to XCom, for the run's page.
+    :param keep_result: whether to keep the run in XCom at its end, until the task resumes; see
+        :mod:`airflow_provider_openai_run.kept_result`.
     :raises InvalidTriggerArgumentError: (a ``ValueError``) for an invalid id or a value out of its range.
     """
 
@@ -89,6 +92,7 @@ class OpenAIRunTrigger(BaseTrigger):
         on_stalled: StalledPolicy = "wait",
         poll_state: dict[str, Any] | None = None,
         push_progress: bool = True,
+        keep_result: bool = False,
         **stored: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
@@ -96,6 +100,7 @@ class OpenAIRunTrigger(BaseTrigger):
         older_state = stored.pop("so_far", None)
         state: dict[str, Any] = dict_or_none(poll_state or older_state) or {}
         self.push_progress = bool(stored.pop("publish", push_progress))
+        self.keep_result = bool(keep_result)
         ignore_unknown(type(self).__qualname__, {*stored, *(state.keys() - _POLL_STATE_FIELDS)})
         self.conn_id = sys.intern(conn_id)
         with checked_arguments():
@@ -115,18 +120,28 @@ class OpenAIRunTrigger(BaseTrigger):
         self._push_task: asyncio.Task[None] | None = None
 
     @classmethod
-    def from_poller(cls, conn_id: str, run_poller: RunPoller, *, push_progress: bool = True) -> Self:
+    def from_poller(
+        cls, conn_id: str, run_poller: RunPoller, *, push_progress: bool = True, keep_result: bool = False
+    ) -> Self:
         """
         Return the trigger that continues a wait which a worker has started.
 
         :param conn_id: the OpenAI connection.
         :param run_poller: the worker's poller of the run.
         :param push_progress: whether to push changes of the run's status to XCom.
+        :param keep_result: whether to keep the run in XCom at its end.
         """
         ids: dict[str, Any] = run_poller.ref.ids
         options = dataclasses.asdict(run_poller.options)
         poll_state = dataclasses.asdict(run_poller.poll_state)
-        return cls(conn_id=conn_id, **ids, **options, poll_state=poll_state, push_progress=push_progress)
+        return cls(
+            conn_id=conn_id,
+            **ids,
+            **options,
+            poll_state=poll_state,
+            push_progress=push_progress,
+            keep_result=keep_result,
+        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments as plain JSON: ids, times and options; no secret."""
@@ -138,6 +153,7 @@ class OpenAIRunTrigger(BaseTrigger):
                 **dataclasses.asdict(self.options),
                 "poll_state": dataclasses.asdict(self.poll_state),
                 "push_progress": self.push_progress,
+                "keep_result": self.keep_result,
             },
         )
 
@@ -156,6 +172,10 @@ class OpenAIRunTrigger(BaseTrigger):
             subscription.close()
             if self._push_task is not None:
                 self._push_task.cancel()
+        if self.keep_result and self.task_instance is not None:
+            kept_result = await import_off_loop(_KEPT_RESULT)
+            is_kept = await kept_result.keep(outcome, self.task_instance)
+            outcome = dataclasses.replace(outcome, is_kept=is_kept)
         yield TriggerEvent(outcome.to_event())
 
     async def _process(self, decision: Decision) -> Outcome | None:

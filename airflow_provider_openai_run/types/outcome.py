@@ -69,6 +69,8 @@ class Outcome:
     :param code: the API's error code.
     :param request_id: the request id of the last response.
     :param error: why the wait ended although the run did not; None if the run ended, or is returned as it is.
+    :param is_kept: whether the trigger has kept the run in XCom, see
+        :mod:`airflow_provider_openai_run.kept_result`.
     :param log_messages: lines for the task's log; they are not part of the event.
     :param run: the run as it was last retrieved, if it was; it is not part of the event.
     """
@@ -79,6 +81,7 @@ class Outcome:
     code: str | None = None
     request_id: str | None = None
     error: OpenAIRunError | None = None
+    is_kept: bool = False
     log_messages: tuple[LogMessage, ...] = field(default=(), compare=False)
     run: Run | None = field(default=None, compare=False, repr=False)
 
@@ -157,6 +160,8 @@ class Outcome:
         for name in ("reason", "code", "request_id"):
             if getattr(self, name) is not None:
                 event[name] = getattr(self, name)
+        if self.is_kept:
+            event["is_kept"] = True
         return event if self.error is None else {**event, "error": _bounded_event(self.error)}
 
     @classmethod
@@ -176,6 +181,7 @@ class Outcome:
             code=event.get("code"),
             request_id=event.get("request_id"),
             error=error_from_event(error) if error else None,
+            is_kept=event.get("is_kept") is True,
         )
 
 
