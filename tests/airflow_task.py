@@ -28,6 +28,7 @@ from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_openai_run.polling.options import MIN_RESUME_DELAY
 from tests.fake_clock import FakeClock
 
 with warnings.catch_warnings():
@@ -113,6 +114,7 @@ class AirflowTask:
         self._params = params or {}
         self._map_index = map_index
         self._reschedules = 0
+        self._released_at = 0.0
         self._first_start = clock.utcnow()
         self._xcoms: dict[str, Any] = {}
 
@@ -130,11 +132,19 @@ class AirflowTask:
     def advance(self, attempt: TaskAttempt) -> TaskAttempt:
         """Let pass what a deferred or rescheduled task waits for, and run it on a worker again."""
         if attempt.state == "deferred":
-            return self.resume(attempt, *self._run_trigger(attempt))
+            next_step = self._run_trigger(attempt)
+            self._check_resume_delay()
+            return self.resume(attempt, *next_step)
         wait = attempt.message.reschedule_date - self._clock.utcnow()
         self._clock.sleep(max(0.0, wait.total_seconds()) + _SCHEDULING_DELAY)
+        self._check_resume_delay()
         self._reschedules += 1
         return self.begin()
+
+    def _check_resume_delay(self) -> None:
+        """Fail where a loaded scheduler may not have read yet that the first worker has ended."""
+        delay = self._clock.time() - self._released_at
+        assert delay >= MIN_RESUME_DELAY - 0.1, f"the task may resume {delay:.1f} s after its release"
 
     def resume(self, attempt: TaskAttempt, next_method: str, next_kwargs: dict[str, Any]) -> TaskAttempt:
         """Resume a deferred task on a worker."""
@@ -159,6 +169,7 @@ class AirflowTask:
         with _worker_process(supervisor):
             context = ti.get_template_context()
             state, message, error = task_runner.run(ti, context, structlog.get_logger("task"))
+        self._released_at = self._clock.time()
         return TaskAttempt(state.value, error, message, supervisor.xcoms)
 
     def _task_instance(self, next_method: str | None, next_kwargs: dict[str, Any] | None) -> Any:

@@ -23,6 +23,11 @@ TimeLimit: TypeAlias = Literal["timeout", "execution_timeout"]
 
 DEFAULT_MAX_CONSECUTIVE_FAILURES = 20
 
+#: The shortest time between the moment a task releases its worker and the moment it resumes, in seconds.
+#: Airflow's scheduler must have read by then that the first worker has ended. Otherwise it takes that end for
+#: the end of the resumed task, and fails the task as "state changed externally".
+MIN_RESUME_DELAY = 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollOptions:

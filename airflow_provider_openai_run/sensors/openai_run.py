@@ -26,7 +26,7 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
-from airflow_provider_openai_run.polling.options import to_seconds
+from airflow_provider_openai_run.polling.options import MIN_RESUME_DELAY, to_seconds
 from airflow_provider_openai_run.types.status import check_accepted_statuses
 
 if TYPE_CHECKING:
@@ -215,7 +215,8 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
 
     def _get_next_poke_interval(self, *_: Any) -> float:
         seconds = self._next_poll_at - time.time()
-        return seconds if seconds > 0 else self.poke_interval
+        interval = seconds if seconds > 0 else self.poke_interval
+        return max(interval, MIN_RESUME_DELAY) if self.reschedule else interval
 
     def _first_poke_at(self, context: Context) -> float | None:
         ti = context.get("ti")

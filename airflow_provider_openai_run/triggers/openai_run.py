@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,6 +15,7 @@ from airflow_provider_openai_run.api.registry import run_ref
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.polling.options import (
     DEFAULT_MAX_CONSECUTIVE_FAILURES,
+    MIN_RESUME_DELAY,
     PollOptions,
     PollState,
     RequiresActionPolicy,
@@ -70,6 +72,8 @@ class OpenAIRunTrigger(BaseTrigger):
     :param push_progress: whether to push changes of the run's status to XCom, for the run's page.
     :param keep_result: whether to keep the run in XCom at its end, until the task resumes; see
         :mod:`airflow_provider_openai_run.kept_result`.
+    :param earliest_resume_at: before this time, in epoch seconds, the run is not polled and no event is sent;
+        at most ten seconds after the trigger has started. 0 means no such time. Kept over restarts.
     :raises InvalidTriggerArgumentError: (a ``ValueError``) for an invalid id or a value out of its range.
     """
 
@@ -93,6 +97,7 @@ class OpenAIRunTrigger(BaseTrigger):
         poll_state: dict[str, Any] | None = None,
         push_progress: bool = True,
         keep_result: bool = False,
+        earliest_resume_at: float = 0.0,
         **stored: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
@@ -117,6 +122,7 @@ class OpenAIRunTrigger(BaseTrigger):
                 on_stalled=on_stalled,
             )
         self.poll_state = PollState(**{name: state[name] for name in _POLL_STATE_FIELDS & state.keys()})
+        self.earliest_resume_at = earliest_resume_at
         self._push_task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -124,7 +130,7 @@ class OpenAIRunTrigger(BaseTrigger):
         cls, conn_id: str, run_poller: RunPoller, *, push_progress: bool = True, keep_result: bool = False
     ) -> Self:
         """
-        Return the trigger that continues a wait which a worker has started.
+        Return the trigger that continues a wait which a worker has started and releases now.
 
         :param conn_id: the OpenAI connection.
         :param run_poller: the worker's poller of the run.
@@ -141,6 +147,7 @@ class OpenAIRunTrigger(BaseTrigger):
             poll_state=poll_state,
             push_progress=push_progress,
             keep_result=keep_result,
+            earliest_resume_at=time.time() + MIN_RESUME_DELAY,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -154,6 +161,7 @@ class OpenAIRunTrigger(BaseTrigger):
                 "poll_state": dataclasses.asdict(self.poll_state),
                 "push_progress": self.push_progress,
                 "keep_result": self.keep_result,
+                "earliest_resume_at": self.earliest_resume_at,
             },
         )
 
@@ -162,7 +170,11 @@ class OpenAIRunTrigger(BaseTrigger):
         connection_poller = await import_off_loop(_CONNECTION_POLLER)
         from airflow_provider_openai_run.polling.policy import RunPoller
 
-        run_poller = RunPoller(self.ref, self.options, poll_state=self.poll_state)
+        # Soon, even if the worker's clock is ahead.
+        earliest = min(self.earliest_resume_at, time.time() + MIN_RESUME_DELAY)
+        not_before = max(self.poll_state.not_before, earliest)
+        poll_state = dataclasses.replace(self.poll_state, not_before=not_before)
+        run_poller = RunPoller(self.ref, self.options, poll_state=poll_state)
         subscription: Subscription = connection_poller.subscribe(self.conn_id, run_poller)
         outcome: Outcome | None = None
         try:
@@ -176,6 +188,8 @@ class OpenAIRunTrigger(BaseTrigger):
             kept_result = await import_off_loop(_KEPT_RESULT)
             is_kept = await kept_result.keep(outcome, self.task_instance)
             outcome = dataclasses.replace(outcome, is_kept=is_kept)
+        # The deadline and an invalid connection end a wait before the first poll.
+        await asyncio.sleep(max(0.0, earliest - time.time()))
         yield TriggerEvent(outcome.to_event())
 
     async def _process(self, decision: Decision) -> Outcome | None:

@@ -121,7 +121,7 @@ def test_fewer_failures_are_retried_and_logged(
 
 def test_a_success_resets_the_count_of_failures(sandbox: Sandbox, make_sensor: MakeSensor, mode: str) -> None:
     sandbox.faults.add("server_error", every=2)
-    run = sandbox.create_run(script="completed")
+    run = sandbox.create_run(script={"base": "completed", "seconds": 60})
     end = make_sensor(
         run, mode, max_consecutive_failures=2, poll_interval=1.0, max_poll_interval=1.0
     ).run_to_end()
