@@ -44,7 +44,7 @@ def openai_assistant_run() -> None:
         retry_delay=timedelta(seconds=10),
     )
     details = OpenAIGetRunOperator(
-        task_id="details", thread_id=example.output["thread_id"], run_id=example.output["id"]
+        task_id="details", thread_id=example.output["thread_id"], run_id=example.output["id"], retries=2
     )
 
     @task

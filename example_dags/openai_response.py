@@ -51,7 +51,7 @@ def openai_response() -> None:
         retries=2,
         retry_delay=timedelta(seconds=10),
     )
-    details = OpenAIGetRunOperator(task_id="details", run_id=example.output["id"])
+    details = OpenAIGetRunOperator(task_id="details", run_id=example.output["id"], retries=2)
 
     @task
     def report(run_status: str, run_usage: dict[str, Any] | None, answer: str) -> str:

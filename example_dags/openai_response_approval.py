@@ -49,6 +49,7 @@ def openai_response_approval() -> None:
         deferrable=True,
         poll_interval=2,
         timeout=timedelta(hours=8).total_seconds(),
+        retries=2,
     )
     # [END howto_openai_approval]
 

@@ -54,8 +54,9 @@ def openai_response_background() -> None:
         deferrable=True,
         poll_interval=2,
         timeout=timedelta(minutes=15),
+        retries=2,
     )
-    attributes = OpenAIGetRunOperator(task_id="attributes", run_id=response_id)
+    attributes = OpenAIGetRunOperator(task_id="attributes", run_id=response_id, retries=2)
     # [END howto_sensor_openai_run_response]
 
     @task

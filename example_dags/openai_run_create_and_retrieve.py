@@ -56,8 +56,11 @@ def openai_run_create_and_retrieve() -> None:
         deferrable=True,
         poll_interval=2,
         timeout=timedelta(minutes=15),
+        retries=2,
     )
-    attributes = OpenAIGetRunOperator(task_id="attributes", thread_id=run["thread_id"], run_id=run["run_id"])
+    attributes = OpenAIGetRunOperator(
+        task_id="attributes", thread_id=run["thread_id"], run_id=run["run_id"], retries=2
+    )
 
     @task
     def report(status: str, usage: dict[str, Any] | None, steps: list[dict[str, Any]]) -> str:

@@ -39,6 +39,7 @@ def openai_run_gate() -> None:
         max_poll_interval=30,
         soft_fail=True,
         timeout=timedelta(hours=2),
+        retries=2,
     )
     # [END howto_sensor_openai_run]
 

@@ -30,7 +30,7 @@ def openai_run_retrieve() -> None:
     """Retrieve a run by its ids, and report on it."""
     # [START howto_operator_openai_get_run]
     attributes = OpenAIGetRunOperator(
-        task_id="attributes", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
+        task_id="attributes", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}", retries=2
     )
 
     @task

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 def openai_run_steps() -> None:
     """Retrieve a run with its steps, and list its tool calls."""
     attributes = OpenAIGetRunOperator(
-        task_id="attributes", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}"
+        task_id="attributes", thread_id="{{ params.thread_id }}", run_id="{{ params.run_id }}", retries=2
     )
 
     # [START howto_operator_openai_get_run_steps]

@@ -44,6 +44,7 @@ def openai_run_tool_outputs() -> None:
         on_requires_action="return",
         deferrable=True,
         poll_interval=2,
+        retries=2,
     )
     # [END howto_operator_openai_create_run_new_thread]
 
@@ -64,11 +65,12 @@ def openai_run_tool_outputs() -> None:
         deferrable=True,
         poll_interval=2,
         timeout=timedelta(minutes=15).total_seconds(),
+        retries=2,
         **ids,
     )
     # [END howto_operator_openai_submit_tool_outputs]
     # [START howto_operator_openai_cancel_run]
-    cancel = OpenAICancelRunOperator(task_id="cancel", trigger_rule=TriggerRule.ONE_FAILED, **ids)
+    cancel = OpenAICancelRunOperator(task_id="cancel", trigger_rule=TriggerRule.ONE_FAILED, retries=2, **ids)
     submit >> cancel
     # [END howto_operator_openai_cancel_run]
 
