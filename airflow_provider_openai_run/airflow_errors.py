@@ -62,6 +62,14 @@ class ToolCallError(exceptions.ToolCallError, AirflowFailException):
     """Not retried; see :class:`airflow_provider_openai_run.exceptions.ToolCallError`."""
 
 
+class HumanInputRequestError(exceptions.HumanInputRequestError, AirflowFailException):
+    """Not retried; see :class:`airflow_provider_openai_run.exceptions.HumanInputRequestError`."""
+
+
+class HumanInputAnswerError(exceptions.HumanInputAnswerError, AirflowFailException):
+    """Not retried; see :class:`airflow_provider_openai_run.exceptions.HumanInputAnswerError`."""
+
+
 class TokenBudgetSpentError(exceptions.TokenBudgetSpentError, AirflowFailException):
     """Not retried; see :class:`airflow_provider_openai_run.exceptions.TokenBudgetSpentError`."""
 
@@ -109,6 +117,8 @@ _BY_BASE: dict[type, type[exceptions.OpenAIRunError]] = {
         RunStalledError,
         ThreadBusyError,
         ToolCallError,
+        HumanInputRequestError,
+        HumanInputAnswerError,
         TokenBudgetSpentError,
         AnswerFormatError,
         RunRequestError,

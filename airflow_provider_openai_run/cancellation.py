@@ -40,6 +40,7 @@ class CancelReason(StrEnum):
     EXECUTION_TIMEOUT = "execution_timeout"
     STALLED = "stalled"
     NO_HUMAN_INPUT = "no_human_input"
+    WRONG_HUMAN_INPUT = "wrong_human_input"
     REQUIRES_ACTION = "requires_action"
     UNANSWERABLE_REQUEST = "unanswerable_request"
     TOOL_FAILED = "tool_failed"
@@ -61,6 +62,7 @@ _DESCRIPTIONS = {
     CancelReason.EXECUTION_TIMEOUT: "the task's execution_timeout passed (cancel_on_timeout=True)",
     CancelReason.STALLED: "it did not change for stalled_after (cancel_on_timeout=True)",
     CancelReason.NO_HUMAN_INPUT: "no person responded before the timeout (cancel_on_timeout=True)",
+    CancelReason.WRONG_HUMAN_INPUT: "the answers of a person did not fit what it waits for",
     CancelReason.REQUIRES_ACTION: "it requires an action, and on_requires_action is 'fail'",
     CancelReason.UNANSWERABLE_REQUEST: "it requires an action that this task cannot perform",
     CancelReason.TOOL_FAILED: "a function of tool_handlers failed",

@@ -15,6 +15,8 @@ The errors of this provider.
     │   └── RunStalledError           the run did not change for ``stalled_after`` seconds
     ├── ThreadBusyError               the thread has an active run, so no run was created on it
     ├── ToolCallError                 a tool could not be called, or returned what cannot be submitted
+    ├── HumanInputRequestError        Airflow cannot show a person what the run waits for
+    ├── HumanInputAnswerError         the answers of a person did not fit the calls of the run
     ├── TokenBudgetSpentError         the task's token budget was used up before its run ended
     ├── AnswerFormatError             the answer does not match the requested format
     └── RunRequestError               a request failed: no response, an error response or an invalid one
@@ -137,6 +139,14 @@ class ThreadBusyError(OpenAIRunError):
 
 class ToolCallError(OpenAIRunError):
     """A tool could not be called, or returned what cannot be submitted."""
+
+
+class HumanInputRequestError(OpenAIRunError):
+    """Airflow cannot show a person what the run waits for."""
+
+
+class HumanInputAnswerError(OpenAIRunError):
+    """The answers of a person did not fit the calls of the run."""
 
 
 class TokenBudgetSpentError(OpenAIRunError):

@@ -236,27 +236,31 @@ class OwnedRunOperator(BaseRunOperator):
         self,
         context: Context,
         event: dict[str, Any],
-        call_id: str,
+        *,
+        form: dict[str, Any] | None = None,
         continuation: dict[str, Json] | None = None,
+        call_id: str | None = None,
         progress: dict[str, Json] | None = None,
     ) -> dict[str, Json]:
         """
-        Continue after a person has answered a call, or has not in time.
+        Continue after a person has answered, or has not in time.
 
-        :param call_id: the call.
+        :param form: what the person saw.
         :param continuation: where to continue.
-        :param progress: the same, as version 0.1.0 stored it.
+        :param call_id: the only call of the form, as version 0.1.0 stored it.
+        :param progress: where to continue, as version 0.1.0 stored it.
         """
-        from airflow_provider_openai_run.owned_runs.human_input import read_answer
+        from airflow_provider_openai_run.owned_runs.human_form import HumanInputForm, read_old_answer
 
         point = self._follow(continuation or progress or {})
         runner = self._new_runner(context)
         if "error" in event:
             raise runner.human_input_timed_out(point)
+        if form is not None:
+            return runner.resume_answered(point, HumanInputForm.from_json(form), event)
+        answers = {} if call_id is None else {call_id: read_old_answer(event)}
         requires_action = {**point.ref.ids, "status": "requires_action"}
-        return runner.resume(
-            point.with_answer(call_id, read_answer(event)), self.outcome_from_event(requires_action)
-        )
+        return runner.resume(point.with_answers(answers), self.outcome_from_event(requires_action))
 
     def execute_on_free_thread(
         self, context: Context, event: dict[str, Any], started_at: float | None = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_openai_run.operators._base import BaseRunOperator
-    from airflow_provider_openai_run.owned_runs.human_input import HumanInputRequest
+    from airflow_provider_openai_run.owned_runs.human_form import HumanInputRequest
     from airflow_provider_openai_run.polling.policy import Decision
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.outcome import Outcome
@@ -76,10 +76,14 @@ class RunningTask:
         keep_arguments(self.context, method_name, kwargs)
         self._operator.defer(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
 
-    def wait_for_person(
-        self, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
-    ) -> NoReturn:
-        """Park the task until a person has responded."""
-        from airflow_provider_openai_run.owned_runs.human_input import wait_for_person
+    def request_human_input(self, request: HumanInputRequest) -> HumanInputRequest | None:
+        """Hand a request for people to Airflow, and return the one that Airflow shows, if it says so."""
+        from airflow_provider_openai_run.owned_runs.human_input import request_human_input
 
-        wait_for_person(self.context["ti"].id, request, kwargs, deadline)
+        return request_human_input(self.context["ti"].id, request)
+
+    def wait_for_person(self, kwargs: dict[str, Json], deadline: float | None) -> NoReturn:
+        """Park the task until a person has responded."""
+        from airflow_provider_openai_run.owned_runs.human_input import park
+
+        park(kwargs, deadline)

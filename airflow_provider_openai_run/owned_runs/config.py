@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.cancellation import KillGuard
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
-    from airflow_provider_openai_run.owned_runs.human_input import HumanInputRequest
+    from airflow_provider_openai_run.owned_runs.human_form import HumanInputRequest
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
     from airflow_provider_openai_run.owned_runs.tools import ToolErrorPolicy
@@ -65,9 +65,10 @@ class TaskInterface(Protocol):
     ) -> NoReturn:
         """Raise ``TaskDeferred``, of a try that began at ``started_at`` in epoch seconds."""
 
-    def wait_for_person(
-        self, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
-    ) -> NoReturn:
+    def request_human_input(self, request: HumanInputRequest) -> HumanInputRequest | None:
+        """Hand a request for people to Airflow, and return the one that Airflow shows, if it says so."""
+
+    def wait_for_person(self, kwargs: dict[str, Json], deadline: float | None) -> NoReturn:
         """Park the task until a person has responded, or until ``deadline`` in epoch seconds."""
 
 

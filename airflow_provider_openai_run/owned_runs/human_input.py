@@ -1,27 +1,41 @@
-"""Input from a person, through Airflow's human-in-the-loop: the task is parked without a trigger."""
+"""Input from a person, through Airflow's human-in-the-loop: the task is parked without a trigger.
+
+Before version 3.4 Airflow keeps the first request of a task instance, through all its tries and after it is
+cleared: a later request empties the answer, and people see the first text again. So all calls of a round are
+in one request, and what Airflow has stored is compared with it before the task is parked.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_openai_run.exceptions import HumanInputAnswerError, HumanInputRequestError
+from airflow_provider_openai_run.owned_runs.human_form import FormError, HumanInputForm, HumanInputRequest
+from airflow_provider_openai_run.types.storable import bounded_text
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
+    from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
+    from airflow_provider_openai_run.owned_runs.state import Continuation
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.required_action import PendingCall
-    from airflow_provider_openai_run.types.run_ref import RunRef
 
-APPROVE = "Approve"
-REJECT = "Reject"
-SUBMIT = "Submit"
-OUTPUT = "output"
+log = logging.getLogger(__name__)
 
 #: The method in which the task continues after a person has responded.
 RESUME_METHOD = "execute_answered"
+
+#: How often a person may answer a request in a way that does not fit it.
+MAX_WRONG_ANSWERS = 3
+
+_MAX_NAMES_CHARACTERS = 500
+_MAX_QUOTED_CHARACTERS = 200
 
 
 def is_available() -> bool:
@@ -33,79 +47,126 @@ def is_available() -> bool:
     return hasattr(exceptions, "TaskAwaitingInput")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HumanInputRequest:
+class HumanInput:
     """
-    A request to a person, as it is shown under "Required actions".
+    The calls of a run that people answer.
 
-    :param subject: one line.
-    :param body: Markdown; it holds the call's arguments.
-    :param options: the buttons.
-    :param params: the input fields, as serialized ``Param``.
+    :param config: the task's options.
+    :param task: the running task.
     """
 
-    subject: str
-    body: str
-    options: list[str]
-    params: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, config: OwnedRunConfig, task: TaskInterface) -> None:
+        self._config = config
+        self._task = task
+
+    def is_for_person(self, call: PendingCall) -> bool:
+        """
+        Return whether a person answers a call.
+
+        :param call: the call.
+        """
+        return call.kind == "approval" or (call.kind == "function" and call.name in self._config.human_tools)
+
+    def can_request(self) -> bool:
+        """Return whether a person can be requested to answer."""
+        # Without a task instance, as in execute({}), there is nothing to park.
+        return is_available() and self._task.context.get("ti") is not None
+
+    def wait_for(self, calls: Sequence[PendingCall], continuation: Continuation) -> NoReturn:
+        """
+        Request the answers to all calls in one form, and park the task until they are there.
+
+        :param calls: the calls that people answer.
+        :param continuation: where the task stands.
+        :raises HumanInputRequestError: if Airflow does not show this form.
+        :raises HumanInputAnswerError: if the answers did not fit it too often.
+        """
+        ref = continuation.ref
+        names = bounded_text(", ".join(map(str, calls)), _MAX_NAMES_CHARACTERS)
+        problems = continuation.wrong_answers
+        if len(problems) >= MAX_WRONG_ANSWERS:
+            message = f"{ref} waits for {names}, and {len(problems)} answers of a person did not fit: "
+            raise HumanInputAnswerError(f"{message}{problems[-1]}.")
+        form = HumanInputForm.for_calls(calls)
+        try:
+            request = form.request(calls, self._config.hook.secrets)
+        except FormError as error:
+            message = f"{ref} waits for {names}, which no person can be shown: {error}. {_WAY_OUT}"
+            raise HumanInputRequestError(message) from None
+        shown = self._task.request_human_input(request)
+        if shown != request:
+            subject = bounded_text(repr(shown.subject if shown else None), _MAX_QUOTED_CHARACTERS)
+            message = (
+                f"{ref} waits for {names}, but Airflow still shows people an earlier request of this task "
+                f"instance: {subject}. Airflow 3.4 replaces it; before, a task instance has one request in "
+                f"all its tries, which clearing it keeps. {_WAY_OUT}"
+            )
+            raise HumanInputRequestError(message)
+        log.info("%s waits for a person: %s", ref, names)
+        kwargs: dict[str, Json] = {"continuation": continuation.to_json(), "form": form.to_json()}
+        self._task.wait_for_person(kwargs, self._config.deadline(continuation.started_at))
+
+    def read(self, event: dict[str, Any], form: HumanInputForm, continuation: Continuation) -> Continuation:
+        """
+        Return the continuation with the answers of a person, or with the reason why they do not fit.
+
+        :param event: what Airflow resumed the task with.
+        :param form: what the person saw.
+        :param continuation: where the task stands.
+        """
+        try:
+            return continuation.with_answers(form.read(event))
+        except FormError as error:
+            log.warning("The answers of a person do not fit and are requested again: %s", error)
+            return continuation.with_wrong_answer(str(error))
 
 
-def build_request(call: PendingCall, ref: RunRef) -> HumanInputRequest:
+_WAY_OUT = (
+    "Answer these calls in tool_handlers, or set on_requires_action='return' and answer them in tasks of "
+    "their own."
+)
+
+
+def request_human_input(ti_id: UUID, request: HumanInputRequest) -> HumanInputRequest | None:
     """
-    Return the request for one call: an approval, or the call's output.
+    Hand a request to Airflow, and return the request that Airflow shows from now on.
 
-    :param call: the call.
-    :param ref: the run that waits for it.
+    :param ti_id: the id of the task instance.
+    :param request: what people must see.
+    :return: None if Airflow does not say.
     """
-    from airflow.sdk import Param
+    # Not upsert_hitl_detail(), which drops Airflow's response.
+    from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-    server = f" of {call.server_label}" if call.server_label else ""
-    body = f"{ref} waits for `{call.name}`{server} ({call.id}):\n\n```json\n{call.arguments_text}\n```"
-    if call.kind == "approval":
-        subject = f"May the model use {call.name}{server}?"
-        return HumanInputRequest(subject=subject, body=body, options=[APPROVE, REJECT])
-    output = Param("", type="string", description="The tool's output, which is submitted to the model")
+    shown: Any = SUPERVISOR_COMMS.send(
+        CreateHITLDetailPayload(
+            ti_id=ti_id,
+            subject=request.subject,
+            body=request.body,
+            options=request.options,
+            params=request.params,
+            assigned_users=[],
+        )
+    )
+    if not hasattr(shown, "subject"):
+        return None
     return HumanInputRequest(
-        subject=f"Enter the output of {call.name}{server} for the model",
-        body=body,
-        options=[SUBMIT],
-        params={OUTPUT: output.serialize()},
+        subject=shown.subject,
+        body=shown.body or "",
+        options=list(shown.options),
+        params=dict(shown.params or {}),
     )
 
 
-def wait_for_person(
-    ti_id: UUID, request: HumanInputRequest, kwargs: dict[str, Json], deadline: float | None
-) -> NoReturn:
+def park(kwargs: dict[str, Json], deadline: float | None) -> NoReturn:
     """
     Park the task until a person responds; it continues in :data:`RESUME_METHOD`.
 
-    :param ti_id: the id of the task instance.
-    :param request: what the person sees.
     :param kwargs: what the method is called with, beside the event.
     :param deadline: when to give up, in epoch seconds; None waits as long as it takes.
     """
     from airflow.sdk.exceptions import TaskAwaitingInput
-    from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
-    upsert_hitl_detail(
-        ti_id=ti_id,
-        options=request.options,
-        subject=request.subject,
-        body=request.body,
-        params=request.params,
-    )
     timeout = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()))
     raise TaskAwaitingInput(method_name=RESUME_METHOD, kwargs=kwargs, timeout=timeout)
-
-
-def read_answer(event: dict[str, Any]) -> Json:
-    """
-    Return what a person has answered: True or False for an approval, else the tool's output.
-
-    :param event: what Airflow resumed the task with.
-    """
-    chosen = event["chosen_options"]
-    if SUBMIT not in chosen:
-        return APPROVE in chosen
-    output: Json = (event.get("params_input") or {}).get(OUTPUT, "")
-    return output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
@@ -16,36 +16,30 @@ from airflow_provider_openai_run.exceptions import (
     AnswerFormatError,
     OpenAIRunError,
     RunRequestError,
-    RunRequiresActionError,
     RunWaitTimeoutError,
-    TokenBudgetSpentError,
-    ToolCallError,
 )
-from airflow_provider_openai_run.owned_runs import human_input
+from airflow_provider_openai_run.owned_runs.human_input import HumanInput
 from airflow_provider_openai_run.owned_runs.identity import RunIdentity
 from airflow_provider_openai_run.owned_runs.resolver import RunResolver
 from airflow_provider_openai_run.owned_runs.results import RunResults, timeout_error
 from airflow_provider_openai_run.owned_runs.rounds import build_round
 from airflow_provider_openai_run.owned_runs.state import Continuation, TaskRunState
-from airflow_provider_openai_run.owned_runs.tools import ToolRunner, pending_calls
+from airflow_provider_openai_run.owned_runs.tool_round import RoundFailedError, ToolRound
+from airflow_provider_openai_run.owned_runs.tools import pending_calls
 from airflow_provider_openai_run.polling.policy import PollAgain, RunPoller
 from airflow_provider_openai_run.triggers.openai_run import OpenAIOwnedRunTrigger, OpenAIRunTrigger
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.run import Run
 from airflow_provider_openai_run.types.status import RunState, classify_status
-from airflow_provider_openai_run.types.storable import bounded_text, storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
-    from airflow_provider_openai_run.types.required_action import PendingCall
+    from airflow_provider_openai_run.owned_runs.human_form import HumanInputForm
     from airflow_provider_openai_run.types.run_ref import RunRef
-
-#: How much of the names of calls a message has.
-_MAX_NAMES_CHARACTERS = 500
 
 #: The attributes of a run that has ended, or where to continue.
 Progress: TypeAlias = dict[str, Json] | Continuation
@@ -120,6 +114,19 @@ class OwnedRunRunner:
             return self._run_to_completion(
                 continuation if outcome is None else self._on_event(outcome, continuation)
             )
+
+    def resume_answered(
+        self, continuation: Continuation, form: HumanInputForm, event: dict[str, Any]
+    ) -> dict[str, Json]:
+        """
+        Continue after a person has answered, rightly or wrongly.
+
+        :param continuation: where.
+        :param form: what the person saw.
+        :param event: what Airflow resumed the task with.
+        """
+        continuation = HumanInput(self._config, self._task).read(event, form, continuation)
+        return self.resume(continuation, Outcome(ref=continuation.ref, status="requires_action"))
 
     def _on_event(self, outcome: Outcome, continuation: Continuation) -> Progress:
         """Return the attributes if the run has ended, else where to continue."""
@@ -248,93 +255,40 @@ class OwnedRunRunner:
 
     def _answer(self, run: Run, continuation: Continuation) -> Continuation:
         """Answer the calls of one round, and return where to continue."""
-        pending = pending_calls(run)
-        self._check_answerable(run, pending, continuation)
-        # A function can take long, and a parked task has no trigger that would push it.
-        self._task.push_progress(PollAgain(time.time(), run=run))
-        for call in pending:
-            if self._is_for_person(call) and call.id not in continuation.answers:
-                self._task.wait_for_person(
-                    human_input.build_request(call, continuation.ref),
-                    kwargs={"continuation": continuation.to_json(), "call_id": call.id},
-                    deadline=self._config.deadline(continuation.started_at),
-                )
-        outputs = self._outputs(run, pending, continuation)
-        approvals = {
-            call.id: bool(continuation.answers[call.id]) for call in pending if call.kind == "approval"
-        }
+        tokens_used = self._adapter.tokens_used(run) or 0
+        tool_round = ToolRound(self._config, self._task, run, continuation)
+        try:
+            tool_round.check(continuation.tokens_used + tokens_used)
+            # A function can take long, and a parked task has no trigger that would push it.
+            self._task.push_progress(PollAgain(time.time(), run=run))
+            # Before any function is called: the task is resumed in another process.
+            tool_round.wait_for_people()
+            outputs, approvals = tool_round.outputs(), tool_round.approvals()
+        except RoundFailedError as failed:
+            error = self._give_up(run, continuation, failed.error, failed.reason)
+            raise error if failed.may_retry else fail_without_retry(error) from failed.__cause__
+        except AirflowException:
+            self._cancel(continuation.ref, CancelReason.TOOL_ENDED_TASK)
+            raise
         self._config.kill_guard.raise_if_killed()
         successor = self._adapter.submit(run, outputs, approvals)
-        people = [call.id for call in pending if self._is_for_person(call)]
         self._task.push_round(
             build_round(
                 run,
-                pending,
+                tool_round.pending,
                 {**outputs, **approvals},
-                answered_by_person=people,
+                answered_by_person=[call.id for call in tool_round.for_people],
                 secrets=self._hook.secrets,
             )
         )
         is_same_run = successor.id == run.id
-        tokens_used = 0 if is_same_run else self._adapter.tokens_used(run) or 0
-        continuation = continuation.next_round(successor, tokens_used=tokens_used)
+        continuation = continuation.next_round(successor, tokens_used=0 if is_same_run else tokens_used)
         self._state.update(
             **continuation.ref.ids, tokens_used=continuation.tokens_used, rounds=continuation.rounds
         )
         if not is_same_run:
             self._announce(continuation)
         return continuation
-
-    def _outputs(
-        self, run: Run, pending: tuple[PendingCall, ...], continuation: Continuation
-    ) -> dict[str, str]:
-        config, answers = self._config, continuation.answers
-        tools = ToolRunner(config.tool_handlers, config.tools, config.on_tool_error)
-        try:
-            return {
-                call.id: storable_text(str(answers[call.id]) if call.id in answers else tools.output(call))
-                for call in pending
-                if call.kind == "function"
-            }
-        except ToolCallError as error:
-            raise self._give_up(run, continuation, error, CancelReason.TOOL_FAILED) from error
-        except AirflowException:
-            self._cancel(continuation.ref, CancelReason.TOOL_ENDED_TASK)
-            raise
-
-    def _check_answerable(
-        self, run: Run, pending: tuple[PendingCall, ...], continuation: Continuation
-    ) -> None:
-        config, ref = self._config, continuation.ref
-        unanswerable = [call for call in pending if not self._is_answerable(call)]
-        tokens_used = continuation.tokens_used + (self._adapter.tokens_used(run) or 0)
-        must_fail = config.on_requires_action == "fail"
-        if must_fail or unanswerable or not pending:
-            names = ", ".join(map(str, unanswerable or pending)) or "an action that it does not name"
-            names = bounded_text(names, _MAX_NAMES_CHARACTERS)
-            reason = CancelReason.REQUIRES_ACTION if must_fail else CancelReason.UNANSWERABLE_REQUEST
-            message = f"{ref} waits for {names}, which this task does not answer"
-            raise self._give_up(run, continuation, RunRequiresActionError(message), reason)
-        if continuation.rounds >= config.max_tool_rounds:
-            message = (
-                f"{ref} waits for tool outputs again after {continuation.rounds} rounds (max_tool_rounds)"
-            )
-            raise self._give_up(run, continuation, ToolCallError(message), CancelReason.MAX_TOOL_ROUNDS)
-        if config.token_budget is not None and tokens_used >= config.token_budget:
-            message = f"{ref} has used {tokens_used} tokens of a token_budget of {config.token_budget}"
-            error = self._give_up(
-                run, continuation, TokenBudgetSpentError(message), CancelReason.TOKEN_BUDGET
-            )
-            raise fail_without_retry(error)
-
-    def _is_answerable(self, call: PendingCall) -> bool:
-        if self._is_for_person(call):
-            # Without a task instance, as in execute({}), there is nothing to park.
-            return human_input.is_available() and self._task.context.get("ti") is not None
-        return call.kind == "function" and call.name in self._config.tool_handlers
-
-    def _is_for_person(self, call: PendingCall) -> bool:
-        return call.kind == "approval" or (call.kind == "function" and call.name in self._config.human_tools)
 
     def _give_up(
         self, run: Run, continuation: Continuation, error: OpenAIRunError, reason: CancelReason
@@ -345,7 +299,7 @@ class OwnedRunRunner:
         self._state.abandon(run.id)
         is_cancelled = continuation.is_owned and not run.is_terminal and self._cancel(ref, reason)
         return type(error)(
-            error.summary,
+            f"{error.summary} The run was cancelled." if is_cancelled else error.summary,
             **ref.ids,
             status=run.status,
             run_left_running=not run.is_terminal and not is_cancelled,

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_openai_run.api.registry import ref_from_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
+    from airflow_provider_openai_run.owned_runs.human_form import HumanAnswer
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.types.json import Json
+    from airflow_provider_openai_run.types.required_action import PendingCall
     from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
@@ -162,6 +166,7 @@ class Continuation:
     :param tokens_used: by the responses before this one.
     :param run_ids: the runs of this try, oldest first.
     :param answers: what people have answered in this round, by call id.
+    :param wrong_answers: why answers of people did not fit in this round, oldest first.
     """
 
     run_id: str
@@ -173,6 +178,7 @@ class Continuation:
     tokens_used: int = 0
     run_ids: tuple[str, ...] = ()
     answers: dict[str, Json] = field(default_factory=dict)
+    wrong_answers: tuple[str, ...] = ()
 
     @property
     def ref(self) -> RunRef:
@@ -189,22 +195,48 @@ class Continuation:
         run_ids = self.run_ids if run.id in self.run_ids else (*self.run_ids, run.id)
         tokens_used += self.tokens_used
         return dataclasses.replace(
-            self, run_id=run.id, rounds=self.rounds + 1, tokens_used=tokens_used, run_ids=run_ids, answers={}
+            self,
+            run_id=run.id,
+            rounds=self.rounds + 1,
+            tokens_used=tokens_used,
+            run_ids=run_ids,
+            answers={},
+            wrong_answers=(),
         )
 
-    def with_answer(self, call_id: str, answer: Json) -> Self:
-        """Return the continuation after a person has answered a call."""
-        return dataclasses.replace(self, answers={**self.answers, call_id: answer})
+    def with_answers(self, answers: Mapping[str, HumanAnswer]) -> Self:
+        """Return the continuation after a person has answered calls, by their ids."""
+        return dataclasses.replace(self, answers={**self.answers, **answers})
+
+    def with_wrong_answer(self, reason: str) -> Self:
+        """Return the continuation after a person has answered what does not fit."""
+        return dataclasses.replace(self, wrong_answers=(*self.wrong_answers, reason))
+
+    def approval_of(self, call: PendingCall) -> bool | None:
+        """Return whether a person has approved a call; None if no person has decided."""
+        answer = self.answers.get(call.id)
+        return answer if isinstance(answer, bool) and call.kind == "approval" else None
+
+    def output_of(self, call: PendingCall) -> str | None:
+        """Return the output that a person has written for a call; None if there is none."""
+        answer = self.answers.get(call.id)
+        return answer if isinstance(answer, str) and call.kind == "function" else None
+
+    def is_answered(self, call: PendingCall) -> bool:
+        """Return whether a person has answered a call in the way that its kind needs."""
+        return self.approval_of(call) is not None or self.output_of(call) is not None
 
     def to_json(self) -> dict[str, Json]:
         """Return it as plain JSON."""
-        return {**dataclasses.asdict(self), "run_ids": list(self.run_ids)}
+        lists = {"run_ids": list(self.run_ids), "wrong_answers": list(self.wrong_answers)}
+        return {**dataclasses.asdict(self), **lists}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` of this version or an older one returned; unknown keys are ignored."""
         fields = _known_fields(cls, value, _OLD_CONTINUATION_KEYS)
-        return cls(**{**fields, "run_ids": tuple(fields.get("run_ids") or ())})
+        tuples = {name: tuple(fields.get(name) or ()) for name in ("run_ids", "wrong_answers")}
+        return cls(**{**fields, **tuples})
 
 
 def _known_fields(

@@ -41,7 +41,7 @@ class TaskInstance:
     map_index: int = -1
     try_number: int = 1
     max_tries: int = 0
-    id: str = "0199"
+    id: str = "01990000-0000-7000-8000-000000000000"
     pushed: JsonObject = field(default_factory=dict)
 
     def xcom_push(self, key: str, value: Any) -> None:

@@ -61,13 +61,13 @@ def test_a_store_that_fails_is_logged_and_not_raised(caplog: pytest.LogCaptureFi
 def test_a_continuation_reads_back_equal_from_json() -> None:
     continuation = Continuation(
         run_id="run_1", parent_id="t", started_at=5.0, run_ids=("run_1",)
-    ).with_answer("call", True)
+    ).with_answers({"call": True})
     assert Continuation.from_json(json.loads(json.dumps(continuation.to_json()))) == continuation
     assert Continuation.from_json({"run_id": "run_1", "of a later version": 1}).run_id == "run_1"
 
 
 def test_the_next_round_drops_answers_and_adds_tokens() -> None:
-    continuation = Continuation(run_id="resp_1", run_ids=("resp_1",)).with_answer("call", "x")
+    continuation = Continuation(run_id="resp_1", run_ids=("resp_1",)).with_answers({"call": "x"})
     after = continuation.next_round(Run(id="resp_2"), tokens_used=7)
     assert (after.run_id, after.rounds, after.tokens_used, after.answers) == ("resp_2", 1, 7, {})
     assert after.run_ids == ("resp_1", "resp_2")
