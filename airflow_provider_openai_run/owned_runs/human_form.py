@@ -85,7 +85,7 @@ class FormField:
         if self.kind == "approval":
             if value in (APPROVE, REJECT):
                 return value == APPROVE
-            raise FormError(f"{self} needs {APPROVE!r} or {REJECT!r}, not {_quote(value)}")
+            raise FormError(f"{self} needs 'Approve' or 'Reject', not {_quote(value)}")
         if value is None or (isinstance(value, str) and not value.strip()):
             raise FormError(f"{self} has no output")
         try:
