@@ -196,6 +196,19 @@ class HumanInputForm:
             raise FormError(f"the form has the button {SUBMIT!r}, not {_quote(chosen)}")
         return {item.call_id: item.read(values.get(item.name)) for item in self.fields}
 
+    def describe(self, answers: dict[str, HumanAnswer]) -> str:
+        """
+        Return what was answered, for the log: the decisions, and not the outputs.
+
+        :param answers: what :meth:`read` returned.
+        """
+        words: dict[HumanAnswer, str] = {True: "approved", False: "rejected"}
+        parts = (
+            f"{item.label} ({bounded_text(item.call_id)}) {words.get(answers[item.call_id], 'answered')}"
+            for item in self.fields
+        )
+        return ", ".join(parts)
+
     def to_json(self) -> dict[str, Json]:
         """Return the form as plain JSON, without what it shows."""
         return {"fields": [asdict(item) for item in self.fields], "fingerprint": self.fingerprint}

@@ -115,10 +115,19 @@ class HumanInput:
         :param continuation: where the task stands.
         """
         try:
-            return continuation.with_answers(form.read(event))
+            answers = form.read(event)
         except FormError as error:
             log.warning("The answers of a person do not fit and are requested again: %s", error)
             return continuation.with_wrong_answer(str(error))
+        # Airflow before 3.4 forgets who has answered once there is another request.
+        log.info("%s: %s", _respondent(event), form.describe(answers))
+        return continuation.with_answers(answers)
+
+
+def _respondent(event: dict[str, Any]) -> str:
+    user = event.get("responded_by_user")
+    name = user.get("name") if isinstance(user, dict) else None
+    return bounded_text(str(name or "A person"), _MAX_QUOTED_CHARACTERS)
 
 
 _WAY_OUT = (

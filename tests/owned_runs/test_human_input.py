@@ -143,7 +143,10 @@ def test_the_approval_is_submitted_to_the_run(
 
 
 @BOTH
-def test_all_calls_of_a_round_are_in_one_form(sandbox: Sandbox, store: InputStore, new_task: Any) -> None:
+def test_all_calls_of_a_round_are_in_one_form(
+    sandbox: Sandbox, store: InputStore, caplog: pytest.LogCaptureFixture, new_task: Any
+) -> None:
+    caplog.set_level("INFO")
     sandbox.set_default_script(MIXED)
     attempts = TaskAttempts(new_task(sandbox))
     parked = run_until_parked(attempts, sandbox)
@@ -154,9 +157,12 @@ def test_all_calls_of_a_round_are_in_one_form(sandbox: Sandbox, store: InputStor
     assert request["params"]["call_2"]["schema"]["enum"] == ["Approve", "Reject"]
     assert "**1. Output of `get_time`**" in request["body"]
     assert "**2. Approve `pay of bank`**" in request["body"]
-    attempts.resume(parked, chosen("Submit", call_1="noon", call_2="Reject"))
+    respondent = {"responded_by_user": {"id": "1", "name": "Ada"}}
+    attempts.resume(parked, chosen("Submit", call_1="noon", call_2="Reject") | respondent)
     answers = submitted(sandbox)
-    assert answers == {"call_time": "noon", approval_id(answers): False}
+    call_id = approval_id(answers)
+    assert answers == {"call_time": "noon", call_id: False}
+    assert f"Ada: get_time (call_time) answered, pay of bank ({call_id}) rejected" in caplog.text
 
 
 @BOTH
