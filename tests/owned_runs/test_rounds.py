@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_openai_run.owned_runs import human_input
+from airflow_provider_openai_run.owned_runs.human_form import APPROVE
 from airflow_provider_openai_run.owned_runs.rounds import (
     MAX_CHARACTERS,
     MAX_TEXT_CHARACTERS,
@@ -22,13 +22,13 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.types.required_action import PendingCall
 from airflow_provider_openai_run.types.run import Run, Usage
 from tests.owned_runs.fresh_runs import _runs_end_at_once  # noqa: F401 - a fixture
+from tests.owned_runs.input_store import InputStore
 from tests.owned_runs.task_attempts import TaskAttempts, TaskInstance
 from tests.owned_runs.test_human_input import (
-    Requests,
     chosen,
-    requests,  # noqa: F401 - a fixture
     run_task,
     run_until_parked,
+    store,  # noqa: F401 - a fixture
 )
 from tests.owned_runs.test_tool_rounds import BOTH, event_for, of_a_run
 
@@ -58,7 +58,7 @@ def test_each_round_is_pushed_with_its_calls_and_outputs(sandbox: Sandbox, new_t
     assert first["answered_at"] <= second["answered_at"]
 
 
-def test_the_calls_are_pushed_before_the_task_is_parked(sandbox: Sandbox, requests: Requests) -> None:  # noqa: F811
+def test_the_calls_are_pushed_before_the_task_is_parked(sandbox: Sandbox, store: InputStore) -> None:  # noqa: F811
     sandbox.set_default_script("requires_approval")
     attempts = TaskAttempts(run_task(sandbox))
     run_until_parked(attempts, sandbox)
@@ -67,10 +67,10 @@ def test_the_calls_are_pushed_before_the_task_is_parked(sandbox: Sandbox, reques
     assert run["required_action"]["submit_tool_approval"]["tool_calls"][0]["name"] == "roll"
 
 
-def test_an_approval_by_a_person_is_pushed(sandbox: Sandbox, requests: Requests) -> None:  # noqa: F811
+def test_an_approval_by_a_person_is_pushed(sandbox: Sandbox, store: InputStore) -> None:  # noqa: F811
     sandbox.set_default_script("requires_approval")
     attempts = TaskAttempts(run_task(sandbox))
-    attempts.resume(run_until_parked(attempts, sandbox), chosen(human_input.APPROVE))
+    attempts.resume(run_until_parked(attempts, sandbox), chosen(APPROVE))
     ((call,),) = [entry["calls"] for entry in attempts.pushed[ROUNDS_KEY]]
     assert (call["approved"], call["by"], call["server_label"]) == (True, "person", "dice")
 
