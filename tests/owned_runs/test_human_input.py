@@ -246,7 +246,7 @@ def test_equal_requests_of_two_rounds_need_no_replacement(
     assert list(submitted(sandbox).values()) == [False]
 
 
-def test_a_cleared_task_is_refused_where_the_request_of_its_old_run_is_shown(
+def test_a_cleared_task_is_refused_where_its_old_request_is_shown(
     sandbox: Sandbox, store: InputStore
 ) -> None:
     sandbox.set_default_script(MIXED)

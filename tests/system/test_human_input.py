@@ -95,7 +95,7 @@ def test_an_approval_and_a_function_of_one_round_share_a_form(
         assert '"amount": 5' in form["body"]
         progress = run.xcoms(task_id)["openai_run_progress"]["run"]
         assert "get_time" in str(progress["required_action"])
-    # The task asks again after an answer of the wrong kind.
+    # An answer of the wrong kind is requested once more.
     for task_id in TASKS:
         respond(run, task_id, "Submit", call_1="half past four", call_2="no")
     for task_id in TASKS:
