@@ -56,6 +56,18 @@ def respond(run: DagRun, task_id: str, option: str, **fields: Any) -> None:
     run.airflow.rest.call("PATCH", form_path(run, task_id), body=body)
 
 
+def wait_for_try(run: DagRun, task_id: str, number: int) -> None:
+    """Wait until a task that was cleared has begun a try, and waits for a person or has ended."""
+    states = {"awaiting_input", "failed", "success"}
+
+    def reached() -> bool:
+        return run.tries()[task_id] == number and run.states()[task_id] in states
+
+    run.airflow.wait_until(
+        f"try {number} of {task_id} is {states}", reached, 120, lambda: (run.tries(), run.states())
+    )
+
+
 def answers_since(sandbox: Sandbox, number: int) -> list[str | bool]:
     """Return the outputs and approvals that were sent after a request, sorted."""
     found: list[str | bool] = []
@@ -76,7 +88,7 @@ def test_an_approval_waits_for_a_person_and_continues(
     for task_id in TASKS:
         assert form_of(run, task_id)["subject"] == "May the model use pay of bank?"
         respond(run, task_id, option)
-    assert run.wait() == "success", run.states()
+    run.wait_for_success()
     assert set(run.tries().values()) == {1}
     assert answers_since(sandbox, before) == [approve, approve]
 
@@ -105,7 +117,7 @@ def test_an_approval_and_a_function_of_one_round_share_a_form(
         )
         assert form_of(run, task_id)["body"] == form["body"]
         respond(run, task_id, "Submit", call_1="half past four", call_2="Reject")
-    assert run.wait() == "success", run.states()
+    run.wait_for_success()
     assert set(run.tries().values()) == {1}
     assert answers_since(sandbox, before) == [False, False, "half past four", "half past four"]
     for task_id in TASKS:
@@ -128,7 +140,7 @@ def test_a_second_form_is_the_one_that_is_shown_or_the_task_fails(
                 lambda task_id=task_id: "get_time" in form_of(run, task_id)["subject"],  # type: ignore[misc]
             )
             respond(run, task_id, "Submit", call_1="half past four")
-        assert run.wait() == "success", run.states()
+        run.wait_for_success()
         assert answers_since(sandbox, before) == [True, True, "half past four", "half past four"]
         return
     assert run.wait() == "failed"
@@ -145,19 +157,15 @@ def test_a_cleared_task_never_shows_the_form_of_its_old_run(airflow: LocalAirflo
     form_of(run, "response")
     sandbox.add_script("cleared", MIXED)
     airflow.rest.clear(run.dag_id, run.run_id, ["response"])
-    states = {"awaiting_input"} if REPLACES_REQUESTS else {"failed"}
-    airflow.wait_until(
-        f"the cleared task is {states}",
-        lambda: run.tries()["response"] == 2 and run.states()["response"] in states,
-        detail=run.states,
-    )
+    wait_for_try(run, "response", 2)
     if REPLACES_REQUESTS:
         assert "get_time" in form_of(run, "response")["body"]
         return
+    assert run.wait_for_task("response")["state"] == "failed"
     assert "earlier request of this task instance: 'May the model use pay of bank?'" in run.log("response", 2)
     # The same call of another run has the same form, which is the one that is shown.
     sandbox.add_script("cleared", one_round(approvals=[PAY], then=END, at=SECONDS))
     airflow.rest.clear(run.dag_id, run.run_id, ["response"])
-    airflow.wait_until("it is cleared", lambda: run.tries()["response"] == 3, detail=run.tries)
+    wait_for_try(run, "response", 3)
     respond(run, "response", "Approve")
     assert run.wait_for_task("response")["state"] == "success"
