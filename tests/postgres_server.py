@@ -14,21 +14,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
+
 from tests.system.loopback_port import reserve_port
 
 #: Where Debian and its derivatives put the programs of each major version; they are not on the path.
 DEBIAN_FOLDERS = Path("/usr/lib/postgresql")
-PROGRAMS = ("initdb", "postgres", "pg_isready", "psql")
+PROGRAMS = ("initdb", "postgres", "pg_isready", "psql", "pg_dump")
 OWNER = "airflow"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 COMMAND_SECONDS = 120.0
 POLL_SECONDS = 0.1
-#: The data need not survive a crash of the machine.
+#: The data need not survive a crash of the machine; it survives one of the server.
 SETTINGS = (
     "fsync=off",
     "full_page_writes=off",
-    "synchronous_commit=off",
     "unix_socket_directories=",
     "max_connections=200",
 )
@@ -79,9 +80,10 @@ class PostgresServer:
         try:
             if self._account:
                 shutil.chown(self.home, self._account["user"], self._account["group"])
-            data = str(self.home / "data")
-            self._run("initdb", "-D", data, "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--no-sync")
-            self._start(data)
+            self._data = str(self.home / "data")
+            self._run("initdb", "-D", self._data, "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--no-sync")
+            self.port = reserve_port()
+            self.start()
         except BaseException:
             self._stop()
             raise
@@ -116,17 +118,58 @@ class PostgresServer:
         options = ("-X", "-A", "-t", "-v", "ON_ERROR_STOP=1")
         return self._run("psql", *address, *options, "-d", database, "-c", statement).strip()
 
+    def dump(self, database: str) -> str:
+        """
+        Return all tables of a database as text.
+
+        :param database: the database's name.
+        """
+        address = ("-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER)
+        return self._run("pg_dump", *address, "--data-only", "--no-sync", database)
+
     @property
     def process_id(self) -> int | None:
         """Process id of the server, None if it is stopped."""
         return None if self._process is None else self._process.pid
 
-    def _start(self, data: str) -> None:
-        self.port = reserve_port()
+    def pause(self) -> None:
+        """Stop all its processes, as SIGSTOP does: connections stay open, and nothing is answered."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the processes that `pause` stopped continue."""
+        self._send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Send SIGKILL to all its processes; `start` brings it back with its data, on the same port."""
+        self._send(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(STOP_SECONDS)
+            self._process = None
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        server = psutil.Process(self._process.pid)
+        children = server.children(recursive=True)
+        # The server first: it would start a process again that has gone.
+        for process in (server, *children):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        if number == signal.SIGKILL:
+            psutil.wait_procs(children, STOP_SECONDS)
+
+    def start(self) -> None:
+        """
+        Start it, and wait until it accepts connections.
+
+        :raises PostgresServerError: if it does not start.
+        """
         options = [part for setting in SETTINGS for part in ("-c", setting)]
-        with self._log.open("wb") as log:
+        address = ("-h", "127.0.0.1", "-p", str(self.port))
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), *options],
+                [self._programs / "postgres", "-D", self._data, *address, *options],
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -164,6 +207,7 @@ class PostgresServer:
     def _stop(self) -> None:
         if self._process is not None:
             # SIGINT ends all sessions; SIGQUIT ends the server's processes without saving anything.
+            self.resume()
             for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
                 self._process.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -29,6 +29,23 @@ def test_a_server_has_the_databases_that_a_test_creates() -> None:
 
 
 @needs_postgres
+def test_a_server_that_was_paused_and_killed_comes_back_with_its_data() -> None:
+    with PostgresServer() as server:
+        server.create_database("kept")
+        server.query("kept", "CREATE TABLE words (word text); INSERT INTO words VALUES ('one')")
+        server.pause()
+        assert psutil.Process(server.process_id).status() == psutil.STATUS_STOPPED
+        server.resume()
+        assert server.query("kept", "SELECT word FROM words") == "one"
+
+        server.kill()
+        assert server.process_id is None
+        server.start()
+
+        assert server.query("kept", "SELECT word FROM words") == "one"
+
+
+@needs_postgres
 def test_nothing_remains_after_an_error() -> None:
     server = PostgresServer()
 
