@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal, TypeAlias, get_args
 
@@ -99,6 +99,31 @@ class PollState:
 
 
 INITIAL_POLL_STATE = PollState()
+
+
+def shift_to_clock(
+    options: PollOptions, poll_state: PollState, now: float
+) -> tuple[PollOptions, PollState, float]:
+    """
+    Return a wait's times as the clock of this process shows them.
+
+    A wait that began in the future was started on a machine whose clock is ahead, or the clock was set back
+    since. Without this it would not poll until the clock shows the time of its start.
+
+    :param options: how to wait.
+    :param poll_state: what the process that started the wait knows of it.
+    :param now: epoch seconds.
+    :return: both with the wait beginning now at the latest, and the shift in seconds; 0 if there was none.
+    """
+    shift = options.started_at - now
+    if shift <= 0:
+        return options, poll_state, 0.0
+    deadline = None if options.deadline is None else options.deadline - shift
+    return (
+        replace(options, started_at=now, deadline=deadline),
+        replace(poll_state, not_before=poll_state.not_before - shift),
+        shift,
+    )
 
 
 def to_seconds(name: str, value: timedelta | float | None) -> float | None:

@@ -21,6 +21,7 @@ from airflow_provider_openai_run.polling.options import (
     RequiresActionPolicy,
     StalledPolicy,
     TimeLimit,
+    shift_to_clock,
 )
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
 from airflow_provider_openai_run.triggers._stored_arguments import checked_arguments, ignore_unknown
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _CONNECTION_POLLER = "airflow_provider_openai_run.triggerer.connection_poller"
 _KEPT_RESULT = "airflow_provider_openai_run.kept_result"
 _METRICS = "airflow_provider_openai_run.metrics"
+#: Clocks of different machines may differ by so many seconds without a word in the log.
+_NORMAL_CLOCK_SKEW = 5.0
 _POLL_STATE_FIELDS = {field.name for field in dataclasses.fields(PollState)}
 
 
@@ -170,11 +173,17 @@ class OpenAIRunTrigger(BaseTrigger):
         connection_poller = await import_off_loop(_CONNECTION_POLLER)
         from airflow_provider_openai_run.polling.policy import RunPoller
 
+        now = time.time()
+        options, poll_state, shift = shift_to_clock(self.options, self.poll_state, now)
+        if shift > _NORMAL_CLOCK_SKEW:
+            message = (
+                "The task was deferred %s s in the future: the clocks of two machines differ, or one was set"
+            )
+            self.logger().warning(message, round(shift))
         # Soon, even if the worker's clock is ahead.
-        earliest = min(self.earliest_resume_at, time.time() + MIN_RESUME_DELAY)
-        not_before = max(self.poll_state.not_before, earliest)
-        poll_state = dataclasses.replace(self.poll_state, not_before=not_before)
-        run_poller = RunPoller(self.ref, self.options, poll_state=poll_state)
+        earliest = min(self.earliest_resume_at, now + MIN_RESUME_DELAY)
+        poll_state = dataclasses.replace(poll_state, not_before=max(poll_state.not_before, earliest))
+        run_poller = RunPoller(self.ref, options, poll_state=poll_state)
         subscription: Subscription = connection_poller.subscribe(self.conn_id, run_poller)
         outcome: Outcome | None = None
         try:

@@ -110,6 +110,21 @@ def test_the_deadline_ends_the_wait(sandbox: Sandbox, fake_clock: FakeClock) -> 
     assert fake_clock.time() - began >= 100
 
 
+def test_a_wait_from_a_clock_that_was_ahead_is_polled_at_once(
+    sandbox: Sandbox, fake_clock: FakeClock, task_log: TaskLog
+) -> None:
+    now = fake_clock.time()
+    ahead = {"started_at": now + 600, "deadline": now + 700, "poll_state": {"not_before": now + 630}}
+    trigger = trigger_for(sandbox.create_run(script="queued"), fake_clock, **ahead)
+
+    event = fake_clock.run(only_event(trigger))
+
+    assert "after 1 minute 40 seconds" in event["error"]["message"]
+    assert sandbox.count("GET") >= 3
+    assert fake_clock.time() - now < 150
+    assert any("The task was deferred 600 s in the future" in text for text in task_log.warnings)
+
+
 def test_the_deadline_holds_in_spite_of_retry_after(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     sandbox.faults.add("rate_limited", retry_after=3600)
     event = fake_clock.run(only_event(trigger_for(sandbox.create_run(), fake_clock)))
