@@ -222,6 +222,20 @@ class AirflowRest:
             body={"new_state": state},
         )
 
+    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """
+        Mark a DAG run, as a user does in the UI; its tasks that have not ended are marked with it.
+
+        :param dag_id: the DAG.
+        :param run_id: the DAG run.
+        :param state: ``success`` or ``failed``.
+        """
+        self.call("PATCH", _run_path(dag_id, run_id), body={"state": state})
+
+    def delete_dag(self, dag_id: str) -> None:
+        """Delete all that Airflow has stored of a DAG, its task instances included."""
+        self.call("DELETE", f"/dags/{quote(dag_id)}")
+
     def _pages(self, path: str, key: str, params: JsonObject | None = None) -> list[JsonObject]:
         entries: list[JsonObject] = []
         total = 1

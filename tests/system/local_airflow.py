@@ -52,6 +52,8 @@ class LocalAirflow:
     :param dag_folders: folders with DAG files.
     :param connections: connections by id, in Airflow's JSON form.
     :param config: further configuration as ``{"section": {"option": value}}``.
+    :param more_components: arguments of the ``airflow`` command of further components, by name.
+    :param environment: further environment variables of the components.
     :param announce: called with one line for each step of the start.
     """
 
@@ -61,11 +63,15 @@ class LocalAirflow:
         dag_folders: Sequence[Path],
         connections: Mapping[str, JsonObject] | None = None,
         config: Mapping[str, Mapping[str, str]] | None = None,
+        more_components: Mapping[str, list[str]] | None = None,
+        environment: Mapping[str, str] | None = None,
         announce: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._dag_folders = list(dag_folders)
         self._connections = dict(connections or {})
         self._config = {section: dict(options) for section, options in (config or {}).items()}
+        self._more_components = dict(more_components or {})
+        self._more_environment = dict(environment or {})
         self._announce = announce
         self._previous_handlers: dict[int, Any] = {}
         self.password = secrets.token_urlsafe(9)
@@ -84,7 +90,7 @@ class LocalAirflow:
             self._migrate(env)
             for component in self.components.values():
                 component.start()
-            self._announce("scheduler, dag-processor, triggerer and api-server started")
+            self._announce(f"{', '.join(self.components)} started")
             self.wait_until("all components are healthy", self._is_healthy, READY_SECONDS)
             self._announce(f"Airflow {self.rest.version()} is healthy at {self.url}")
         except BaseException:
@@ -287,6 +293,7 @@ class LocalAirflow:
             "scheduler": ["scheduler", "--skip-serve-logs"],
             "dag-processor": ["dag-processor"],
             "triggerer": ["triggerer", "--skip-serve-logs"],
+            **self._more_components,
         }
 
     def _environment(self) -> dict[str, str]:
@@ -305,7 +312,7 @@ class LocalAirflow:
             env |= {f"AIRFLOW__{section}__{option}".upper(): value for option, value in options.items()}
         for conn_id, connection in self._connections.items():
             env[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
-        return env
+        return env | self._more_environment
 
     def _end_on_signals(self) -> None:
         def end(number: int, frame: FrameType | None) -> None:

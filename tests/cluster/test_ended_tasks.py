@@ -1,0 +1,76 @@
+"""Slow triggerers and a slow database cancel nothing; what a user ends is cancelled, all of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.cluster import TRIGGERERS, Cluster
+from tests.cluster.waiting_tasks import MANY, WaitingTasks
+
+pytestmark = [pytest.mark.system, pytest.mark.cluster]
+
+#: Tasks of the DAG ``endless_runs``.
+CREATED = 12
+#: Longer than the 30 s after which Airflow gives a triggerer up by default.
+PAUSE_SECONDS = 43
+
+
+@pytest.fixture(scope="module")
+def waiting(cluster: Cluster) -> Iterator[WaitingTasks]:
+    waiting = WaitingTasks.created_by_workers(cluster, CREATED)
+    yield waiting
+    waiting.end_all()
+
+
+def wait_for(cluster: Cluster, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    cluster.airflow.wait_until(
+        f"{seconds} s have passed", lambda: time.monotonic() >= deadline, timeout=2 * seconds
+    )
+
+
+def assert_that_all_still_wait(waiting: WaitingTasks) -> None:
+    waiting.wait_until_deferred(CREATED)
+    waiting.wait_until_polled(times=3)
+    assert waiting.triggerers().total() == CREATED
+    assert waiting.statuses() == {"in_progress": CREATED}
+
+
+def test_a_triggerer_that_was_paused_cancels_nothing(cluster: Cluster, waiting: WaitingTasks) -> None:
+    before = waiting.triggerers()
+    paused = cluster.airflow.components[TRIGGERERS[0]]
+
+    paused.pause()
+    try:
+        wait_for(cluster, PAUSE_SECONDS)
+        other = waiting.triggerers()
+    finally:
+        paused.resume()
+
+    assert len(before) == 2, "both triggerers should have had tasks"
+    assert len(other) == 1, "the other triggerer should have taken over all tasks"
+    assert_that_all_still_wait(waiting)
+
+
+def test_a_database_that_was_frozen_cancels_nothing(cluster: Cluster, waiting: WaitingTasks) -> None:
+    cluster.postgres.pause()
+    try:
+        time.sleep(PAUSE_SECONDS)
+    finally:
+        cluster.postgres.resume()
+
+    assert_that_all_still_wait(waiting)
+
+
+def test_all_runs_are_cancelled_when_a_user_ends_all_tasks(cluster: Cluster, waiting: WaitingTasks) -> None:
+    many = WaitingTasks.without_workers(cluster)
+    assert many.statuses() == {"in_progress": MANY}
+
+    waiting.end_all()
+    many.end_all()
+
+    waiting.wait_until_cancelled()
+    many.wait_until_cancelled()
