@@ -38,6 +38,9 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
 
+    #: Airflow itself needs the function's arguments.
+    unmaskable_fields: Collection[str] = ("conn_id", *DecoratedOperator.template_fields)
+
     custom_operator_name: str = "@task.openai_response"
 
     def __init__(

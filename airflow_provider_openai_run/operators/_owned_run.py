@@ -13,6 +13,7 @@ from airflow_provider_openai_run.cancellation import KillGuard
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
 from airflow_provider_openai_run.operators._deferral import forget_arguments, take_arguments
+from airflow_provider_openai_run.operators._masked_fields import mask_fields, unmask_fields
 from airflow_provider_openai_run.operators._running_task import RunningTask
 from airflow_provider_openai_run.polling.options import RequiresActionPolicy, to_seconds
 
@@ -99,6 +100,8 @@ class OwnedRunOperator(BaseRunOperator):
     :param keep_result: whether the trigger keeps a response in XCom at its end, so that the resumed task does
         not need the API, which deletes a response with ``store=False`` after ten minutes. The XCom is deleted
         when the task resumes. Needs ``do_xcom_push``, and Airflow 3.3. Runs on a thread are retrieved always.
+    :param masked_fields: names of templated arguments, such as ``("input", "instructions")``, whose values
+        Airflow must not store as "Rendered Templates" in its database: it stores ``***`` for them.
     :param timeout: how long the try may take, in seconds or as a timedelta; None means no limit but
         ``execution_timeout``.
     :param deferrable: whether to wait in the triggerer; by default Airflow's
@@ -115,6 +118,8 @@ class OwnedRunOperator(BaseRunOperator):
     #: The pydantic model that the answer is read as; None leaves it as text.
     answer_model: type[BaseModel] | None = None
     on_active_run: ActiveRunPolicy = "fail"
+    #: The templated arguments that ``masked_fields`` must not name.
+    unmaskable_fields: Collection[str] = ("conn_id",)
 
     def __init__(
         self,
@@ -130,6 +135,7 @@ class OwnedRunOperator(BaseRunOperator):
         max_tool_rounds: int = 50,
         token_budget: int | None = None,
         keep_result: bool = True,
+        masked_fields: Collection[str] = (),
         timeout: timedelta | float | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         multiple_outputs: bool = True,
@@ -151,9 +157,19 @@ class OwnedRunOperator(BaseRunOperator):
         self.max_tool_rounds = max_tool_rounds
         self.token_budget = token_budget
         self.keep_result = keep_result
+        self.masked_fields = masked_fields
         self.timeout = to_seconds("timeout", timeout)
         self.deferrable = deferrable
         self.kill_guard = KillGuard()
+
+    def mask_fields(self) -> None:
+        """
+        Hide the arguments that ``masked_fields`` names; subclasses call it once all are set.
+
+        :raises ValueError: for a name that is not a templated argument, or is that of the connection.
+        """
+        allowed = [name for name in self.template_fields if name not in self.unmaskable_fields]
+        mask_fields(self, self.masked_fields, allowed=allowed)
 
     def new_adapter(
         self, get_hook: Callable[[], OpenAIRunHook], identity: RunIdentity, state: TaskRunState
@@ -210,6 +226,7 @@ class OwnedRunOperator(BaseRunOperator):
         :return: the attributes of the run, ``answer``: its text, or the object read from it, and ``refusal``.
         """
         forget_arguments(context)
+        unmask_fields(self)
         self.check_rendered_arguments()
         return self._new_runner(context).start(time.time())
 
@@ -276,6 +293,7 @@ class OwnedRunOperator(BaseRunOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue; cancel the run if Airflow ended the deferral because no triggerer was there to do it."""
         kwargs = {**take_arguments(context, next_method), **(next_kwargs or {})}
+        unmask_fields(self)
         try:
             return super().resume_execution(next_method, kwargs, context)
         except AirflowException as error:

@@ -156,6 +156,7 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
                 "tool_handlers and human_tools need store=True: each round continues from a stored response"
             )
         self.check_arguments_for_create(tools)
+        self.mask_fields()
 
     #: The parameters of the API.
     API_PARAMETERS = api_parameters(__init__, but=("text_format", "extra_params"))

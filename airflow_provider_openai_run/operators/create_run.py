@@ -130,6 +130,7 @@ class OpenAICreateRunOperator(OwnedRunOperator):
         if not is_known_at_runtime(assistant_id) and not assistant_id:
             raise ValueError("assistant_id is empty")
         self.check_arguments_for_create(tools)
+        self.mask_fields()
 
     #: The parameters of the API.
     API_PARAMETERS = api_parameters(__init__, but=("thread_id", "extra_params", "on_active_run"))

@@ -81,6 +81,7 @@ class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
         if not is_known_at_runtime(self.run_id) and not is_known_at_runtime(self.thread_id):
             _ = self.ref
         self.check_arguments_for_create(None)
+        self.mask_fields()
 
     def new_adapter(
         self, get_hook: Callable[[], OpenAIRunHook], identity: RunIdentity, state: TaskRunState
