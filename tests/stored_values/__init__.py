@@ -1,0 +1,1 @@
+"""The values that each version of the provider has stored in Airflow's database, recorded and replayed."""
