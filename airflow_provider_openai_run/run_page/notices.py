@@ -9,6 +9,7 @@ from airflow_provider_openai_run.run_page.xcom_data import XComData
 from airflow_provider_openai_run.types.status import classify_status
 
 _SENSOR = "OpenAIRunSensor"
+_MAX_NAMED_KEYS = 4
 
 
 def notices_for(
@@ -24,17 +25,24 @@ def notices_for(
     """
     if not data:
         return (_no_data_notice(task),)
-    notices = [
-        f"An XCom backend stores {key} outside Airflow's database, at {shorten(value)}."
-        for key, value in data.stored_externally.items()
-    ]
+    notices = [_unreadable_notice(data.unreadable)] if data.unreadable else []
     if status is None:
         notices.append("The run's status is not in XCom yet.")
     elif not classify_status(status).is_terminal and task.state == "failed":
         notices.append(f"The last known status is {status}. The task has failed since then; see its log.")
-    elif classify_status(status).is_terminal and not data.stored_externally:
+    elif classify_status(status).is_terminal and not data.unreadable:
         notices += _notices_of_ended_run(data, task, steps)
     return tuple(notices)
+
+
+def _unreadable_notice(unreadable: dict[str, str]) -> str:
+    keys = list(unreadable)
+    names = ", ".join(keys[:_MAX_NAMED_KEYS]) + (" and others" if len(keys) > _MAX_NAMED_KEYS else "")
+    cause = shorten(unreadable[keys[0]], 200)
+    return (
+        f"An XCom backend stores {names} outside Airflow's database, and the API server could not read that "
+        f"({cause}). It needs the same core.xcom_backend, its configuration and access to its storage."
+    )
 
 
 def _notices_of_ended_run(

@@ -1,8 +1,7 @@
 """
-Database queries for the page: the task instance and its stored XComs.
+Database queries for the page: the task instance, its stored XComs and its rendered template fields.
 
-Like Airflow's own API, they read the stored values without the XCom backend; values that a backend stores
-elsewhere are not fetched.
+:mod:`airflow_provider_openai_run.run_page.xcom_backend` reads the values that a backend stores elsewhere.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy import func, select
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.json import Json
 
 #: Attributes that can be large and that only the raw JSON shows.
-_LARGE_KEYS = frozenset({"raw", "tools", "instructions", "metadata", "file_ids"})
-
+_LARGE_KEYS = frozenset({"raw", "file_ids"})
 
 #: Whether this Airflow has loops (3.4): their task instances differ by their region alone.
 _HAS_LOOPS = hasattr(TaskInstance, "region_id")
@@ -79,28 +78,37 @@ class XComQueries:
 
     def version(self) -> str:
         """Return a string that changes whenever the task instance or its XComs change."""
-        query = select(func.count(), func.max(XComModel.timestamp)).where(*self._xcom_conditions())
+        query = select(func.count(), func.max(XComModel.timestamp)).where(*self._conditions(XComModel))
         xcoms: Any = self._session.execute(query).one()
         task = self.task_instance()
         state = (task.state, task.try_number, len(task.iterations)) if task else ()
         return ".".join(map(str, (*xcoms, *state)))
 
-    def values(self, *, include_large: bool = False) -> dict[str, Json]:
+    def rendered_fields(self) -> dict[str, Json]:
+        """Return the rendered template fields, as Airflow stored them: long ones cut, secrets masked."""
+        query = select(RenderedTaskInstanceFields.rendered_fields)
+        fields = self._session.scalar(query.where(*self._conditions(RenderedTaskInstanceFields)))
+        return fields if isinstance(fields, dict) else {}
+
+    def rows(self, *, include_large: bool = False, with_return_value: bool = False) -> dict[str, Any]:
         """
-        Return the stored XComs that can describe a run, by key.
+        Return the stored XComs that can describe a run, by key: rows with ``key`` and ``value``.
 
         :param include_large: whether to read the attributes that only the raw JSON shows.
+        :param with_return_value: whether to read the return value even if each attribute has its own key.
         """
-        query = select(XComModel.key).where(*self._xcom_conditions())
+        query = select(XComModel.key).where(*self._conditions(XComModel))
         keys = set(self._session.scalars(query)) & set(KEYS)
-        if {"id", "status", "steps"} <= keys:
+        if not with_return_value and {"id", "status", "steps"} <= keys:
             # Each attribute has a key of its own; reading the return value too would take twice as long.
             keys -= {RETURN_VALUE}
         if not include_large:
             keys -= _LARGE_KEYS
-        rows = select(XComModel.key, XComModel.value).where(*self._xcom_conditions(), XComModel.key.in_(keys))
-        values = {row.key: row.value for row in self._session.execute(rows)}
-        return {key: values[key] for key in (*ATTRIBUTES, *KEYS) if key in values}
+        rows = select(XComModel.key, XComModel.value).where(
+            *self._conditions(XComModel), XComModel.key.in_(keys)
+        )
+        by_key = {row.key: row for row in self._session.execute(rows)}
+        return {key: by_key[key] for key in (*ATTRIBUTES, *KEYS) if key in by_key}
 
     @cached_property
     def _rows(self) -> Sequence[Row[Any]]:
@@ -135,8 +143,7 @@ class XComQueries:
         rows = [row for row in self._rows if requested is None or _iteration_of(row) == requested]
         return rows[-1] if rows else None
 
-    def _xcom_conditions(self) -> tuple[ColumnElement[bool], ...]:
-        model: Any = XComModel
+    def _conditions(self, model: Any) -> tuple[ColumnElement[bool], ...]:  # noqa: ANN401 - a class of Airflow's
         if _HAS_LOOPS:
             return (model.task_instance_id == (self._row.id if self._row else None),)
         dag_id, run_id, task_id, map_index = self._key

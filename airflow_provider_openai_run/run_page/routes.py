@@ -2,8 +2,8 @@
 The page's HTTP routes, served by Airflow's API server.
 
 They require the same permissions as Airflow's own routes for a task instance and its XComs, and read only
-XCom. XCom values are untrusted: they are escaped and never used as links, and the Content-Security-Policy
-allows only the page's own scripts and styles.
+what those show. XCom values are untrusted: they are escaped, links lead to the web and nowhere else, and the
+Content-Security-Policy allows only the page's own scripts and styles.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from uuid import UUID
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep  # noqa: TC002 - FastAPI reads the annotation
 from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Response
 
 from airflow_provider_openai_run.run_page.formatting import format_json
 from airflow_provider_openai_run.run_page.queries import XComQueries
 from airflow_provider_openai_run.run_page.rendering import find_text, render
+from airflow_provider_openai_run.run_page.step_list import search_steps
 from airflow_provider_openai_run.run_page.task_instance import Iteration
 from airflow_provider_openai_run.run_page.view import RunView, build_view
+from airflow_provider_openai_run.run_page.xcom_backend import read_values
 from airflow_provider_openai_run.run_page.xcom_data import read_xcoms
 
 if TYPE_CHECKING:
@@ -40,10 +42,20 @@ _SECURITY_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_SCRIPTS = (
+    "theme.js",
+    "page.js",
+    "server.js",
+    "steps.js",
+    "copy.js",
+    "times.js",
+    "links.js",
+    "iterations.js",
+)
+_STYLESHEETS = ("page.css", "lists.css", "markdown.css")
 _STATIC_MEDIA_TYPES = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "theme.js": "text/javascript",
+    **dict.fromkeys(_STYLESHEETS, "text/css"),
+    **dict.fromkeys(_SCRIPTS, "text/javascript"),
     "icon.svg": "image/svg+xml",
     "icon-dark.svg": "image/svg+xml",
 }
@@ -130,6 +142,12 @@ def step(queries: Queries, number: int) -> Response:
     return _html_response("step.html", step=steps[number - 1])
 
 
+@router.get("/search")
+def search(queries: Queries, text: Annotated[str, Query(max_length=200)]) -> list[int]:
+    """Return the numbers of the steps that contain a text."""
+    return search_steps(_view(queries).steps or (), text)
+
+
 @router.get("/text/{name}")
 def text(queries: Queries, name: str) -> Response:
     """Return the full text of a block that the page shortens."""
@@ -142,7 +160,7 @@ def text(queries: Queries, name: str) -> Response:
 @router.get("/raw")
 def raw(queries: Queries) -> Response:
     """Return the run's XComs as JSON."""
-    data = read_xcoms(queries.values(include_large=True))
+    data = read_xcoms(*read_values(queries, include_large=True))
     return Response(format_json(data.to_json()), media_type="application/json")
 
 
@@ -165,7 +183,9 @@ def _view(queries: XComQueries) -> RunView:
     task = queries.task_instance()
     if task is None:
         raise HTTPException(404, "Task instance not found")
-    return build_view(queries.values(), task, time.time())
+    values, unreadable = read_values(queries)
+    rendered = queries.rendered_fields()
+    return build_view(values, task, time.time(), rendered=rendered, unreadable=unreadable)
 
 
 def _html_response(template: str, **values: Any) -> Response:

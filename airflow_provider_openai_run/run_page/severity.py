@@ -5,11 +5,14 @@ from __future__ import annotations
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
+#: The severity of what failed.
+FAILURE = "failure"
+
 SEVERITIES = {
     RunState.ACTIVE: "active",
     RunState.NEEDS_ACTION: "waiting",
     RunState.SUCCEEDED: "success",
-    RunState.FAILED: "failure",
+    RunState.FAILED: FAILURE,
     RunState.CANCELLED: "stopped",
     RunState.EXPIRED: "stopped",
     RunState.INCOMPLETE: "stopped",

@@ -23,6 +23,9 @@ from airflow_provider_openai_run.run_page.formatting import (
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.message_content import read_content
 
+#: The label of a block with the error of a tool.
+ERROR_LABEL = "Error"
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -43,7 +46,7 @@ class Content:
     The content of a step.
 
     :param kind: its kind, in the API's words.
-    :param title: a summary in entry line.
+    :param title: a summary in one line.
     :param blocks: all of its content.
     """
 
@@ -112,7 +115,7 @@ def _blocks(kind: str, item: Item) -> Iterator[Block]:
     read_blocks = _KINDS[kind].read_blocks if kind in _KINDS else _read_json
     blocks = [block for block in read_blocks(item) if block.text]
     if error := item.get("error"):
-        blocks.append(Block("Error", format_value(error)))
+        blocks.append(Block(ERROR_LABEL, format_value(error)))
     yield from blocks or _read_json(item)
 
 

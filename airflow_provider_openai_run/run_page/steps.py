@@ -14,8 +14,13 @@ from airflow_provider_openai_run.run_page.formatting import (
     read_time,
     shorten,
 )
-from airflow_provider_openai_run.run_page.severity import severity_of
-from airflow_provider_openai_run.run_page.step_content import Content, label_for, read_step_content
+from airflow_provider_openai_run.run_page.severity import FAILURE, severity_of
+from airflow_provider_openai_run.run_page.step_content import (
+    ERROR_LABEL,
+    Content,
+    label_for,
+    read_step_content,
+)
 from airflow_provider_openai_run.run_page.timeline import Span
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.status import RunState, classify_status
@@ -46,6 +51,15 @@ class StepView:
     duration: str | None
     tokens: str | None
     error: str | None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the step failed, or has an error."""
+        return (
+            self.severity == FAILURE
+            or self.error is not None
+            or any(block.label == ERROR_LABEL for block in self.content.blocks)
+        )
 
     @property
     def tooltip(self) -> str:

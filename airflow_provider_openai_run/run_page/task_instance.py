@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 #: States that a task instance leaves only when it is cleared.
 _FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+#: The state of a parked task, in Airflow 3.3 and later.
+_AWAITING_INPUT = "awaiting_input"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +50,11 @@ class TaskInstanceInfo:
     def is_live(self) -> bool:
         """Whether the task instance or its XComs can still change."""
         return self.state not in _FINAL_STATES
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether the task is parked until a person responds, under "Required actions" in Airflow's UI."""
+        return self.state == _AWAITING_INPUT
 
     @property
     def name(self) -> str:

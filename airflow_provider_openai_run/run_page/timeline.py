@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_openai_run.run_page.formatting import format_duration
+from airflow_provider_openai_run.run_page.severity import FAILURE
 
 #: Possible distances between the ticks of the axis, in seconds.
 _TICK_INTERVALS = (
@@ -14,6 +15,7 @@ _TICK_INTERVALS = (
 )
 _MAX_INTERVALS = 8
 _MIN_WIDTH = 0.35
+_MIN_WIDTH_OF_FAILURE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,9 @@ def draw_to_scale(
     for span in spans:
         last = max(now if span.end is None else span.end, span.start)
         x = 100 * (span.start - first) / seconds
-        width = max(100 * (last - span.start) / seconds, _MIN_WIDTH)
-        lanes.setdefault(span.lane, []).append(_draw_bar(min(x, 100 - _MIN_WIDTH), width, span))
+        min_width = _MIN_WIDTH_OF_FAILURE if span.severity == FAILURE else _MIN_WIDTH
+        width = max(100 * (last - span.start) / seconds, min_width)
+        lanes.setdefault(span.lane, []).append(_draw_bar(min(x, 100 - min_width), width, span))
     return Timeline(lanes=_draw_lanes(lanes.items()), ticks=_draw_ticks(seconds), seconds=seconds)
 
 
@@ -142,7 +145,10 @@ def _draw_bar(x: float, width: float, span: Span) -> Bar:
 
 
 def _draw_lanes(lanes: Iterable[tuple[str, list[Bar]]]) -> tuple[Lane, ...]:
-    return tuple(Lane(name, tuple(bars)) for name, bars in lanes)
+    # What failed is drawn last, so that nothing covers it.
+    return tuple(
+        Lane(name, tuple(sorted(bars, key=lambda bar: bar.severity == FAILURE))) for name, bars in lanes
+    )
 
 
 def _draw_ticks(seconds: float) -> tuple[Tick, ...]:

@@ -17,6 +17,22 @@ ATTACKS = (
     "\"><iframe srcdoc='<script>parent.pwned = 1</script>'></iframe>",
     "\u202emoc.elpmaxe\u202c \x00 \u2028",
 )
+MARKDOWN_ATTACKS = (
+    f"[click](javascript:window.{MARK}=1)",
+    f"[click](JaVaScRiPt&colon;window.{MARK}=1)",
+    f"[click][1]\n\n[1]: javascript:window.{MARK}=1",
+    f"<javascript:window.{MARK}=1>",
+    "[click](data:text/html;base64,PHNjcmlwdD4=)",
+    "[click](vbscript:x)",
+    "[click](//evil.example/x)",
+    "[click](file:///etc/passwd)",
+    "![image](https://evil.example/pixel.png)",
+    f'![image](x" onerror="window.{MARK}=1)',
+    f'[title](https://evil.example "x" onmouseover="window.{MARK}=1")',
+    f"```html onload=window.{MARK}=1\n<script>window.{MARK} = 1</script>\n```",
+    f"| a |\n|:-:|\n| <img src=x onerror=window.{MARK}=1> |",
+    "<style>* { display: none }</style>",
+)
 EVERYTHING = "\n".join(ATTACKS)
 
 

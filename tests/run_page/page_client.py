@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import jwt
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api import security
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel  # noqa: F401 - defines the table
 from sqlalchemy import create_engine, text
@@ -117,7 +118,7 @@ def open_database() -> Iterator[Session]:
     """Yield a session of an in-memory database with the tables that the page reads."""
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     with Session(engine) as session:
-        for table in {_table("task_instance"), _xcom_table(), *_tables_of_loops()}:
+        for table in {_table("task_instance"), _xcom_table(), rendered_fields_table(), *_tables_of_loops()}:
             # Column names without constraints: the tables they refer to are not needed.
             columns = ", ".join(f'"{column.name}"' for column in table.columns)
             session.execute(text(f"CREATE TABLE {table.name} ({columns})"))
@@ -185,6 +186,27 @@ def _table(name: str) -> Any:
 def _xcom_table() -> Any:
     """Return the table that Airflow writes; from 3.4 on, the model is a view of two tables."""
     return _table("xcom_v2" if HAS_LOOPS else "xcom")
+
+
+def rendered_fields_table() -> Any:
+    """Return the table with the rendered template fields."""
+    return RenderedTaskInstanceFields.__table__
+
+
+def add_rendered_fields(session: Session, **fields: Any) -> None:
+    """Insert the rendered template fields of the task instance."""
+    table = rendered_fields_table()
+    task_key = {
+        "dag_id": "dag",
+        "run_id": "manual__1+1",
+        "task_id": "task",
+        "map_index": -1,
+        "id": uuid5(NO_REGION, "rendered"),
+        "task_instance_id": _id_of_task(-1, NO_REGION),
+    }
+    known = {name: value for name, value in task_key.items() if name in table.columns}
+    session.execute(table.insert().values(rendered_fields=fields, **known))
+    session.commit()
 
 
 def _tables_of_loops() -> list[Any]:

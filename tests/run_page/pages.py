@@ -53,13 +53,22 @@ class ParsedPage(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
+        #: The attributes of each ``a`` element.
+        self.links: list[dict[str, str | None]] = []
         self.text = ""
         self.html = render("page.html", NOW, view=view, version="1", static="static").decode()
         self.feed(self.html)
 
+    @property
+    def links_to_web(self) -> list[str]:
+        """The links that leave Airflow."""
+        return [str(link["href"]) for link in self.links if str(link["href"]).startswith("http")]
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
+        if tag == "a":
+            self.links.append(dict(attrs))
 
     def handle_data(self, data: str) -> None:
         self.text += data

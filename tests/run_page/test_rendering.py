@@ -11,16 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_openai_run.api.registry import get_api
+from airflow_provider_openai_run.links.openai_run import LINK_KEY
+from airflow_provider_openai_run.owned_runs.rounds import ROUNDS_KEY
 from airflow_provider_openai_run.progress import PROGRESS_KEY
+from airflow_provider_openai_run.run_page.markdown import MAX_CHARACTERS
 from airflow_provider_openai_run.run_page.rendering import (
     MAX_INLINE_STEPS,
     MAX_TEXT_LENGTH,
     find_text,
     render,
 )
+from airflow_provider_openai_run.run_page.view import build_view
 from airflow_provider_openai_run.run_page.xcom_data import ATTRIBUTES
 from airflow_provider_openai_run.types.run import Run
-from tests.browser.hostile import ATTACKS, EVERYTHING
+from tests.browser.hostile import ATTACKS, EVERYTHING, MARKDOWN_ATTACKS
 from tests.json_strategies import json_values
 from tests.run_page.pages import NOW, RUN, ParsedPage, make_task, make_view
 from tests.run_strategies import runs
@@ -32,17 +36,31 @@ TEMPLATE_TAGS = frozenset(
         *("html", "head", "meta", "title", "script", "link", "body", "main", "section", "header", "div"),
         *("span", "dl", "dt", "dd", "bdi", "button", "svg", "path", "time", "p", "h1", "h2", "h3", "h4"),
         *("pre", "code", "details", "summary", "a", "rect", "line", "text", "ol", "ul", "li", "strong"),
+        *("nav", "form", "label", "input"),
     )
 )
+#: The elements that Markdown can become, beside those of the templates.
+MARKDOWN_TAGS = frozenset(
+    (
+        *("em", "s", "hr", "br", "blockquote", "h5", "h6"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+    )
+)
+#: Where the page's own links lead.
+OWN_LINKS = ("#step-", "#round", "#after-steps", "static/", "../../../../dags/")
 without_deadline = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def assert_is_safe(page: ParsedPage) -> None:
-    assert set(page.tags) <= TEMPLATE_TAGS
+    assert set(page.tags) <= TEMPLATE_TAGS | MARKDOWN_TAGS
     assert page.tags.count("script") == 2
     assert not [name for name, _ in page.attributes if name.startswith("on") or name in {"style", "srcdoc"}]
-    links = [value or "" for name, value in page.attributes if name in {"href", "src"}]
-    assert all(link.startswith(("#step-", "static/")) for link in links)
+    sources = [value or "" for name, value in page.attributes if name in {"href", "src"}]
+    away = [link for link in sources if not link.startswith(OWN_LINKS)]
+    assert all(link.lower().startswith(("https://", "http://")) for link in away)
+    links = [link for link in page.links if link["href"] in away]
+    assert len(links) == len(away)
+    assert all("noopener noreferrer" in str(link["rel"]) for link in links)
 
 
 @without_deadline
@@ -89,9 +107,40 @@ def test_steps_and_required_action_with_any_json_render(value: Any) -> None:
 def test_hostile_text_is_shown_as_text(attack: str) -> None:
     details = {"type": "function_call", "name": attack, "arguments": attack}
     step = {"id": attack, "type": attack, "status": attack, "details": json.dumps(details)}
-    page = ParsedPage(make_view(model=attack, steps=[step], last_error={"code": attack, "message": attack}))
+    call = {"id": attack, "name": attack, "arguments": attack, "output": attack, "server_label": attack}
+    rounds = [{"run_id": attack, "calls": [call]}]
+    attributes = {"model": attack, "instructions": attack, "metadata": {attack: attack}, "refusal": attack}
+    run = {**RUN, **attributes, "steps": [step], "last_error": {"code": attack, "message": attack}}
+    values: dict[str, Any] = {"return_value": run, ROUNDS_KEY: rounds, LINK_KEY: attack}
+    rendered: dict[str, Any] = {"input": attack, "thread": {attack: attack}}
+    page = ParsedPage(build_view(values, make_task(), NOW, rendered=rendered))
     assert_is_safe(page)
+    assert not page.links_to_web
     assert " ".join(attack.replace("\x00", "").split()) in " ".join(page.text.replace("\x00", "").split())
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, *MARKDOWN_ATTACKS])
+def test_hostile_markdown_in_an_answer_becomes_no_script(attack: str) -> None:
+    page = ParsedPage(make_view({"return_value": {**RUN, "answer": f"# Title\n\n{attack}\n"}}))
+    assert_is_safe(page)
+    assert "Title" in page.text
+
+
+@without_deadline
+@given(st.text(alphabet="<>[]()!`*_#|-:\\\n\t &;\"'=/ajshtp.", max_size=200))
+def test_any_answer_renders_with_safe_elements_only(answer: str) -> None:
+    assert_is_safe(ParsedPage(make_view({"return_value": {**RUN, "answer": answer}})))
+
+
+@without_deadline
+@given(json_values)
+def test_rounds_and_rendered_fields_with_any_json_render(value: Any) -> None:
+    rounds = [value, {"calls": [value, {"name": value, "output": value, "approved": value}], "usage": value}]
+    xcoms = {"return_value": {**RUN, "refusal": value}, LINK_KEY: value}
+    rendered = dict.fromkeys(("input", "thread", "instructions", "tools", "metadata"), value)
+    for entry in (value, rounds):
+        view = build_view({**xcoms, ROUNDS_KEY: entry}, make_task(), NOW, rendered=rendered)
+        assert_is_safe(ParsedPage(view))
 
 
 def test_hostile_text_in_the_progress_is_shown_as_text() -> None:
@@ -163,26 +212,36 @@ def test_few_steps_are_inline_and_many_are_loaded_on_demand() -> None:
 
 def test_a_long_text_is_shortened_with_a_button_to_load_all_of_it() -> None:
     answer = "word " * 10_000
-    view = make_view({"return_value": {**RUN, "answer": answer}})
+    view = make_view({"return_value": {**RUN, "answer": answer, "refusal": answer}})
     page = ParsedPage(view)
     assert ("data-load-text", "answer") in page.attributes
+    assert ("data-load-text", "refusal") in page.attributes
     assert len(page.html) < 10 * MAX_TEXT_LENGTH
     assert find_text(view, "answer") == answer
 
 
-@pytest.mark.parametrize("name", ["answer", "step-1-0", "error-0", "call-0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("answer", "refusal", "step-1-0", "error-0", "call-0", "input-0"),
+        *("arguments-0-0", "output-0-0"),
+    ],
+)
 def test_each_long_text_is_found_by_the_name_on_its_button(name: str) -> None:
-    long = "x" * (MAX_TEXT_LENGTH + 1)
+    long = "x" * (MAX_CHARACTERS + 1)
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": long}}
     view = make_view(
         {
             "return_value": {
                 **RUN,
-                "answer": long,
+                "answer": {"text": long} if name != "answer" else long,
+                "refusal": long,
+                "instructions": long,
                 "steps": [{"details": json.dumps({"type": "program", "code": long})}],
                 "last_error": {"message": long},
                 "required_action": {"submit_tool_outputs": {"tool_calls": [call]}},
-            }
+            },
+            ROUNDS_KEY: [{"run_id": "resp_1", "calls": [{"name": "f", "arguments": long, "output": long}]}],
         }
     )
     assert ("data-load-text", name) in ParsedPage(view).attributes
@@ -190,7 +249,11 @@ def test_each_long_text_is_found_by_the_name_on_its_button(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "answer-1", "step-9-9", "step-0-0", "step-x-1", "call-7", "error--1", "nothing"]
+    "name",
+    [
+        *("", "answer-1", "step-9-9", "step-0-0", "step-x-1", "call-7", "error--1", "nothing"),
+        *("refusal", "input-0", "arguments-0-0", "output-1-0"),
+    ],
 )
 def test_an_unknown_text_name_returns_none(name: str) -> None:
     assert find_text(make_view(), name) is None

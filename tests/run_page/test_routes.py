@@ -20,6 +20,7 @@ from tests.run_page.page_client import (
     HAS_LOOPS,
     LOGGED_IN,
     AuthManager,
+    add_rendered_fields,
     add_task,
     add_xcoms,
     get,
@@ -29,7 +30,8 @@ from tests.run_page.page_client import (
 from tests.run_page.pages import RUN
 
 PAGE = "/dag/manual__1+1/task/-1"
-PATHS = [PAGE, f"{PAGE}/state", f"{PAGE}/step/1", f"{PAGE}/text/answer", f"{PAGE}/raw"]
+ROUTES = ("", "/state", "/step/1", "/text/answer", "/raw", "/search?text=hello")
+PATHS = [PAGE + route for route in ROUTES]
 STEPS = [{"details": json.dumps({"type": "message", "content": [{"type": "output_text", "text": "Hello"}]})}]
 ALL_PERMISSIONS = frozenset({("dag", DagAccessEntity.TASK_INSTANCE), ("dag", DagAccessEntity.XCOM)})
 
@@ -185,6 +187,7 @@ def test_urls_on_the_page_are_relative(app_with_run: Any) -> None:
     text = get(app_with_run, PAGE, LOGGED_IN).text
     assert 'href="../../../static/page.css"' in text
     assert 'src="../../../static/page.js"' in text
+    assert 'href="../../../../dags/dag/runs/manual__1%2B1/tasks/task"' in text
     assert 'src="/' not in text
     assert 'href="/' not in text
 
@@ -206,6 +209,17 @@ def test_full_texts_are_plain_text_and_steps_are_html(app_with_run: Any) -> None
     text = get(app_with_run, f"{PAGE}/text/answer", LOGGED_IN)
     assert (text.text, text.headers["content-type"]) == ("42", "text/plain; charset=utf-8")
     assert "Hello" in get(app_with_run, f"{PAGE}/step/1", LOGGED_IN).text
+
+
+def test_a_search_returns_the_numbers_of_steps(app_with_run: Any) -> None:
+    assert get(app_with_run, f"{PAGE}/search?text=hello", LOGGED_IN).json() == [1]
+    assert get(app_with_run, f"{PAGE}/search?text=nothing", LOGGED_IN).json() == []
+    assert get(app_with_run, f"{PAGE}/search?text={'x' * 201}", LOGGED_IN).status == 422
+
+
+def test_the_prompt_is_that_of_the_rendered_template(app_with_run: Any, session: Session) -> None:
+    add_rendered_fields(session, input="What is it?")
+    assert "What is it?" in get(app_with_run, PAGE, LOGGED_IN).text
 
 
 @pytest.mark.parametrize("path", ["/step/0", "/step/2", "/text/nothing", "/text/step-9-9"])

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.cancellation import CancelReason
+from airflow_provider_openai_run.links.openai_run import LINK_KEY
 from airflow_provider_openai_run.progress import PROGRESS_KEY
-from airflow_provider_openai_run.run_page.view import RunView
+from airflow_provider_openai_run.run_page.view import RunView, build_view
 from tests.run_page.pages import NOW, RUN, make_task, make_view
 
 SENSOR = make_task(operator="OpenAIRunSensor")
@@ -159,7 +160,10 @@ def test_the_tokens_of_several_rounds_are_added_up() -> None:
     token_usage = {"rounds": 2, "total_tokens_of_all_rounds": 2500}
     shown = make_view({"return_value": RUN, "token_usage": token_usage}).usage
     assert shown is not None
-    assert shown.rounds == "2,500 tokens after 2 rounds of tool calls"
+    assert (shown.total, shown.note) == (
+        "2,500",
+        "with 2 rounds of tool calls; the bar has the last run only",
+    )
 
 
 @pytest.mark.parametrize("usage", ["many", [], {"prompt_tokens": "12"}, {"total_tokens": -1}, {}])
@@ -231,8 +235,8 @@ def test_a_run_of_any_operator_is_recognized_by_its_xcoms(xcoms: dict[str, Any])
 def test_values_stored_by_an_xcom_backend_are_named() -> None:
     view = make_view({**RUN, "steps": "s3://bucket/steps.json", "return_value": "s3://bucket/run.json"})
     assert view.steps is None
-    assert "s3://bucket/run.json" in view.notices[0]
-    assert "s3://bucket/steps.json" in view.notices[1]
+    assert "stores steps outside" in view.notices[0]
+    assert "s3://bucket/steps.json" in view.notices[0]
 
 
 @pytest.mark.parametrize("steps", ["not there", 7, {"data": []}])
@@ -244,3 +248,96 @@ def test_steps_of_an_unexpected_type_have_a_notice(steps: Any) -> None:
 
 def test_a_run_whose_task_has_ended_has_no_running_clock() -> None:
     assert make_view(status="in_progress", completed_at=None).running_since is None
+
+
+def test_a_status_ends_with_its_run_though_it_was_polled_later() -> None:
+    xcoms = progress(("in_progress", NOW - 90), ("completed", NOW - 10))
+    xcoms[PROGRESS_KEY]["run"]["completed_at"] = NOW - 40
+    view = make_view(xcoms, task=SENSOR)
+    assert view.timeline is not None
+    ((bar,),) = [lane.bars for lane in view.timeline.lanes]
+    assert bar.tooltip == "in_progress · 50 s"
+    assert view.timeline.seconds == 60
+
+
+def test_a_status_polled_only_after_the_end_is_not_drawn() -> None:
+    xcoms = progress(("in_progress", NOW - 30), ("completed", NOW - 10))
+    xcoms[PROGRESS_KEY]["run"]["completed_at"] = NOW - 40
+    assert make_view(xcoms, task=SENSOR).timeline is None
+
+
+@pytest.mark.parametrize("status", ["queued", "requires_action", "completed"])
+def test_a_parked_task_waits_for_a_person_whatever_its_run_does(status: str) -> None:
+    task = make_task(state="awaiting_input", operator="OpenAICreateResponseOperator")
+    view = make_view(progress((status, NOW - 60)), task=task)
+    assert (view.status, view.severity, view.run_status) == ("waits for a person", "waiting", status)
+    assert view.required_action is not None
+    assert view.required_action.title == "Waiting for a person"
+    assert view.required_action.link is not None
+    assert view.running_since == NOW - 100
+
+
+def test_a_live_task_answers_the_calls_of_a_completed_response() -> None:
+    action = {"submit_tool_outputs": {"tool_calls": [{"id": "call_1", "function": {"name": "f"}}]}}
+    xcoms = progress(("completed", NOW - 60))
+    xcoms[PROGRESS_KEY]["run"] |= {"required_action": action, "completed_at": NOW - 60}
+    view = make_view(xcoms, task=make_task(state="running"))
+    assert view.required_action is not None
+    assert view.required_action.title == "The task is answering these calls"
+    assert view.running_since == NOW - 100
+
+
+def test_a_refusal_is_shown_with_the_words_of_the_model() -> None:
+    assert make_view({"return_value": {**RUN, "answer": None, "refusal": "I can't."}}).refusal == "I can't."
+    details = '{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}'
+    view = make_view(steps=[{"id": "msg_1", "type": "message", "details": details}])
+    assert (view.refusal, view.answer) == ("No.", None)
+
+
+def test_an_answer_in_markdown_has_html_and_json_has_none() -> None:
+    text = make_view({"return_value": {**RUN, "answer": "**42**"}}).answer
+    assert text is not None
+    assert (text.text, text.html) == ("**42**", "<p><strong>42</strong></p>\n")
+    for answer in ({"city": "Oslo"}, '{"city": "Oslo"}'):
+        value = make_view({"return_value": {**RUN, "answer": answer}}).answer
+        assert value is not None
+        assert value.html is None
+
+
+def test_the_input_has_prompt_instructions_tools_and_metadata() -> None:
+    run = {**RUN, "instructions": "Be brief.", "tools": [{"type": "web_search"}], "metadata": {"team": "a"}}
+    view = build_view({"return_value": run}, make_task(), NOW, rendered={"input": "Hi", "tools": "[…]"})
+    assert [(block.label, block.is_prose) for block in view.input] == [
+        ("Prompt", True),
+        ("Instructions", True),
+        ("Tools", False),
+        ("Metadata", False),
+    ]
+
+
+def test_instructions_that_xcom_lacks_are_those_of_the_rendered_template() -> None:
+    view = build_view({"return_value": RUN}, make_task(), NOW, rendered={"instructions": "Be brief."})
+    assert [(block.label, block.text) for block in view.input] == [("Instructions", "Be brief.")]
+
+
+@pytest.mark.parametrize("value", [None, "", "None", "***", [], {}])
+def test_input_that_is_kept_out_of_the_database_is_left_out(value: Any) -> None:
+    names = ("input", "thread", "instructions", "tools", "metadata")
+    view = build_view({"return_value": RUN}, make_task(), NOW, rendered=dict.fromkeys(names, value))
+    assert view.input == ()
+
+
+def test_attributes_that_the_api_never_sent_are_not_in_the_raw_json() -> None:
+    step = {"id": "step_1", "usage": None, "status": "completed"}
+    raw: Any = make_view(thread_id=None, steps=[step]).data.to_json()
+    assert "thread_id" not in raw["run"]
+    assert raw["run"]["steps"] == [{"id": "step_1", "status": "completed"}]
+    assert set(raw) == {"run"}
+
+
+def test_a_link_to_the_console_leads_to_the_previous_response_too() -> None:
+    run = {**RUN, "id": "resp_2", "previous_response_id": "resp_1"}
+    view = make_view({"return_value": run, LINK_KEY: "https://console.example/resp_2"})
+    assert view.links[-1].url == "https://console.example/resp_2"
+    urls = {item.label: item.url for item in view.attributes}
+    assert urls["Previous response"] == "https://console.example/resp_1"
