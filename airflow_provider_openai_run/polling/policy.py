@@ -128,9 +128,18 @@ class RunPoller:
         """Whether the last request failed."""
         return self._failures > 0
 
+    @property
+    def is_last_poll(self) -> bool:
+        """Whether the next poll is the one at the deadline."""
+        return self.options.deadline is not None and self.not_before >= self.options.deadline
+
     def is_late(self, now: float) -> bool:
         """Return whether the deadline has passed at ``now``, in epoch seconds."""
         return self.options.deadline is not None and now >= self.options.deadline
+
+    def poll_interval(self, now: float) -> float:
+        """Return the seconds between two polls at ``now``, in epoch seconds, without jitter."""
+        return self._backoff.interval(now - self.options.started_at, 0.0)
 
     def on_response(self, response: ApiResponse, now: float, *, base_url: str = "") -> Decision:
         """

@@ -7,14 +7,17 @@ import contextvars
 import functools
 import heapq
 import itertools
+import math
 import random
 import time
+from collections import deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_openai_run.api.http import parse_retry_after
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import ConnectionLookupError, RunRequestError
+from airflow_provider_openai_run.polling.pacer import Pacer
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
 from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
@@ -76,6 +79,15 @@ def _poller_for(conn_id: str) -> ConnectionPoller:
     return connection_poller
 
 
+class _OtherRequest(NamedTuple):
+    """A request that is not a poll, and waits until it may be sent."""
+
+    queued_at: float
+    request: Request
+    ref: RunRef
+    turn: asyncio.Future[asyncio.Task[ApiResponse]]
+
+
 class ConnectionPoller:
     """
     The schedule of all polls over one connection.
@@ -94,11 +106,14 @@ class ConnectionPoller:
         self._loop = asyncio.get_running_loop()
         self._transport = ReplayTransport(conn_id)
         self._rate_limiter = AdaptiveRateLimiter()
+        self._pacer = Pacer()
         self._last_error: RunRequestError | None = None
         self._users: set[Subscription | AdHocRequests] = set()
         self._schedule: list[tuple[float, int, Subscription]] = []
         self._order = itertools.count()
-        self._requests: set[asyncio.Task[Any]] = set()
+        self._other_requests: deque[_OtherRequest] = deque()
+        self._was_poll_last = False
+        self._requests: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -114,6 +129,7 @@ class ConnectionPoller:
         if deadline is not None:
             # A deadline that passed while no triggerer ran still leaves time for one poll.
             subscription.expire_at(max(self._loop_time(deadline), now) + _EXPIRY_GRACE, self._expire)
+        self._set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
         spread = random.random() * _INITIAL_SPREAD  # noqa: S311 - spreads load only
         self._add_to_schedule(subscription, max(now + spread, self._loop_time(run_poller.not_before)))
         return subscription
@@ -127,6 +143,8 @@ class ConnectionPoller:
         if user not in self._users:
             return
         self._users.remove(user)
+        if isinstance(user, Subscription):
+            self._set_demand(user, 0.0)
         if self._users:
             self._drop_closed_entries()
             return
@@ -146,18 +164,10 @@ class ConnectionPoller:
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: if there was no response.
         """
-        due = self._loop.time()
-        # The allowed time may have moved on while this slept.
-        while (start := self._start_time(due, now := self._loop.time())) > now:  # noqa: ASYNC110
-            await asyncio.sleep(start - now)
-        self._rate_limiter.on_sent(now)
-        task = self._loop.create_task(self._send_now(request, ref))
-        self._requests.add(task)
-        try:
-            return await task
-        finally:
-            self._requests.discard(task)
-            self._start_due_polls()
+        turn: asyncio.Future[asyncio.Task[ApiResponse]] = self._loop.create_future()
+        self._other_requests.append(_OtherRequest(self._loop.time(), request, ref, turn))
+        self._start_requests()
+        return await (await turn)
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         self.context.run(self.detach, subscription)
@@ -165,7 +175,7 @@ class ConnectionPoller:
     def _add_to_schedule(self, subscription: Subscription, due: float) -> None:
         heapq.heappush(self._schedule, (due, next(self._order), subscription))
         if self._schedule[0][2] is subscription:
-            self._start_due_polls()
+            self._start_requests()
 
     def _drop_closed_entries(self) -> None:
         """Remove closed subscriptions from the schedule once they outnumber the open ones."""
@@ -173,24 +183,60 @@ class ConnectionPoller:
             self._schedule = [entry for entry in self._schedule if entry[2].is_open]
             heapq.heapify(self._schedule)
 
-    def _start_due_polls(self) -> None:
-        """Start the polls that are due and allowed, and set the timer for the next one."""
-        while self._schedule:
-            due, _, subscription = self._schedule[0]
+    def _start_requests(self) -> None:
+        """Start the requests that are due and allowed, and set the timer for the next one."""
+        while True:
             now = self._loop.time()
-            if not subscription.is_open:
-                heapq.heappop(self._schedule)
-                continue
-            start = self._start_time(due, now)
+            poll_at, other_at = self._next_poll_at(), self._next_other_at()
+            start = self._start_time(min(poll_at, other_at), now)
+            if start == math.inf:
+                self._stop_timer()
+                return
             if start > now:
                 self._set_timer(start)
                 return
-            heapq.heappop(self._schedule)
+            # In turn, so that many requests of one kind do not delay the other.
+            if other_at > now or (poll_at <= now and not self._was_poll_last):
+                self._start_poll(now)
+            else:
+                self._start_other(now)
             self._rate_limiter.on_sent(now)
-            task = self._loop.create_task(self._poll(subscription))
-            self._requests.add(task)
-            task.add_done_callback(functools.partial(self._on_poll_done, subscription))
-        self._stop_timer()
+
+    def _next_poll_at(self) -> float:
+        """Return when the most overdue poll may start."""
+        while self._schedule and not self._schedule[0][2].is_open:
+            heapq.heappop(self._schedule)
+        if not self._schedule:
+            return math.inf
+        due, _, subscription = self._schedule[0]
+        # There is no time to spread the polls at a deadline.
+        return due if subscription.run_poller.is_last_poll else max(due, self._pacer.ready_at())
+
+    def _next_other_at(self) -> float:
+        """Return since when the oldest other request has waited."""
+        while self._other_requests and self._other_requests[0].turn.done():
+            self._other_requests.popleft()
+        return self._other_requests[0].queued_at if self._other_requests else math.inf
+
+    def _start_poll(self, now: float) -> None:
+        subscription = heapq.heappop(self._schedule)[2]
+        self._was_poll_last = True
+        self._pacer.on_sent(now)
+        task = self._loop.create_task(self._poll(subscription))
+        self._requests[task] = now
+        task.add_done_callback(functools.partial(self._on_poll_done, subscription))
+
+    def _start_other(self, now: float) -> None:
+        other = self._other_requests.popleft()
+        self._was_poll_last = False
+        task = self._loop.create_task(self._send_now(other.request, other.ref))
+        self._requests[task] = now
+        task.add_done_callback(self._on_other_done)
+        other.turn.set_result(task)
+
+    def _set_demand(self, subscription: Subscription, polls_per_second: float) -> None:
+        self._pacer.change_demand(polls_per_second - subscription.demand)
+        subscription.demand = polls_per_second
 
     def _set_timer(self, loop_time: float) -> None:
         if self._timer is None or self._timer.when() != loop_time:
@@ -199,7 +245,7 @@ class ConnectionPoller:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._start_due_polls()
+        self._start_requests()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -207,11 +253,18 @@ class ConnectionPoller:
             self._timer = None
 
     def _start_time(self, due: float, now: float) -> float:
-        """Return when a request that was due at ``due`` may start, or when to check that again."""
+        """Return when a request that is due at ``due`` may start, or when to check that again."""
         start = max(due, self._rate_limiter.ready_at())
-        if start <= now and len(self._requests) >= self._rate_limiter.max_concurrency(due, now):
+        if start <= now and self._active_requests() >= self._rate_limiter.max_concurrency(due, now):
             start = now + _CONCURRENCY_CHECK_INTERVAL
         return start
+
+    def _active_requests(self) -> int:
+        """Return how many requests are under way; while probing, how many probes."""
+        if not self._rate_limiter.is_probing:
+            return len(self._requests)
+        paused_at = self._rate_limiter.paused_at
+        return sum(started_at >= paused_at for started_at in self._requests.values())
 
     async def _poll(self, subscription: Subscription) -> None:
         run_poller = subscription.run_poller
@@ -224,17 +277,25 @@ class ConnectionPoller:
         if subscription.is_open:
             subscription.publish(decision)
             if isinstance(decision, PollAgain):
+                self._set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
                 self._add_to_schedule(subscription, self._loop_time(decision.at))
 
     def _on_poll_done(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
-        self._requests.discard(task)
+        self._requests.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error is not None and subscription.is_open:
             subscription.fail(error)
         elif task.cancelled() and subscription.is_open:
             # Code outside this class cancelled the task; the run must still be polled.
             self._add_to_schedule(subscription, self._loop.time() + _INITIAL_SPREAD)
-        self._start_due_polls()
+        self._start_requests()
+
+    def _on_other_done(self, task: asyncio.Task[ApiResponse]) -> None:
+        self._requests.pop(task, None)
+        if not task.cancelled():
+            # Marks the error as retrieved: the caller may no longer wait for the result.
+            task.exception()
+        self._start_requests()
 
     async def _send_now(self, request: Request, ref: RunRef) -> ApiResponse:
         """Send a request, and report the result to the rate limiter."""

@@ -21,12 +21,14 @@ class Subscription:
     :param on_close: called when the subscriber closes the subscription.
     """
 
-    __slots__ = ("_error", "_events", "_expiry", "_on_close", "_reader", "is_open", "run_poller")
+    __slots__ = ("_error", "_events", "_expiry", "_on_close", "_reader", "demand", "is_open", "run_poller")
 
     def __init__(self, run_poller: RunPoller, on_close: Callable[[Subscription], object]) -> None:
         self.run_poller = run_poller
         #: Whether the run must still be polled.
         self.is_open = True
+        #: How many polls a second it counts for, see ``Pacer``.
+        self.demand = 0.0
         self._on_close = on_close
         self._events: tuple[Decision, ...] = ()
         self._error: BaseException | None = None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from random import Random
 
@@ -132,6 +133,87 @@ def test_a_reset_time_is_parsed_in_every_format(reset: str, seconds: float) -> N
     assert limiter.ready_at() == pytest.approx(100 + seconds)
 
 
+@pytest.mark.parametrize("retry_after", [None, 5.0])
+def test_refused_probes_double_the_pause_up_to_15_s(retry_after: float | None) -> None:
+    limiter, now, pauses = AdaptiveRateLimiter(), 0.0, []
+    for _ in range(7):
+        sent_at = max(now, limiter.ready_at())
+        limiter.on_sent(sent_at)
+        now = sent_at + 0.5
+        limiter.on_rate_limited(retry_after, now, sent_at)
+        assert limiter.max_concurrency(now, now) == 1
+        pauses.append(limiter.ready_at() - now)
+    assert pauses == [max(pause, retry_after or 0.0) for pause in (1, 2, 4, 8, 15, 15, 15)]
+
+
+def responding(rate: float) -> AdaptiveRateLimiter:
+    """Return a limiter that has received so many responses a second for ten seconds, up to second 0."""
+    limiter = AdaptiveRateLimiter()
+    for number in range(round(10 * rate)):
+        limiter.on_response(NO_HEADERS, number / rate - 10)
+    return limiter
+
+
+def refuse(limiter: AdaptiveRateLimiter, since: float, until: float) -> float:
+    """Refuse all requests for a time, and return when the first probe after it may be sent."""
+    limiter.on_rate_limited(None, since, sent_at=since)
+    while (probe_at := limiter.ready_at()) < until:
+        limiter.on_sent(probe_at)
+        limiter.on_rate_limited(None, probe_at, sent_at=probe_at)
+    return probe_at
+
+
+def allowed(limiter: AdaptiveRateLimiter, since: float, until: float) -> int:
+    """Return how many requests are allowed in a time, each of which gets through at once."""
+    count, now = 0, max(since, limiter.ready_at())
+    while now < until:
+        limiter.on_sent(now)
+        limiter.on_response(NO_HEADERS, now)
+        count, now = count + 1, max(now, limiter.ready_at())
+    return count
+
+
+def test_after_a_storm_the_rate_doubles_each_second_up_to_the_old_rate() -> None:
+    limiter = responding(60.0)
+    probe_at = refuse(limiter, 0.0, 20.0)
+    counts = [allowed(limiter, probe_at + second, probe_at + second + 1) for second in range(10)]
+    assert counts[:6] == pytest.approx([3, 6, 12, 23, 45, 56], abs=2)
+    assert all(55 <= count <= 61 for count in counts[6:])
+
+
+@pytest.mark.parametrize("storms", [1, 2, 10])
+@pytest.mark.parametrize("seconds_between", [2, 5, 8])
+def test_storms_do_not_change_the_rate_that_is_returned_to(storms: int, seconds_between: int) -> None:
+    limiter, now = responding(60.0), 0.0
+    for _ in range(storms):
+        probe_at = refuse(limiter, now, now + 20)
+        now = probe_at + seconds_between
+        allowed(limiter, probe_at, now)
+    probe_at = refuse(limiter, now, now + 20)
+    allowed(limiter, probe_at, probe_at + 10)
+    assert allowed(limiter, probe_at + 10, probe_at + 15) >= 0.9 * 5 * 60
+
+
+def test_a_storm_before_the_first_response_leaves_no_limit() -> None:
+    limiter = AdaptiveRateLimiter()
+    probe_at = refuse(limiter, 0.0, 60.0)
+    allowed(limiter, probe_at, probe_at + 10)
+    limiter.on_sent(probe_at + 11)
+    assert limiter.ready_at() <= probe_at + 11
+
+
+def test_one_429_takes_half_of_the_rate_at_most() -> None:
+    limiter = responding(60.0)
+    limiter.on_rate_limited(None, 0.0, sent_at=0.0)
+    for now in (2.0, 5.0):
+        limiter.on_sent(now)
+        limiter.on_response(NO_HEADERS, now + 0.1)
+        limiter.on_rate_limited(None, now + 0.2, sent_at=now + 0.15)
+    limiter.on_sent(10.0)
+    limiter.on_response(NO_HEADERS, 10.1)
+    assert allowed(limiter, 11.0, 12.0) == pytest.approx(60 * 0.87 / 4, abs=2)
+
+
 @pytest.mark.parametrize("reset", ["1m1s", "6m0s", "24h", "999999h", "9" * 400 + "h", "1e300"])
 @pytest.mark.parametrize("remaining", ["0", "1"])
 def test_a_rate_limit_header_delays_for_a_minute_at_most(remaining: str, reset: str) -> None:
@@ -144,8 +226,28 @@ def test_a_rate_limit_header_delays_for_a_minute_at_most(remaining: str, reset: 
     assert limiter.ready_at() == 160
 
 
-@pytest.mark.parametrize("remaining", ["many", "", "nan", "-1e999"])
-@pytest.mark.parametrize("reset", ["soon", "", "0s", "-5"])
+def test_a_budget_that_is_always_used_up_is_believed_once() -> None:
+    limiter = AdaptiveRateLimiter()
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0s"}
+    limiter.on_response(used_up, 100.0)
+    limiter.on_response(used_up, 101.0)
+    assert limiter.ready_at() == 161.0
+    for now in (161.5, 162.0, 400.0):
+        limiter.on_sent(now)
+        limiter.on_response(used_up, now)
+        assert limiter.ready_at() <= now
+    limiter.on_response({**used_up, "x-ratelimit-remaining-requests": "1"}, 401.0)
+    limiter.on_response(used_up, 402.0)
+    assert limiter.ready_at() == 462.0
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reset"),
+    [
+        *itertools.product(["many", "", "nan", "1", "0"], ["soon", "", "0s", "-5", "nan"]),
+        *itertools.product(["many", "", "nan", "-1", "-1e999"], ["30s", "1m0s"]),
+    ],
+)
 def test_invalid_rate_limit_headers_are_ignored(remaining: str, reset: str) -> None:
     limiter = AdaptiveRateLimiter()
     limiter.on_response(
@@ -159,7 +261,7 @@ def test_invalid_rate_limit_headers_are_ignored(remaining: str, reset: str) -> N
 def test_three_consecutive_failures_are_an_outage(failures: int, is_outage: bool) -> None:
     limiter = AdaptiveRateLimiter()
     fail(limiter, failures)
-    assert limiter.in_outage == is_outage
+    assert limiter.is_probing == is_outage
     assert (limiter.ready_at() > 0) == is_outage
     assert (limiter.max_concurrency(0.0, now=100.0) == 1) == is_outage
 
@@ -183,24 +285,24 @@ def test_failures_of_concurrent_requests_do_not_prolong_an_outage() -> None:
     assert limiter.ready_at() == 1.0
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        lambda limiter: limiter.on_response(NO_HEADERS, 201.0),
-        lambda limiter: limiter.on_rate_limited(0.0, 201.0, sent_at=200.5),
-    ],
-    ids=["success", "429"],
-)
-def test_an_outage_ends_with_the_first_response(end: Callable[[AdaptiveRateLimiter], None]) -> None:
+def test_an_outage_ends_with_the_first_success() -> None:
     limiter = AdaptiveRateLimiter()
     fail(limiter, 3)
     for probe in range(1, 6):
         limiter.on_error(None, probe * 40.0, sent_at=probe * 40.0 - 1)
     assert limiter.ready_at() == 230.0
-    end(limiter)
-    assert not limiter.in_outage
-    assert limiter.ready_at() <= 201.0
-    assert limiter.max_concurrency(201.0, now=201.0) > 1
+    limiter.on_response(NO_HEADERS, 201.0)
+    assert not limiter.is_probing
+    assert limiter.ready_at() < 202.0
+    assert limiter.max_concurrency(202.0, now=202.0) > 1
+
+
+def test_a_429_in_an_outage_is_a_failed_probe() -> None:
+    limiter = AdaptiveRateLimiter()
+    fail(limiter, 3)
+    limiter.on_rate_limited(0.0, 2.0, sent_at=1.5)
+    assert limiter.is_probing
+    assert limiter.ready_at() == 4.0
 
 
 def test_failures_between_responses_are_not_an_outage() -> None:
@@ -208,7 +310,7 @@ def test_failures_between_responses_are_not_an_outage() -> None:
     for second in range(100):
         fail(limiter, 2, now=float(second))
         limiter.on_response(NO_HEADERS, second + 0.5)
-        assert not limiter.in_outage
+        assert not limiter.is_probing
         assert limiter.ready_at() <= second
 
 

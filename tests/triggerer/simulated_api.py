@@ -41,7 +41,7 @@ class TokenBucket(NoLimit):
     filled_at: float = field(default=-1.0, init=False)
 
     def takes(self, now: float) -> bool:
-        self.left = min(self.per_second, self.left + (now - self.filled_at) * self.per_second)
+        self.left = min(max(self.per_second, 1.0), self.left + (now - self.filled_at) * self.per_second)
         self.filled_at = now
         if self.left < 1:
             return False

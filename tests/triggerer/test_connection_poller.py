@@ -54,17 +54,29 @@ def test_only_a_poll_with_a_new_status_is_an_event(api: ApiInMemory) -> None:
     virtual_time.run(scenario())
 
 
-def test_first_polls_are_spread_over_a_second(api: ApiInMemory) -> None:
+def test_first_polls_are_spread_over_most_of_an_interval(api: ApiInMemory) -> None:
     async def scenario() -> None:
         api.latency = 0.001
         subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(400)]
         began = loop_time()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(4.4)
         requests = sorted(one.at - began for one in api.requests)
-        assert len({one.run_id for one in api.requests}) == 400
-        for quarter in range(4):
-            assert 60 < sum(quarter / 4 <= at < (quarter + 1) / 4 for at in requests) < 140
+        assert len({one.run_id for one in api.requests}) == len(requests) == 400
+        for second in range(4):
+            assert 60 < sum(second <= at < second + 1 for at in requests) < 140
         await close_all(subscriptions)
+
+    virtual_time.run(scenario())
+
+
+def test_the_last_polls_before_a_deadline_are_not_spread(api: ApiInMemory) -> None:
+    async def scenario() -> None:
+        api.latency = 0.001
+        subscriptions = [subscribe_to_run(api, f"run_{number}", timeout=100) for number in range(400)]
+        deadline = loop_time() + 100
+        await asyncio.gather(*map(outcome_of, subscriptions))
+        assert loop_time() <= deadline + 0.5
+        assert len({one.run_id for one in api.requests if one.at >= deadline}) == 400
 
     virtual_time.run(scenario())
 

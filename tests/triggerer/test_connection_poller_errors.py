@@ -27,6 +27,8 @@ from tests.triggerer.subscriptions import (
     subscribe_to_run,
 )
 
+RATE_LIMITED_BRIEFLY: Reply = (429, {"retry-after": "1"}, b"{}")
+
 
 def test_stalled_requests_do_not_delay_other_runs(api: ApiInMemory) -> None:
     async def scenario() -> None:
@@ -172,6 +174,23 @@ def test_an_outage_is_probed_by_one_request_at_a_time(api: ApiInMemory) -> None:
         ended = loop_time()
         await asyncio.sleep(45)
         assert len({one.run_id for one in api.requests if one.at > ended}) == 300
+        await close_all(subscriptions)
+
+    virtual_time.run(scenario())
+
+
+def test_stalled_requests_do_not_delay_the_probe_after_a_429(api: ApiInMemory) -> None:
+    async def scenario() -> None:
+        subscriptions = [subscribe_to_run(api, f"run_{number}") for number in range(100)]
+        await asyncio.sleep(10)
+        api.fault = lambda run_id: "stall" if int(run_id[4:]) < 10 else None
+        await asyncio.sleep(20)
+        replies = iter([RATE_LIMITED_BRIEFLY])
+        api.fault = lambda run_id: "stall" if int(run_id[4:]) < 10 else next(replies, None)
+        await asyncio.sleep(5)
+        began = loop_time()
+        await asyncio.sleep(10)
+        assert len({one.run_id for one in api.requests if one.at > began}) >= 90
         await close_all(subscriptions)
 
     virtual_time.run(scenario())
