@@ -163,6 +163,7 @@ class ThreadFeed:
         """Add a reader, and poll at once."""
         reader = FeedReader(self, backoff)
         self._readers.add(reader)
+        self._requests.set_poll_interval(self._interval(0.0))
         self._has_new_reader.set()
         return reader
 
@@ -194,6 +195,7 @@ class ThreadFeed:
                 if statuses != last_statuses:
                     last_statuses, changed_at = statuses, now
                 delay = self._interval(now - changed_at)
+                self._requests.set_poll_interval(delay)
             for reader in self._readers:
                 reader.publish(update)
             with contextlib.suppress(TimeoutError):
@@ -204,7 +206,7 @@ class ThreadFeed:
         """Return an update, and the ids and statuses of the runs it lists."""
         request = api_of(self._ref).list_runs(str(self._ref.parent_id), None)
         try:
-            body = await _send_and_parse(self._requests, request, self._ref)
+            body = await _send_and_parse(self._requests, request, self._ref, is_poll=True)
         except RunRequestError as error:
             return error, None
         runs = [run for run in list_or_none(body["data"]) or () if isinstance(run, dict)]
@@ -236,6 +238,8 @@ def _request_key(request: Request) -> str:
     return f"{request.path}?{sorted(request.query.items())}"
 
 
-async def _send_and_parse(requests: AdHocRequests, request: Request, ref: RunRef) -> dict[str, Json]:
-    response = await requests.send(request, ref)
+async def _send_and_parse(
+    requests: AdHocRequests, request: Request, ref: RunRef, *, is_poll: bool = False
+) -> dict[str, Json]:
+    response = await requests.send(request, ref, is_poll=is_poll)
     return parse_or_raise(response, request, ref, now=time.time(), base_url=requests.base_url)

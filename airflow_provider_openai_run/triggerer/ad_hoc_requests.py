@@ -29,8 +29,11 @@ class RequestSender(Protocol):
     def detach(self, user: AdHocRequests) -> None:
         """Close unless others use the poller."""
 
-    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
+    async def send(self, request: Request, ref: RunRef, *, is_poll: bool = False) -> ApiResponse:
         """Send a request as soon as the rate limiter allows it."""
+
+    def set_demand(self, user: AdHocRequests, polls_per_second: float) -> None:
+        """Set how often a user polls."""
 
 
 class AdHocRequests:
@@ -46,6 +49,8 @@ class AdHocRequests:
         self._sender = sender
         self._tasks: set[asyncio.Task[Any]] = set()
         self.is_closed = False
+        #: How many polls a second it counts for, see ``Pacer``.
+        self.demand = 0.0
         sender.attach(self)
 
     @property
@@ -53,15 +58,20 @@ class AdHocRequests:
         """The base URL of the connection; empty before the first request."""
         return self._sender.base_url
 
-    def send(self, request: Request, ref: RunRef) -> asyncio.Task[ApiResponse]:
+    def set_poll_interval(self, seconds: float) -> None:
+        """Set how often this user polls, so that the polls of all users of the connection are spread."""
+        self._sender.set_demand(self, 1 / seconds)
+
+    def send(self, request: Request, ref: RunRef, *, is_poll: bool = False) -> asyncio.Task[ApiResponse]:
         """
         Send a request as soon as the rate limiter allows it.
 
         :param request: any request that may be sent twice.
         :param ref: the run that it is about, for error messages.
+        :param is_poll: whether it is repeated at the interval of :meth:`set_poll_interval`.
         :return: a task that returns the response, whatever its HTTP status, or raises a ``RunRequestError``.
         """
-        return self.start(self._sender.send(request, ref))
+        return self.start(self._sender.send(request, ref, is_poll=is_poll))
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a task that is cancelled on :meth:`close`, if it has not ended by then."""

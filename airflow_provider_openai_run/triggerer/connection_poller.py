@@ -5,32 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import heapq
-import itertools
 import math
 import random
 import time
-from collections import deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_openai_run.api.http import parse_retry_after
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import ConnectionLookupError, RunRequestError
-from airflow_provider_openai_run.polling.pacer import Pacer
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
 from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
 from airflow_provider_openai_run.triggerer.replay_transport import ReplayTransport
+from airflow_provider_openai_run.triggerer.request_queue import QueuedRequest, RequestQueue
 from airflow_provider_openai_run.triggerer.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.api.http import ApiResponse
     from airflow_provider_openai_run.polling.policy import RunPoller
     from airflow_provider_openai_run.types.run_ref import RunRef
+
+T = TypeVar("T")
 
 #: The first polls of runs that are subscribed to at the same time are spread over this many seconds.
 _INITIAL_SPREAD = 1.0
@@ -40,9 +39,6 @@ _EXPIRY_GRACE = 10.0
 
 #: How many seconds later to check again whether the concurrency limit lets an overdue poll start.
 _CONCURRENCY_CHECK_INTERVAL = 0.25
-
-#: How many entries of closed subscriptions may stay in the schedule, beside one for each open one.
-_MAX_CLOSED_ENTRIES = 64
 
 _pollers: dict[tuple[asyncio.AbstractEventLoop, str], ConnectionPoller] = {}
 _closing: set[asyncio.Task[None]] = set()
@@ -79,15 +75,6 @@ def _poller_for(conn_id: str) -> ConnectionPoller:
     return connection_poller
 
 
-class _OtherRequest(NamedTuple):
-    """A request that is not a poll, and waits until it may be sent."""
-
-    queued_at: float
-    request: Request
-    ref: RunRef
-    turn: asyncio.Future[asyncio.Task[ApiResponse]]
-
-
 class ConnectionPoller:
     """
     The schedule of all polls over one connection.
@@ -106,13 +93,9 @@ class ConnectionPoller:
         self._loop = asyncio.get_running_loop()
         self._transport = ReplayTransport(conn_id)
         self._rate_limiter = AdaptiveRateLimiter()
-        self._pacer = Pacer()
+        self._queue = RequestQueue()
         self._last_error: RunRequestError | None = None
         self._users: set[Subscription | AdHocRequests] = set()
-        self._schedule: list[tuple[float, int, Subscription]] = []
-        self._order = itertools.count()
-        self._other_requests: deque[_OtherRequest] = deque()
-        self._was_poll_last = False
         self._requests: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -129,9 +112,9 @@ class ConnectionPoller:
         if deadline is not None:
             # A deadline that passed while no triggerer ran still leaves time for one poll.
             subscription.expire_at(max(self._loop_time(deadline), now) + _EXPIRY_GRACE, self._expire)
-        self._set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
+        self._queue.set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
         spread = random.random() * _INITIAL_SPREAD  # noqa: S311 - spreads load only
-        self._add_to_schedule(subscription, max(now + spread, self._loop_time(run_poller.not_before)))
+        self._schedule(subscription, max(now + spread, self._loop_time(run_poller.not_before)))
         return subscription
 
     def attach(self, user: AdHocRequests) -> None:
@@ -143,100 +126,70 @@ class ConnectionPoller:
         if user not in self._users:
             return
         self._users.remove(user)
-        if isinstance(user, Subscription):
-            self._set_demand(user, 0.0)
+        self._queue.set_demand(user, 0.0)
         if self._users:
-            self._drop_closed_entries()
+            self._queue.drop_closed(len(self._users))
             return
         self._on_close()
-        self._schedule.clear()
+        self._queue.clear()
         self._stop_timer()
         closing = self._loop.create_task(self._close())
         _closing.add(closing)
         closing.add_done_callback(_closing.discard)
 
-    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
+    def set_demand(self, user: AdHocRequests, polls_per_second: float) -> None:
+        """Set how often a user polls, see :meth:`send`."""
+        if user in self._users:
+            self._queue.set_demand(user, polls_per_second)
+
+    async def send(self, request: Request, ref: RunRef, *, is_poll: bool = False) -> ApiResponse:
         """
         Send a request as soon as the rate limiter allows it; polls of runs go on meanwhile.
 
         :param request: any request that may be sent twice.
         :param ref: the run that it is about, for error messages.
+        :param is_poll: whether it is repeated regularly, and therefore spread as the polls of runs.
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: if there was no response.
         """
-        turn: asyncio.Future[asyncio.Task[ApiResponse]] = self._loop.create_future()
-        self._other_requests.append(_OtherRequest(self._loop.time(), request, ref, turn))
+        entry = QueuedRequest(request, ref, self._loop.create_future())
+        if is_poll:
+            self._queue.add_poll(entry, self._loop.time())
+        else:
+            self._queue.add_other(entry, self._loop.time())
         self._start_requests()
-        return await (await turn)
+        return await (await entry.turn)
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         self.context.run(self.detach, subscription)
 
-    def _add_to_schedule(self, subscription: Subscription, due: float) -> None:
-        heapq.heappush(self._schedule, (due, next(self._order), subscription))
-        if self._schedule[0][2] is subscription:
-            self._start_requests()
-
-    def _drop_closed_entries(self) -> None:
-        """Remove closed subscriptions from the schedule once they outnumber the open ones."""
-        if len(self._schedule) > 2 * len(self._users) + _MAX_CLOSED_ENTRIES:
-            self._schedule = [entry for entry in self._schedule if entry[2].is_open]
-            heapq.heapify(self._schedule)
+    def _schedule(self, subscription: Subscription, due: float) -> None:
+        self._queue.add_poll(subscription, due)
+        self._start_requests()
 
     def _start_requests(self) -> None:
-        """Start the requests that are due and allowed, and set the timer for the next one."""
-        while True:
+        """Start the requests that are ready and allowed, and set the timer for the next one."""
+        while (ready_at := self._queue.ready_at()) < math.inf:
             now = self._loop.time()
-            poll_at, other_at = self._next_poll_at(), self._next_other_at()
-            start = self._start_time(min(poll_at, other_at), now)
-            if start == math.inf:
-                self._stop_timer()
-                return
+            start = self._start_time(ready_at, now)
             if start > now:
                 self._set_timer(start)
                 return
-            # In turn, so that many requests of one kind do not delay the other.
-            if other_at > now or (poll_at <= now and not self._was_poll_last):
-                self._start_poll(now)
+            entry = self._queue.pop(now)
+            if isinstance(entry, Subscription):
+                self._start(self._poll(entry), functools.partial(self._on_poll_done, entry))
             else:
-                self._start_other(now)
+                entry.turn.set_result(self._start(self._send_now(entry.request, entry.ref), self._on_sent))
             self._rate_limiter.on_sent(now)
+        self._stop_timer()
 
-    def _next_poll_at(self) -> float:
-        """Return when the most overdue poll may start."""
-        while self._schedule and not self._schedule[0][2].is_open:
-            heapq.heappop(self._schedule)
-        if not self._schedule:
-            return math.inf
-        due, _, subscription = self._schedule[0]
-        # There is no time to spread the polls at a deadline.
-        return due if subscription.run_poller.is_last_poll else max(due, self._pacer.ready_at())
-
-    def _next_other_at(self) -> float:
-        """Return since when the oldest other request has waited."""
-        while self._other_requests and self._other_requests[0].turn.done():
-            self._other_requests.popleft()
-        return self._other_requests[0].queued_at if self._other_requests else math.inf
-
-    def _start_poll(self, now: float) -> None:
-        subscription = heapq.heappop(self._schedule)[2]
-        self._was_poll_last = True
-        self._pacer.on_sent(now)
-        task = self._loop.create_task(self._poll(subscription))
-        self._requests[task] = now
-        task.add_done_callback(functools.partial(self._on_poll_done, subscription))
-
-    def _start_other(self, now: float) -> None:
-        other = self._other_requests.popleft()
-        self._was_poll_last = False
-        task = self._loop.create_task(self._send_now(other.request, other.ref))
-        self._requests[task] = now
-        task.add_done_callback(self._on_other_done)
-        other.turn.set_result(task)
-
-    def _set_demand(self, subscription: Subscription, polls_per_second: float) -> None:
-        self._pacer.change_demand(polls_per_second - subscription.demand)
-        subscription.demand = polls_per_second
+    def _start(
+        self, work: Coroutine[Any, Any, T], on_done: Callable[[asyncio.Task[T]], None]
+    ) -> asyncio.Task[T]:
+        task = self._loop.create_task(work)
+        self._requests[task] = self._loop.time()
+        task.add_done_callback(on_done)
+        return task
 
     def _set_timer(self, loop_time: float) -> None:
         if self._timer is None or self._timer.when() != loop_time:
@@ -252,10 +205,10 @@ class ConnectionPoller:
             self._timer.cancel()
             self._timer = None
 
-    def _start_time(self, due: float, now: float) -> float:
-        """Return when a request that is due at ``due`` may start, or when to check that again."""
-        start = max(due, self._rate_limiter.ready_at())
-        if start <= now and self._active_requests() >= self._rate_limiter.max_concurrency(due, now):
+    def _start_time(self, ready_at: float, now: float) -> float:
+        """Return when a request that is ready may start, or when to check that again."""
+        start = max(ready_at, self._rate_limiter.ready_at())
+        if start <= now and self._active_requests() >= self._rate_limiter.max_concurrency(ready_at, now):
             start = now + _CONCURRENCY_CHECK_INTERVAL
         return start
 
@@ -277,8 +230,8 @@ class ConnectionPoller:
         if subscription.is_open:
             subscription.publish(decision)
             if isinstance(decision, PollAgain):
-                self._set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
-                self._add_to_schedule(subscription, self._loop_time(decision.at))
+                self._queue.set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
+                self._schedule(subscription, self._loop_time(decision.at))
 
     def _on_poll_done(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
         self._requests.pop(task, None)
@@ -287,10 +240,10 @@ class ConnectionPoller:
             subscription.fail(error)
         elif task.cancelled() and subscription.is_open:
             # Code outside this class cancelled the task; the run must still be polled.
-            self._add_to_schedule(subscription, self._loop.time() + _INITIAL_SPREAD)
+            self._schedule(subscription, self._loop.time() + _INITIAL_SPREAD)
         self._start_requests()
 
-    def _on_other_done(self, task: asyncio.Task[ApiResponse]) -> None:
+    def _on_sent(self, task: asyncio.Task[ApiResponse]) -> None:
         self._requests.pop(task, None)
         if not task.cancelled():
             # Marks the error as retrieved: the caller may no longer wait for the result.

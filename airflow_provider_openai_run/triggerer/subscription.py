@@ -35,6 +35,11 @@ class Subscription:
         self._reader: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
+    @property
+    def is_last_poll(self) -> bool:
+        """Whether the next poll is the one at the deadline."""
+        return self.run_poller.is_last_poll
+
     async def next_event(self) -> Decision:
         """
         Wait for the next decision that is an outcome or has messages for the log, and return it.

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -78,6 +81,41 @@ def test_under_a_limit_cancels_and_polls_share_the_rate(api: ApiInMemory) -> Non
         assert len(polls) >= 0.4 * 16 * seconds * 0.9
 
     run_with_polls(api, cancel_all())
+
+
+async def poll_repeatedly(api: ApiInMemory, number: int) -> None:
+    """Poll every 5 s, as a feed of a thread does."""
+    ref = run_ref(f"resp_{number}")
+    api.status[ref.run_id] = "in_progress"
+    requests = open_ad_hoc_requests("conn")
+    requests.set_poll_interval(5.0)
+    try:
+        while True:
+            with suppress(RunRequestError):
+                await requests.send(api_of(ref).retrieve(ref), ref, is_poll=True)
+            await asyncio.sleep(5.0 - 0.5 * random.random())
+    finally:
+        requests.close()
+
+
+def test_polls_of_feeds_are_spread_after_an_outage(api: ApiInMemory) -> None:
+    async def scenario() -> None:
+        polls = [asyncio.create_task(poll_repeatedly(api, number)) for number in range(200)]
+        await asyncio.sleep(30)
+        api.fault = lambda _: "cut"
+        await asyncio.sleep(60)
+        api.fault = lambda _: None
+        ended = loop_time()
+        await asyncio.sleep(90)
+        times = [one.at for one in api.requests if one.at > ended]
+        per_second = Counter(int(at - ended) for at in times)
+        assert max(per_second.values()) <= 1.7 * 200 / 5
+        assert len({one.run_id for one in api.requests if one.at > ended}) == 200
+        for poll in polls:
+            poll.cancel()
+        await assert_all_closed(api)
+
+    virtual_time.run(scenario())
 
 
 def test_a_request_whose_sender_left_is_not_sent(api: ApiInMemory) -> None:

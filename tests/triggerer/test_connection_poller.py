@@ -261,7 +261,7 @@ def test_closed_subscriptions_are_dropped_from_the_schedule(api: ApiInMemory) ->
             await asyncio.sleep(1.5)
             await close_all(subscriptions)
         (poller,) = vars(connection_poller)["_pollers"].values()
-        assert len(poller._schedule) <= 100
+        assert len(poller._queue) <= 100
         assert len(poller._users) == 1
         staying.close()
         await assert_all_closed(api)
