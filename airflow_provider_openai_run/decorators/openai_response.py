@@ -40,6 +40,7 @@ class _OpenAIResponseDecoratedOperator(DecoratedOperator, OpenAICreateResponseOp
 
     #: Airflow itself needs the function's arguments.
     unmaskable_fields: Collection[str] = ("conn_id", *DecoratedOperator.template_fields)
+    OUTPUT_KEYS: ClassVar[tuple[str, ...]] = ()
 
     custom_operator_name: str = "@task.openai_response"
 
@@ -121,7 +122,10 @@ def openai_response_task(
         :class:`~airflow_provider_openai_run.operators.create_response.OpenAICreateResponseOperator`, but for
         ``input``.
     :return: the decorated function, or a decorator if ``python_callable`` is None.
+    :raises TypeError: for an argument that has another name in this API.
     """
+    # Here, because a mapped task is created only when it runs.
+    _OpenAIResponseDecoratedOperator.check_names(kwargs)
     return task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=multiple_outputs,

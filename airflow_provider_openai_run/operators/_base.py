@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
@@ -76,6 +76,9 @@ class BaseRunOperator(BaseOperator):
 
     operator_extra_links = (OpenAIRunLink(),)
 
+    #: Keys of the return value that are ids; none if it is not an object.
+    OUTPUT_KEYS: ClassVar[tuple[str, ...]] = ("id", "thread_id", "conversation_id")
+
     def __init__(
         self,
         *,
@@ -106,6 +109,7 @@ class BaseRunOperator(BaseOperator):
         :raises ValueError: if ``on_requires_action`` is ``"answer"``.
         """
         check_unowned_policy(self.poll_options.on_requires_action)
+        check_outputs(run_id=self.run_id, thread_id=self.thread_id)
         if not any(is_known_at_runtime(value) for value in (self.run_id, self.thread_id, self.api)):
             check_id("run_id", self.run_id)
             _ = self.ref
@@ -329,6 +333,20 @@ def is_known_at_runtime(value: object) -> bool:
     :param value: an argument: True for a template and for the output of another task.
     """
     return "{" in value if isinstance(value, str) else hasattr(value, "resolve")
+
+
+def check_outputs(**arguments: object) -> None:
+    """
+    Refuse the whole output of a task of this provider, an object, where an argument needs one value of it.
+
+    :param arguments: the arguments by their names, when the DAG is parsed.
+    :raises InvalidRunReferenceError: naming the argument, and what to pass.
+    """
+    for name, value in arguments.items():
+        task = value if isinstance(value, BaseRunOperator) else getattr(value, "operator", None)
+        is_whole = value is task or getattr(value, "key", None) == "return_value"
+        if is_whole and isinstance(task, BaseRunOperator) and task.OUTPUT_KEYS:
+            check_id(name, dict.fromkeys(task.OUTPUT_KEYS))
 
 
 def id_text(value: Any) -> Any:

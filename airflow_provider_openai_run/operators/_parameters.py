@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_openai_run.operators._base import id_text
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 #: Parameters of the API that a task cannot use.
 _STREAMING = ("stream", "stream_options")
+
+#: A text that ends so is the name of a file with the template. ``.md`` and ``.txt`` are not among them:
+#: ordinary text may end so, and Airflow would take it for a file name, inside lists and objects too.
+PROMPT_FILES = (".j2", ".jinja", ".jinja2")
+_FILE_NAME = re.compile(r"(?!\w+://)[^\s{}]+\.(md|txt|prompt)")
 
 
 def api_parameters(init: Callable[..., None], *, but: Collection[str] = ()) -> tuple[str, ...]:
@@ -118,18 +124,21 @@ def check_rendered(body: dict[str, Json]) -> None:
             raise ValueError(f"{name} rendered to 'None': the XCom or param it comes from is empty")
 
 
-def check_names(class_name: str, arguments: Collection[str], right_names: Mapping[str, str]) -> None:
+def check_file_names(parameters: Mapping[str, Json]) -> None:
     """
-    Refuse arguments that have another name in this API, and name it.
+    Refuse a text that is the name of a file which ``template_ext`` does not cover.
 
-    :param class_name: the operator's class.
-    :param arguments: the names of the arguments that the operator does not know itself.
-    :param right_names: what to write, by the names of other APIs.
-    :raises TypeError: as Python does for an unknown argument.
+    It would be sent, and paid for, as the prompt.
+
+    :param parameters: prompts by the names of their arguments, before their templates are rendered.
+    :raises ValueError: naming the argument, and the name that the file needs.
     """
-    for name in arguments:
-        if name in right_names:
-            raise TypeError(f"{class_name} has no argument {name!r}; use {right_names[name]}")
+    for name, value in parameters.items():
+        if isinstance(value, str) and _FILE_NAME.fullmatch(value):
+            raise ValueError(
+                f"{name} would be sent as the text {value!r}, which is a file name; rename the file to "
+                f"'{value}.j2', which Airflow reads"
+            )
 
 
 def split_answer_model(value: Any) -> tuple[type[BaseModel] | None, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -52,6 +52,8 @@ class OpenAICancelRunOperator(BaseRunOperator):
 
     template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id", "api")
     ui_color = "#f0d5d5"
+
+    OUTPUT_KEYS: ClassVar[tuple[str, ...]] = ("run_id", "thread_id")
 
     def __init__(
         self,

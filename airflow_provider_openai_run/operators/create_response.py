@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_openai_run.operators._base import check_outputs
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import (
+    PROMPT_FILES,
     api_parameters,
-    check_names,
+    check_file_names,
     check_rendered,
     request_body,
     split_answer_model,
     text_parameters,
 )
+from airflow_provider_openai_run.operators._right_names import RightNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,28 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
     from airflow_provider_openai_run.types.json import Json
 
-#: What to write, by names of other APIs.
-_RIGHT_NAMES = {
-    "max_tokens": "max_output_tokens",
-    "max_completion_tokens": "max_output_tokens",
-    "messages": "input",
-    "message": "input",
-    "system": "instructions",
-    "system_prompt": "instructions",
-    "response_format": "text_format for a pydantic model, or text={'format': …}",
-    "output_type": "text_format",
-    "json_schema": "text={'format': …}",
-    "reasoning_effort": "reasoning={'effort': …}",
-    "verbosity": "text={'verbosity': …}",
-    "functions": "tools",
-    "function_call": "tool_choice",
-    "conversation_id": "conversation",
-    "thread_id": "conversation or previous_response_id",
-    "additional_instructions": "instructions",
-}
 
-
-class OpenAICreateResponseOperator(OwnedRunOperator):
+class OpenAICreateResponseOperator(RightNames, OwnedRunOperator):
     """
     Create a response in the background, wait for its end, and return its attributes and its answer.
 
@@ -58,7 +41,8 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
     https://platform.openai.com/docs/api-reference/responses/create. All API parameters are templated, and
     have the API's own names and meanings; None leaves a parameter out of the request. An argument whose
     template renders the text "None" is refused; ``previous_response_id`` and ``conversation`` are left out
-    then.
+    then. A text that ends in ``.j2``, ``.jinja`` or ``.jinja2`` is the name of a file that contains the
+    template.
 
     :param model: the model, such as ``gpt-5.2``.
     :param input: the user's input: a text, or a list of input items.
@@ -99,6 +83,27 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
+    RIGHT_NAMES: ClassVar[Mapping[str, str]] = {
+        "max_tokens": "max_output_tokens",
+        "max_completion_tokens": "max_output_tokens",
+        "messages": "input",
+        "message": "input",
+        "system": "instructions",
+        "system_prompt": "instructions",
+        "response_format": "text_format for a pydantic model, or text={'format': …}",
+        "output_type": "text_format",
+        "json_schema": "text={'format': …}",
+        "reasoning_effort": "reasoning={'effort': …}",
+        "verbosity": "text={'verbosity': …}",
+        "functions": "tools",
+        "function_call": "tool_choice",
+        "conversation_id": "conversation",
+        "thread_id": "conversation or previous_response_id",
+        "additional_instructions": "instructions",
+    }
+
+    template_ext: Sequence[str] = PROMPT_FILES
+
     def __init__(
         self,
         *,
@@ -138,7 +143,9 @@ class OpenAICreateResponseOperator(OwnedRunOperator):
         extra_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        check_names(type(self).__name__, kwargs, _RIGHT_NAMES)
+        self.check_names(kwargs)
+        check_outputs(previous_response_id=previous_response_id, conversation=conversation)
+        check_file_names({"input": input, "instructions": instructions})
         parameters = {name: value for name, value in locals().items() if name in self.API_PARAMETERS}
         super().__init__(**kwargs)
         for name, value in parameters.items():

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow_provider_openai_run.operators._base import is_known_at_runtime
+from airflow_provider_openai_run.operators._base import check_outputs, is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import ACTIVE_RUN_POLICIES, OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import (
+    PROMPT_FILES,
     api_parameters,
-    check_names,
+    check_file_names,
     check_rendered,
     render_optional_id,
     request_body,
     split_answer_model,
     text_parameters,
 )
+from airflow_provider_openai_run.operators._right_names import RightNames
 from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.owned_runs.adapters import ApiAdapter
@@ -26,24 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.identity import RunIdentity
     from airflow_provider_openai_run.owned_runs.state import TaskRunState
 
-#: What to write, by names of other APIs.
-_RIGHT_NAMES = {
-    "max_tokens": "max_completion_tokens",
-    "max_output_tokens": "max_completion_tokens",
-    "input": "additional_messages, or thread={'messages': […]}",
-    "messages": "additional_messages, or thread={'messages': […]}",
-    "text_format": "response_format",
-    "output_type": "response_format",
-    "reasoning": "reasoning_effort",
-    "truncation": "truncation_strategy",
-    "system_prompt": "instructions",
-    "functions": "tools",
-    "function_call": "tool_choice",
-    "conversation": "thread_id",
-}
 
-
-class OpenAICreateRunOperator(OwnedRunOperator):
+class OpenAICreateRunOperator(RightNames, OwnedRunOperator):
     """
     Create a run, with its thread if need be, wait for its end, and return its attributes and its answer.
 
@@ -54,7 +40,8 @@ class OpenAICreateRunOperator(OwnedRunOperator):
 
     https://platform.openai.com/docs/api-reference/runs/createRun and
     https://platform.openai.com/docs/api-reference/runs/createThreadAndRun. All API parameters are templated,
-    and have the API's own names and meanings; None leaves a parameter out of the request.
+    and have the API's own names and meanings; None leaves a parameter out of the request. A text that ends in
+    ``.j2``, ``.jinja`` or ``.jinja2`` is the name of a file that contains the template.
 
     :param assistant_id: the assistant.
     :param thread_id: the thread; None creates one from ``thread``. A template that renders ``None`` counts as
@@ -85,6 +72,23 @@ class OpenAICreateRunOperator(OwnedRunOperator):
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
+    RIGHT_NAMES: ClassVar[Mapping[str, str]] = {
+        "max_tokens": "max_completion_tokens",
+        "max_output_tokens": "max_completion_tokens",
+        "input": "additional_messages, or thread={'messages': […]}",
+        "messages": "additional_messages, or thread={'messages': […]}",
+        "text_format": "response_format",
+        "output_type": "response_format",
+        "reasoning": "reasoning_effort",
+        "truncation": "truncation_strategy",
+        "system_prompt": "instructions",
+        "functions": "tools",
+        "function_call": "tool_choice",
+        "conversation": "thread_id",
+    }
+
+    template_ext: Sequence[str] = PROMPT_FILES
+
     def __init__(
         self,
         *,
@@ -112,7 +116,9 @@ class OpenAICreateRunOperator(OwnedRunOperator):
         on_active_run: ActiveRunPolicy = "fail",
         **kwargs: Any,
     ) -> None:
-        check_names(type(self).__name__, kwargs, _RIGHT_NAMES)
+        self.check_names(kwargs)
+        check_outputs(thread_id=thread_id)
+        check_file_names({"instructions": instructions, "additional_instructions": additional_instructions})
         parameters = {name: value for name, value in locals().items() if name in self.API_PARAMETERS}
         super().__init__(**kwargs)
         self.answer_model, parameters["response_format"] = split_answer_model(response_format)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openai_run.operators._base import is_known_at_runtime
+from airflow_provider_openai_run.operators._base import check_outputs, is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class OpenAISubmitToolOutputsOperator(OwnedRunOperator):
         self.response_params = response_params
         if not self.tool_outputs and not self.approvals:
             raise ValueError("tool_outputs and approvals are both empty: there is nothing to submit")
+        check_outputs(run_id=self.run_id, thread_id=self.thread_id)
         if not is_known_at_runtime(self.run_id) and not is_known_at_runtime(self.thread_id):
             _ = self.ref
         self.check_arguments_for_create(None)

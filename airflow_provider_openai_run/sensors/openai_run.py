@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -75,6 +75,8 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id", "api")
     ui_color = "#d5f0e8"
+
+    OUTPUT_KEYS: ClassVar[tuple[str, ...]] = ("run_id", "thread_id")
 
     def __init__(
         self,

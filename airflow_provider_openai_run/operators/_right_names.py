@@ -1,0 +1,68 @@
+"""Arguments that have another name in another API: the error names the right one, in ``partial`` too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.definitions.mappedoperator import OperatorPartial
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from airflow.sdk.definitions._internal.expandinput import (
+        OperatorExpandArgument,
+        OperatorExpandKwargsArgument,
+    )
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
+
+
+class RightNames:
+    """Mixin of operators: name the right argument in the place of one that the operator does not have."""
+
+    #: What to write, by the names of other APIs.
+    RIGHT_NAMES: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def check_names(cls, arguments: Collection[str]) -> None:
+        """
+        Refuse arguments that have another name in this API, and name it.
+
+        :param arguments: the names of the arguments.
+        :raises TypeError: as Python does for an unknown argument.
+        """
+        for name in arguments:
+            if name in cls.RIGHT_NAMES:
+                label = getattr(cls, "custom_operator_name", cls.__name__)
+                raise TypeError(f"{label} has no argument {name!r}; use {cls.RIGHT_NAMES[name]}")
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """
+        Return Airflow's partial operator, for ``expand`` and ``expand_kwargs``.
+
+        Airflow checks the names there itself, before it calls any ``__init__``.
+
+        :param kwargs: the arguments that all mapped tasks share.
+        :raises TypeError: for an argument that the operator does not have.
+        """
+        cls.check_names(kwargs)
+        operator: OperatorPartial = super().partial(**kwargs)  # type: ignore[misc]
+        # A new object would need Airflow's private fields, and the old one would warn that it was not used.
+        operator.__class__ = _CheckedPartial
+        return operator
+
+
+class _CheckedPartial(OperatorPartial):
+    """Airflow's partial operator, which checks the names of the mapped arguments as well."""
+
+    __slots__ = ()
+
+    def expand(self, **mapped_kwargs: OperatorExpandArgument) -> MappedOperator:
+        self.operator_class.check_names(mapped_kwargs)  # type: ignore[attr-defined]
+        return super().expand(**mapped_kwargs)
+
+    def expand_kwargs(self, kwargs: OperatorExpandKwargsArgument, *, strict: bool = True) -> MappedOperator:
+        for item in kwargs if isinstance(kwargs, list | tuple) else ():
+            if isinstance(item, dict):
+                self.operator_class.check_names(item)  # type: ignore[attr-defined]
+        return super().expand_kwargs(kwargs, strict=strict)
