@@ -17,7 +17,7 @@ project = "airflow-provider-openai-run"
 release = __version__
 language = "en-GB"
 
-extensions = ["sphinx.ext.autodoc", "myst_parser"]
+extensions = ["sphinx.ext.autodoc", "myst_parser", "sphinx_copybutton"]
 myst_heading_anchors = 3
 
 # A reference that leads nowhere is a warning, and the gate takes warnings for errors.
