@@ -44,9 +44,25 @@ def test_every_message_in_the_source_is_on_the_page() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", sorted(name for name in vars(exceptions) if name.endswith("Error")))
-def test_every_error_is_on_the_page(name: str) -> None:
-    assert f"exceptions.{name}`" in PAGE
+ERRORS = sorted(name for name in vars(exceptions) if name.endswith("Error"))
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_error_has_a_section_of_its_name(name: str) -> None:
+    """The anchor of a section is its heading in lower case."""
+    assert re.findall(rf"^### {name}\n\n(.*)", PAGE, re.MULTILINE) != []
+    section = PAGE.partition(f"### {name}\n\n")[2]
+    assert section.startswith(f"{{py:exc}}`~airflow_provider_openai_run.exceptions.{name}`")
+
+
+def test_there_are_errors_on_the_list() -> None:
+    assert len(ERRORS) > 15
+
+
+def test_no_two_sections_have_the_same_heading() -> None:
+    headings = re.findall(r"^#+ (.+)", PAGE, re.MULTILINE)
+
+    assert len(headings) == len(set(headings))
 
 
 @pytest.mark.parametrize(
