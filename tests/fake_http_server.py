@@ -21,12 +21,14 @@ class ReceivedRequest:
     :param query: the query parameters.
     :param headers: with lower-case names.
     :param host: the host of the request line, which only a proxy gets; else None.
+    :param body: the body of a POST request.
     """
 
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     host: str | None = None
+    body: bytes = b""
 
 
 #: A status, a body (text, chunks of bytes, or a value to send as JSON), and headers if there are any.
@@ -52,9 +54,9 @@ class FakeHttpServer:
     reply: Callable[[ReceivedRequest], Reply] = a_run
     requests: list[ReceivedRequest] = field(default_factory=list)
 
-    def receive(self, target: str, headers: dict[str, str]) -> Reply:
+    def receive(self, target: str, headers: dict[str, str], body: bytes = b"") -> Reply:
         parts = urlsplit(target)
-        request = ReceivedRequest(parts.path, dict(parse_qsl(parts.query)), headers, parts.hostname)
+        request = ReceivedRequest(parts.path, dict(parse_qsl(parts.query)), headers, parts.hostname, body)
         self.requests.append(request)
         return self.reply(request)
 
@@ -68,8 +70,9 @@ def fake_http_server() -> Iterator[FakeHttpServer]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             received = {name.lower(): value for name, value in self.headers.items()}
-            status, body, headers = (*fake.receive(self.path, received), {})[:3]
+            status, body, headers = (*fake.receive(self.path, received, sent), {})[:3]
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -80,11 +83,7 @@ def fake_http_server() -> Iterator[FakeHttpServer]:
             else:
                 self._send_body(json.dumps(body).encode(), "application/json")
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.do_GET()
-
-        do_CONNECT = do_GET  # noqa: N815 - the name that the base class calls
+        do_POST = do_CONNECT = do_GET  # noqa: N815 - the names that the base class calls
 
         def _send_body(self, body: bytes, content_type: str) -> None:
             self.send_header("Content-Type", content_type)
