@@ -9,27 +9,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_openai_run.get_provider_info import get_provider_info
-from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.operators import openai_run as operators
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
+from tests.docs.code_blocks import PAGES, ROOT, CodeBlock, code_blocks
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-CONNECTION = "howto/connection.md"
-TESTING = "howto/testing.md"
-README = "../README.md"
+TESTING = "docs/howto/testing.md"
 KINDS = ("hooks", "operators", "sensors", "triggers")
 
 
 def text_of(page: str) -> str:
-    return (DOCS / page).read_text(encoding="utf-8")
-
-
-def blocks(page: str, language: str) -> list[Any]:
-    found = re.findall(rf"^```{language}\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
-    return [pytest.param(code, id=f"{page}:{number}") for number, code in enumerate(found, 1)]
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def listed_modules() -> list[str]:
@@ -39,35 +29,25 @@ def listed_modules() -> list[str]:
 
 # Airflow 3.1 warns of one of its own imports when it creates the decorator.
 @pytest.mark.filterwarnings("ignore:The `airflow.operators")
-@pytest.mark.parametrize(
-    "code", [blocks(README, "python")[0], *(block for page in PAGES for block in blocks(page, "python"))]
-)
-def test_python_code_on_a_page_runs(code: str) -> None:
+@pytest.mark.parametrize("block", code_blocks("python"), ids=lambda block: block.name)
+def test_python_code_on_a_page_is_parsed_as_a_dag(block: CodeBlock) -> None:
     from airflow.sdk import DAG, dag, task
 
     known = {name: getattr(operators, name) for name in operators.__all__}
     names = {"OpenAIRunSensor": OpenAIRunSensor, "dag": dag, "task": task, **known}
 
     with DAG("shown", schedule=None):
-        exec(compile(code, "page", "exec"), names)  # noqa: S102 - our own pages
+        exec(compile(block.code, block.name, "exec"), names)  # noqa: S102 - our own pages
 
 
 @pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", text_of(TESTING), re.MULTILINE))
 def test_the_tests_on_a_page_pass(name: str, sandbox: Sandbox) -> None:
     names: dict[str, Any] = {}
-    for block in blocks(TESTING, "python"):
-        if f"def {name}(" in block.values[0]:
-            exec(block.values[0], names)  # noqa: S102 - our own pages
+    for block in code_blocks("python"):
+        if block.page == TESTING and f"def {name}(" in block.code:
+            exec(block.code, names)  # noqa: S102 - our own pages
 
     names[name](sandbox)
-
-
-@pytest.mark.usefixtures("sandbox")
-@pytest.mark.parametrize("form", blocks(CONNECTION, "json"))
-def test_every_connection_on_a_page_works(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_SHOWN", form)
-
-    OpenAIRunHook("shown").get_conn().close()
 
 
 @pytest.mark.parametrize("module", listed_modules())

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.system.local_airflow import LocalAirflow
 from tests.system.metrics_collector import MetricsCollector
+from tests.system.page_dags import write_page_dags
 
 #: Template of run links in the connection ``openai_with_console``.
 CONSOLE = "https://console.example/runs/{run_id}?thread={thread_id}"
@@ -37,7 +38,9 @@ def metrics() -> Iterator[MetricsCollector]:
 
 
 @pytest.fixture(scope="session")
-def airflow(sandbox: Sandbox, wrong_key: str, metrics: MetricsCollector) -> Iterator[LocalAirflow]:
+def airflow(
+    sandbox: Sandbox, wrong_key: str, metrics: MetricsCollector, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAirflow]:
     right = json.loads(sandbox.connection_json())
     connections = {
         "openai_default": right,
@@ -45,5 +48,8 @@ def airflow(sandbox: Sandbox, wrong_key: str, metrics: MetricsCollector) -> Iter
         "openai_with_console": right | {"extra": {"run_link_template": CONSOLE}},
     }
     config = {"metrics": metrics.airflow_options("openai_run")}
-    with LocalAirflow(dag_folders=DAG_FOLDERS, connections=connections, config=config) as airflow:
+    pages = tmp_path_factory.mktemp("page_dags")
+    write_page_dags(pages)
+    dag_folders = (*DAG_FOLDERS, pages)
+    with LocalAirflow(dag_folders=dag_folders, connections=connections, config=config) as airflow:
         yield airflow
