@@ -38,8 +38,8 @@ class OpenAIGetRunOperator(BaseRunOperator):
     Retrieve a run and push its attributes to XCom.
 
     Each attribute is pushed under its own key, and all of them as the return value: a DAG reads
-    ``task.output["usage"]``. The run is returned in any status, a failed one too; the README lists the
-    attributes.
+    ``task.output["usage"]``. The run is returned in any status, a failed one too. The page "Attributes of a
+    run" lists the attributes.
 
     https://platform.openai.com/docs/api-reference/runs/getRun,
     https://platform.openai.com/docs/api-reference/run-steps/listRunSteps and

@@ -121,3 +121,17 @@ def test_files_that_a_page_shows_exist() -> None:
     ]
     assert len(shown) > 15
     assert [path for path in shown if not (ROOT / path).is_file()] == []
+
+
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert len(targets) > 20
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_readme_stays_short_and_leaves_tables_to_the_docs() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+
+    assert len(lines) < 200
+    assert [line for line in lines if line.startswith("|")] == []
