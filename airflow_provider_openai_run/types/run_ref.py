@@ -63,7 +63,8 @@ def check_id(name: str, value: object) -> None:
     """
     if isinstance(value, dict) and (key := _id_key(name, value)):
         raise InvalidRunReferenceError(
-            f"{name} must be a string, not dict: it is the whole output of a task; pass .output[{key!r}]"
+            f"{name} must be a string, not dict: it is the whole output of a task; pass .output[{key!r}], "
+            f"or of mapped tasks .output.map(lambda run: run[{key!r}])"
         )
     if not isinstance(value, str):
         problem = f"must be a string, not {type(value).__name__}"
