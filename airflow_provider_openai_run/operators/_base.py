@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_openai_run.api.registry import get_api, ref_from_json, run_ref
 from airflow_provider_openai_run.links.openai_run import LINK_KEY, OpenAIRunLink
+from airflow_provider_openai_run.operators._right_names import check_outputs
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL
 from airflow_provider_openai_run.polling.options import (
     DEFAULT_MAX_CONSECUTIVE_FAILURES,
@@ -333,20 +334,6 @@ def is_known_at_runtime(value: object) -> bool:
     :param value: an argument: True for a template and for the output of another task.
     """
     return "{" in value if isinstance(value, str) else hasattr(value, "resolve")
-
-
-def check_outputs(**arguments: object) -> None:
-    """
-    Refuse the whole output of a task of this provider, an object, where an argument needs one value of it.
-
-    :param arguments: the arguments by their names, when the DAG is parsed.
-    :raises InvalidRunReferenceError: naming the argument, and what to pass.
-    """
-    for name, value in arguments.items():
-        task = value if isinstance(value, BaseRunOperator) else getattr(value, "operator", None)
-        is_whole = value is task or getattr(value, "key", None) == "return_value"
-        if is_whole and isinstance(task, BaseRunOperator) and task.OUTPUT_KEYS:
-            check_id(name, dict.fromkeys(task.OUTPUT_KEYS))
 
 
 def id_text(value: Any) -> Any:

@@ -1,10 +1,12 @@
-"""Arguments that have another name in another API: the error names the right one, in ``partial`` too."""
+"""Wrong arguments that are noticed when a DAG is parsed; the error names what to write."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
+
+from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -50,6 +52,20 @@ class RightNames:
         # A new object would need Airflow's private fields, and the old one would warn that it was not used.
         operator.__class__ = _CheckedPartial
         return operator
+
+
+def check_outputs(**arguments: object) -> None:
+    """
+    Refuse the whole output of a task of this provider, an object, where an argument needs one value of it.
+
+    :param arguments: the arguments by their names, when the DAG is parsed.
+    :raises InvalidRunReferenceError: naming the argument, and what to pass.
+    """
+    for name, value in arguments.items():
+        is_output = getattr(value, "key", None) == "return_value"
+        task = getattr(value, "operator", None) if is_output else value
+        if keys := getattr(task, "OUTPUT_KEYS", ()):
+            check_id(name, dict.fromkeys(keys))
 
 
 class _CheckedPartial(OperatorPartial):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_openai_run.operators._base import check_outputs
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import (
     PROMPT_FILES,
@@ -15,7 +14,7 @@ from airflow_provider_openai_run.operators._parameters import (
     split_answer_model,
     text_parameters,
 )
-from airflow_provider_openai_run.operators._right_names import RightNames
+from airflow_provider_openai_run.operators._right_names import RightNames, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

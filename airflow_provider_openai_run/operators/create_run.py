@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow_provider_openai_run.operators._base import check_outputs, is_known_at_runtime
+from airflow_provider_openai_run.operators._base import is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import ACTIVE_RUN_POLICIES, OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import (
     PROMPT_FILES,
@@ -16,7 +16,7 @@ from airflow_provider_openai_run.operators._parameters import (
     split_answer_model,
     text_parameters,
 )
-from airflow_provider_openai_run.operators._right_names import RightNames
+from airflow_provider_openai_run.operators._right_names import RightNames, check_outputs
 from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:

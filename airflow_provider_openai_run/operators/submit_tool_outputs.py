@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openai_run.operators._base import check_outputs, is_known_at_runtime
+from airflow_provider_openai_run.operators._base import is_known_at_runtime
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
+from airflow_provider_openai_run.operators._right_names import check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
