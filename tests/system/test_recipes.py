@@ -82,7 +82,7 @@ def test_a_pool_limits_how_many_responses_are_in_progress(
     assert max(in_progress) == SLOTS
 
 
-def test_the_budget_of_a_night_skips_the_remaining_cases(started: Mapping[str, DagRun], tokens: int) -> None:
+def test_the_budget_of_a_night_skips_the_remaining_cases(started: Mapping[str, DagRun]) -> None:
     run = started["openai_nightly_evaluation"]
     run.wait_for_success()
     states = [run.states()[f"evaluate.research[{number}]"] for number in range(len(CASES))]
