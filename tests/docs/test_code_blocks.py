@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,8 @@ def test_every_command_on_a_page_works(
             assert (ROOT / script).is_file()
             if script == ".ci/test":
                 assert set(arguments) <= {*STAGES, "fast"}
+        case ["python", "-m", module, *_] if module.startswith("tests."):
+            assert find_spec(module)
         case [".venv/bin/python", "-m", "pytest", "-q", folder]:
             assert (ROOT / folder).is_dir()
         case _:
@@ -105,12 +108,16 @@ def check_requirement(requirement: str) -> None:
 
 
 @pytest.mark.parametrize("block", code_blocks("json"), ids=lambda block: block.name)
-def test_every_json_on_a_page_is_a_connection_that_works(
+def test_every_json_on_a_page_is_a_connection_that_works_or_a_form(
     block: CodeBlock, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_SHOWN", block.code)
-
-    OpenAIRunHook("shown").get_conn().close()
+    value = json.loads(block.code)
+    if "conn_type" in value:
+        monkeypatch.setenv("AIRFLOW_CONN_SHOWN", block.code)
+        OpenAIRunHook("shown").get_conn().close()
+    else:
+        # The body of Airflow's request that answers a form.
+        assert set(value) == {"chosen_options", "params_input"}
 
 
 def test_files_that_a_page_shows_exist() -> None:

@@ -32,4 +32,4 @@ print(*(name.removeprefix(package) for name in sys.modules if name.startswith(pa
     output = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stdout
-    assert set(output.splitlines()[-1].split()) == {"openai_run", "get_run", "_base"}
+    assert set(output.splitlines()[-1].split()) == {"openai_run", "get_run", "_base", "_right_names"}
