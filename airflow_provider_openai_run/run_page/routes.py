@@ -8,6 +8,7 @@ Content-Security-Policy allows only the page's own scripts and styles.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from functools import cache
 from importlib import resources
@@ -73,7 +74,8 @@ def build_app() -> FastAPI:
     """Return the app that serves the page, without FastAPI's documentation routes."""
     app = FastAPI(title="OpenAI run page", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)
-    app.add_api_route("/static/{name}", _get_static_file, methods=["GET"])
+    for path in ("/static/{name}", "/static/{digest}/{name}"):
+        app.add_api_route(path, _get_static_file, methods=["GET"])
     app.add_middleware(_SecurityHeadersMiddleware)
     return app
 
@@ -123,7 +125,9 @@ Queries = Annotated[XComQueries, Depends(_queries)]
 def page(queries: Queries) -> Response:
     """Return the page."""
     version = queries.version()
-    return _html_response("page.html", version=version, view=_view(queries), static="../../../static")
+    return _html_response(
+        "page.html", version=version, view=_view(queries), static=f"../../../static/{_static_digest()}"
+    )
 
 
 @router.get("/state")
@@ -172,6 +176,13 @@ def _get_static_file(name: str) -> Response:
         media_type=_STATIC_MEDIA_TYPES[name],
         headers={"cache-control": "public, max-age=3600"},
     )
+
+
+@cache
+def _static_digest() -> str:
+    """Return a part of the URLs of stylesheets and scripts: those of another version are not from a cache."""
+    content = b"".join(map(_read_static_file, (*_STYLESHEETS, *_SCRIPTS)))
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 @cache

@@ -21,7 +21,8 @@ _PROMPT_FIELDS = (
 _ATTRIBUTES = (("instructions", "Instructions"), ("tools", "Tools"), ("metadata", "Metadata"))
 
 #: What stands for an argument that is not set, or that the task does not let into the database.
-_EMPTY: tuple[Json, ...] = (None, "", "None", "***", [], {})
+_MASK = "***"
+_EMPTY: tuple[Json, ...] = (None, "", "None", _MASK, [], {})
 
 
 def read_input(run: Mapping[str, Json], rendered: Mapping[str, Json]) -> tuple[Block, ...]:
@@ -35,6 +36,8 @@ def read_input(run: Mapping[str, Json], rendered: Mapping[str, Json]) -> tuple[B
     attributes = [
         (label, run.get(name) if run.get(name) not in _EMPTY else rendered.get(name))
         for name, label in _ATTRIBUTES
+        # What masked_fields hides, the page does not show from elsewhere either.
+        if rendered.get(name) != _MASK
     ]
     return tuple(
         Block(label, format_value(value), is_prose=isinstance(parse_json(value), str))

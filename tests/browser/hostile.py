@@ -65,6 +65,29 @@ def hostile_run(sandbox: Sandbox) -> dict[str, Any]:
     )
 
 
+def hostile_response(sandbox: Sandbox) -> dict[str, Any]:
+    """
+    Create a completed response whose answer is hostile Markdown, and return its JSON with a ``thread_id``.
+
+    :param sandbox: the sandbox to create it in.
+    """
+    now = int(sandbox.clock.now())
+    text = "\n\n".join(("# A heading", *MARKDOWN_ATTACKS, *ATTACKS))
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
+    response = {
+        "id": "resp_hostile",
+        "object": "response",
+        "model": "gpt-5.2",
+        "status": "completed",
+        "created_at": now - 30,
+        "completed_at": now,
+        "output": [{**message, "content": content}],
+        "error": None,
+    }
+    return {**sandbox.seed_response(response), "thread_id": None}
+
+
 def _step(number: int, attack: str, now: int) -> dict[str, Any]:
     function = {"name": attack, "arguments": attack, "output": attack}
     code = {"input": attack, "outputs": [{"type": "logs", "logs": attack}]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -185,8 +186,8 @@ def test_a_task_outside_of_loops_has_no_links_to_iterations(app_with_run: Any) -
 
 def test_urls_on_the_page_are_relative(app_with_run: Any) -> None:
     text = get(app_with_run, PAGE, LOGGED_IN).text
-    assert 'href="../../../static/page.css"' in text
-    assert 'src="../../../static/page.js"' in text
+    assert re.search(r'href="../../../static/[0-9a-f]{12}/page.css"', text)
+    assert re.search(r'src="../../../static/[0-9a-f]{12}/page.js"', text)
     assert 'href="../../../../dags/dag/runs/manual__1%2B1/tasks/task"' in text
     assert 'src="/' not in text
     assert 'href="/' not in text
@@ -250,9 +251,10 @@ def test_the_return_value_is_ignored_if_attributes_have_their_own_keys(app: Any,
     ],
 )
 def test_static_files_need_no_login(app: Any, name: str, kind: str) -> None:
-    response = get(app, f"/static/{name}")
-    assert (response.status, response.headers["content-type"]) == (200, kind)
-    assert "max-age" in response.headers["cache-control"]
+    for path in (f"/static/{name}", f"/static/0123456789ab/{name}"):
+        response = get(app, path)
+        assert (response.status, response.headers["content-type"]) == (200, kind)
+        assert "max-age" in response.headers["cache-control"]
 
 
 @pytest.mark.parametrize("name", ["page.py", "..%2fpage.py", "../page.py", "nothing"])

@@ -320,6 +320,12 @@ def test_instructions_that_xcom_lacks_are_those_of_the_rendered_template() -> No
     assert [(block.label, block.text) for block in view.input] == [("Instructions", "Be brief.")]
 
 
+def test_masked_instructions_are_not_shown_from_xcom_either() -> None:
+    run = {**RUN, "instructions": "Top secret.", "metadata": {"team": "a"}}
+    view = build_view({"return_value": run}, make_task(), NOW, rendered={"instructions": "***"})
+    assert [block.label for block in view.input] == ["Metadata"]
+
+
 @pytest.mark.parametrize("value", [None, "", "None", "***", [], {}])
 def test_input_that_is_kept_out_of_the_database_is_left_out(value: Any) -> None:
     names = ("input", "thread", "instructions", "tools", "metadata")

@@ -88,12 +88,14 @@ document.addEventListener("click", (event) => {
   applyFilters();
 });
 
-document.addEventListener("input", (event) => {
-  if (event.target.name !== "text" || !event.target.closest("[data-filters]")) return;
+const onInput = (event) => {
+  if (event.target.name !== "text" || event.target.value === searchText) return;
   searchText = event.target.value;
   clearTimeout(timer);
   timer = setTimeout(search, SEARCH_DELAY);
-});
+};
+document.addEventListener("input", onInput);
+document.addEventListener("change", onInput);
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();

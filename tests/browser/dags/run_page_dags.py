@@ -8,12 +8,25 @@ from airflow.sdk import DAG, Param, task
 
 from airflow_provider_openai_run.operators.openai_run import (
     OpenAICreateResponseOperator,
-    OpenAICreateRunOperator,
     OpenAIGetRunOperator,
 )
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 
 POLLING: dict[str, Any] = {"poll_interval": 1, "max_poll_interval": 1}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+def get_weather(city: str) -> dict[str, str]:
+    """Return the weather."""
+    return {"weather": f"rain in {city}"}
+
+
+def get_time(city: str) -> str:
+    """Return the time."""
+    return f"noon in {city}"
+
+
+HANDLERS = {"get_time": get_time, "get_weather": get_weather}
 
 with DAG(
     "existing_runs",
@@ -40,11 +53,12 @@ with DAG("created_runs", schedule=None, params={"script": Param("completed", typ
         "metadata": {"sandbox_script": "{{ params.script }}"},
         **POLLING,
     }
-    OpenAICreateRunOperator(
-        task_id="run",
-        assistant_id="asst_1",
-        thread={"messages": [{"role": "user", "content": "What is the answer?"}]},
+    OpenAICreateResponseOperator(
+        task_id="response",
+        model="gpt-5.2",
+        input="What is the answer?",
+        instructions="Answer briefly.",
+        tools=[{"type": "function", "name": name, "parameters": CITY} for name in HANDLERS],
+        tool_handlers=HANDLERS,
         **options,
     )
-    OpenAICreateResponseOperator(task_id="response", model="gpt-5.2", input="What is the answer?", **options)
-    OpenAIGetRunOperator.partial(task_id="mapped").expand(run_id=["resp_none"])
