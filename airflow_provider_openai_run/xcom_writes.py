@@ -13,17 +13,23 @@ from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import ModuleType
 
 #: How many seconds the triggerer may take to set an XCom before the wait goes on without it.
 _XCOM_TIMEOUT = 10.0
 
+_MODULE = "airflow.sdk.execution_time.xcom"
+_imported: dict[str, ModuleType] = {}
 _writes: set[asyncio.Task[None]] = set()
 _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def async_xcom() -> Any:  # noqa: ANN401 - Airflow's class; older versions lack its async methods
     """Return Airflow's XCom class; None if triggers cannot set XComs, as before Airflow 3.3."""
-    xcom = (await asyncio.to_thread(import_module, "airflow.sdk.execution_time.xcom")).XCom
+    if _MODULE not in _imported:
+        # In a thread: an XCom backend may import much.
+        _imported[_MODULE] = await asyncio.to_thread(import_module, _MODULE)
+    xcom = _imported[_MODULE].XCom
     return xcom if hasattr(xcom, "aset") else None
 
 

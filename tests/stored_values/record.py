@@ -19,12 +19,12 @@ import pytest
 
 from airflow_provider_openai_run.sandbox import Clock, Sandbox
 from tests.fake_clock import FakeClock
-from tests.stored_values.recording import available_scenarios, record, save, uncovered
+from tests.stored_values.recording import available_scenarios, new_fields, record, recordings, save
 
 
 def main() -> int:
     """Record, and print what was written."""
-    count = 0
+    count, recorded_before = 0, {old["scenario"] for _, old in recordings()}
     for name in available_scenarios():
         clock = Clock.manual()
         with Sandbox(clock=clock) as sandbox, pytest.MonkeyPatch.context() as patch:
@@ -32,7 +32,7 @@ def main() -> int:
             fake_clock = FakeClock(clock)
             fake_clock.install(patch)
             recorded = record(name, sandbox, fake_clock)
-        if uncovered(recorded):
+        if name not in recorded_before or new_fields(recorded):
             sys.stdout.write(f"{save(recorded)}\n")
             count += 1
     sys.stdout.write(f"{count} new recordings\n")

@@ -22,6 +22,7 @@ from tests.stored_values.waiting_task import Deferral, JsonObject, WaitingTask, 
 #: Parts of a recording that Airflow does not store.
 _NOT_STORED = ("scenario", "version", "recorded_at", "ids", "api")
 
+_TYPES = {bool: "boolean", int: "number", float: "number", str: "text", list: "list", dict: "object"}
 #: Ids that are keys, as those of runs in a checkpoint.
 _ID = re.compile(r"^[a-z]+_[0-9a-f]{24}$")
 
@@ -47,7 +48,8 @@ def record(name: str, sandbox: Sandbox, clock: FakeClock) -> JsonObject:
     :param clock: the clock.
     """
     if name == EVENT_TRIGGER:
-        return {**record_event_trigger(sandbox, clock), "scenario": name, "version": __version__}
+        events = record_event_trigger(sandbox, clock)
+        return _as_json({**events, "scenario": name, "version": __version__})
     scenario = SCENARIOS[name]
     ids = dict(scenario.prepare(sandbox))
     task = WaitingTask(scenario.make_task(ids), clock)
@@ -63,7 +65,7 @@ def record(name: str, sandbox: Sandbox, clock: FakeClock) -> JsonObject:
             if len(deferrals) == 1:
                 sandbox.set_default_script({"base": "completed", "seconds": 60})
             step = task.resume(step, event)
-    return {
+    recorded = {
         "scenario": name,
         "version": __version__,
         "recorded_at": started_at,
@@ -74,6 +76,12 @@ def record(name: str, sandbox: Sandbox, clock: FakeClock) -> JsonObject:
         "state": task.state,
         "api": _responses(sandbox),
     }
+    return _as_json(recorded)
+
+
+def _as_json(recorded: JsonObject) -> JsonObject:
+    value: JsonObject = json.loads(json.dumps(recorded))
+    return value
 
 
 def event_of(scenario: Scenario, task: WaitingTask, deferral: Deferral) -> JsonObject:
@@ -108,29 +116,31 @@ def recordings() -> Iterator[tuple[str, JsonObject]]:
         yield f"{path.parent.name}/{path.stem}", json.loads(path.read_text(encoding="utf-8"))
 
 
-def shape(recorded: JsonObject) -> JsonObject:
+def stored_fields(recorded: JsonObject) -> set[str]:
     """
-    Return the shape of what a recording has stored: its keys and the types of its values.
+    Return the fields that a recording has stored, each with the type of its value.
 
-    Two recordings of equal shape differ only in values that every version reads in the same way.
+    :return: such as ``deferrals[].next_kwargs.continuation.rounds: number``.
     """
     stored = {name: value for name, value in recorded.items() if name not in _NOT_STORED}
-    return {name: _shape(value) for name, value in stored.items()}
+    return set(_fields(stored, ""))
 
 
-def _shape(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_ID.sub("<id>", key): _shape(item) for key, item in sorted(value.items())}
-    if isinstance(value, list):
-        shapes = [_shape(item) for item in value]
-        return [one for index, one in enumerate(shapes) if one not in shapes[:index]]
-    return {bool: "boolean", int: "number", float: "number", str: "text"}.get(type(value), "null")
+def _fields(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _fields(item, f"{path}.{_ID.sub('<id>', key)}".lstrip("."))
+    elif isinstance(value, list) and value:
+        for item in value:
+            yield from _fields(item, f"{path}[]")
+    else:
+        yield f"{path}: {_TYPES.get(type(value), 'null')}"
 
 
-def uncovered(recorded: JsonObject) -> bool:
-    """Return whether no recording has the shape of one that was just made."""
-    name = recorded["scenario"]
-    return shape(recorded) not in [shape(old) for _, old in recordings() if old["scenario"] == name]
+def new_fields(recorded: JsonObject) -> list[str]:
+    """Return the fields, with their types, that a task has stored and no recording has."""
+    known = set().union(*(stored_fields(old) for _, old in recordings()))
+    return sorted(stored_fields(recorded) - known)
 
 
 def save(recorded: JsonObject) -> Path:

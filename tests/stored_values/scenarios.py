@@ -113,7 +113,7 @@ WITH_TOOLS: Mapping[str, Any] = {"tools": [TOOL], "tool_handlers": {"get_time": 
 SCENARIOS: Mapping[str, Scenario] = {
     "sensor": Scenario(_sensor, _run_of(ENDS)),
     "sensor_of_a_failed_response": Scenario(_sensor, _response_of(FAILS)),
-    "sensor_that_times_out": Scenario(lambda ids: _sensor(ids, timeout=300), _run_of("in_progress")),
+    "sensor_that_times_out": Scenario(lambda ids: _sensor(ids, timeout=300), _response_of("in_progress")),
     "sensor_of_a_stalled_run": Scenario(
         lambda ids: _sensor(ids, stalled_after=300, on_stalled="fail"),
         _response_of("in_progress"),
@@ -129,7 +129,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "create_response_for_a_person": Scenario(
         lambda ids: _response(ids, tools=[TOOL], human_tools=["get_time"]),
         _created_as(CALLS),
-        human_answer={"chosen_options": ["Submit"], "params_input": {"output": "noon"}},
+        human_answer={"chosen_options": ["Submit"], "params_input": {"call_1": "noon"}},
     ),
     "create_run": Scenario(_run, _created_as(ENDS)),
     "create_run_that_fails": Scenario(_run, _created_as(FAILS)),

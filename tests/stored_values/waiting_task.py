@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_openai_run.exceptions import OpenAIRunError
 from airflow_provider_openai_run.owned_runs import human_input
 from tests.airflow_task import only_event
 from tests.fake_clock import FakeClock
+from tests.owned_runs.input_store import InputStore
 
 JsonObject = dict[str, Any]
 KEY = {"dag_id": "dag", "task_id": "task", "run_id": "manual__1", "map_index": -1}
@@ -93,7 +96,7 @@ class WaitingTask:
     @property
     def instance(self) -> TaskInstance:
         """The task instance."""
-        tries = {"try_number": 1, "max_tries": self.task.retries or 0, "id": "0199"}
+        tries = {"try_number": 1, "max_tries": self.task.retries or 0, "id": UUID(int=199)}
         return TaskInstance(**KEY, **tries, task=self.task, xcoms=self.xcoms)
 
     def start(self) -> Deferral | End:
@@ -121,7 +124,7 @@ class WaitingTask:
         except TaskDeferred as deferred:
             classpath, trigger_kwargs = deferred.trigger.serialize()
             return self._deferral(classpath, trigger_kwargs, deferred.method_name, deferred.kwargs)
-        except Exception as error:  # noqa: BLE001 - how a try ends is what is recorded
+        except OpenAIRunError as error:
             return End(error=type(error).__name__)
         except BaseException as parked:
             # Known by its name: Airflow has it from 3.3 on.
@@ -158,6 +161,6 @@ def stored_by_airflow(xcoms: JsonObject) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "XCom", XCom)
         if human_input.is_available():
-            hitl = import_module("airflow.sdk.execution_time.hitl")
-            patch.setattr(hitl, "upsert_hitl_detail", lambda **_: None)
+            task_runner = import_module("airflow.sdk.execution_time.task_runner")
+            patch.setattr(task_runner, "SUPERVISOR_COMMS", InputStore(replaces=True), raising=False)
         yield
