@@ -36,6 +36,7 @@ class CancelReason(StrEnum):
     USER_ENDED_TASK = "user_ended_task"
     WORKER_KILLED = "worker_killed"
     TASK_CLEARED = "task_cleared"
+    GIVEN_UP_BEFORE = "given_up_before"
     TIMEOUT = "timeout"
     EXECUTION_TIMEOUT = "execution_timeout"
     STALLED = "stalled"
@@ -58,6 +59,7 @@ _DESCRIPTIONS = {
     CancelReason.USER_ENDED_TASK: "a user marked the deferred task failed or success, or cleared it",
     CancelReason.WORKER_KILLED: "a user ended the running task, or its worker was shut down",
     CancelReason.TASK_CLEARED: "the task was cleared, and creates another run",
+    CancelReason.GIVEN_UP_BEFORE: "an earlier try gave it up, and could not cancel it then",
     CancelReason.TIMEOUT: "the task's timeout passed (cancel_on_timeout=True)",
     CancelReason.EXECUTION_TIMEOUT: "the task's execution_timeout passed (cancel_on_timeout=True)",
     CancelReason.STALLED: "it did not change for stalled_after (cancel_on_timeout=True)",

@@ -71,6 +71,7 @@ class RunResolver:
         :raises RunRequestError: if the API refuses, or its response was lost and no run was created.
         """
         refusals = 0
+        self._cancel_given_up()
         while True:
             if run := self.find_existing():
                 self._task.log.info("Continuing run %s of an earlier try; it is %s", run.id, run.status)
@@ -108,6 +109,15 @@ class RunResolver:
     def _is_continued(self, run: Run) -> bool:
         is_usable = not run.is_terminal or run.is_successful
         return is_usable and run.id not in self._state.record.abandoned
+
+    def _cancel_given_up(self) -> None:
+        """Cancel the run that an earlier try gave up, if that try could not: nothing else would."""
+        ref = self._state.record.ref
+        if ref is None or ref.run_id not in self._state.record.abandoned:
+            return
+        run = self._retrieve(ref)
+        if run is not None and not run.is_terminal and self._identity.is_same_task(run):
+            cancel(lambda: self._hook, ref, CancelReason.GIVEN_UP_BEFORE)
 
     def find_orphan_before_clear(self) -> Run | None:
         """Return the run that the task created before it was cleared, if it is still active."""

@@ -2,9 +2,10 @@
 Cancel the run of a deferred task that a user has ended; and only then.
 
 Airflow calls ``on_kill`` of a trigger that was taken from its triggerer. On Airflow 3.3.0 to 3.3.2 that also
-happens when a slow triggerer lost its triggers to another one, while the tasks are still deferred. So the
-task's state is read first. Airflow also interrupts ``on_kill`` once a second. So the work is done in a task
-of its own, which only the end of the triggerer interrupts.
+happens when a slow triggerer lost its triggers to another one, while the tasks are still deferred, or resume
+because the other one has sent the event. So the task's state is read first. Airflow also interrupts
+``on_kill`` once a second. So the work is done in a task of its own, which only the end of the triggerer
+interrupts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from airflow_provider_openai_run.api.retries import is_retried
 from airflow_provider_openai_run.cancellation import CancelReason, logging_result
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.triggerer.connection_poller import open_ad_hoc_requests
-from airflow_provider_openai_run.triggerer.task_states import is_deferred
+from airflow_provider_openai_run.triggerer.task_states import has_ended
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import Request
@@ -45,10 +46,10 @@ async def cancel_if_task_ended(
     conn_id: str, ref: RunRef, task_instance: TaskInstanceKey | None, logger: logging.Logger
 ) -> None:
     """
-    Cancel a run unless its task is still deferred; for ``on_kill`` of a trigger.
+    Cancel a run if its task has ended; for ``on_kill`` of a trigger.
 
     What was begun is finished although Airflow interrupts the caller. If Airflow cannot say whether the task
-    is still deferred, the run is not cancelled, and the log says so.
+    has ended, the run is not cancelled, and the log says so.
 
     :param conn_id: the OpenAI connection.
     :param ref: the run.
@@ -85,7 +86,7 @@ async def _has_ended(task_instance: TaskInstanceKey, ref: RunRef, logger: loggin
         async with asyncio.timeout(STATE_TIMEOUT):
             while True:
                 try:
-                    is_still_deferred = await is_deferred(task_instance)
+                    is_ended = await has_ended(task_instance)
                     break
                 except Exception as error:  # noqa: BLE001 - Airflow may raise anything while its database is away
                     logger.info("Airflow does not say whether the task was ended, asking it again: %s", error)
@@ -95,9 +96,11 @@ async def _has_ended(task_instance: TaskInstanceKey, ref: RunRef, logger: loggin
         message = "Airflow did not say whether the task was ended, so %s was not cancelled and may be running"
         logger.warning(message, ref)
         return False
-    if is_still_deferred:
-        logger.info("Airflow moved the trigger to another triggerer; %s was not cancelled", ref)
-    return not is_still_deferred
+    if not is_ended:
+        logger.info(
+            "The task continues elsewhere, in another triggerer or on a worker; %s was not cancelled", ref
+        )
+    return is_ended
 
 
 async def _cancel(requests: AdHocRequests, ref: RunRef) -> Run:

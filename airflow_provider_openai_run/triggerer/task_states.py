@@ -22,17 +22,25 @@ class TaskInstanceKey(Protocol):
     map_index: int
 
 
-async def is_deferred(task_instance: TaskInstanceKey) -> bool:
-    """
-    Return whether Airflow's database says at this time that a task is deferred.
+#: The states of a task that a user has ended, or has cleared and that has not been scheduled since.
+_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", None})
 
-    :param task_instance: the task; one that no longer exists is not deferred.
+
+async def has_ended(task_instance: TaskInstanceKey) -> bool:
+    """
+    Return whether Airflow's database says at this time that a task has ended, or waits to start again.
+
+    A task in any other state continues: it is still deferred; or it resumes, because its trigger ran in two
+    triggerers and the other one has sent its event; or it was cleared and has started, and its new try
+    cancels the run of the one before.
+
+    :param task_instance: the task; one that no longer exists has ended.
     :raises Exception: whatever Airflow raises if it cannot read the state.
     """
     states = await _queue_read(task_instance.dag_id, task_instance.run_id, task_instance.task_id)
     name = task_instance.task_id
     key = name if task_instance.map_index < 0 else f"{name}_{task_instance.map_index}"
-    return states.get(key) == "deferred"
+    return states.get(key) in _ENDED
 
 
 class _Read:

@@ -242,6 +242,6 @@ class OpenAIOwnedRunTrigger(OpenAIRunTrigger):
     """
 
     async def on_kill(self) -> None:
-        """Cancel the run, unless the task is still deferred: then Airflow has only moved the trigger."""
+        """Cancel the run, unless the task continues: then Airflow has only moved the trigger."""
         canceller = await import_off_loop("airflow_provider_openai_run.triggerer.run_canceller")
         await canceller.cancel_if_task_ended(self.conn_id, self.ref, self.task_instance, self.log)

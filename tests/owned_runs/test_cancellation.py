@@ -242,6 +242,21 @@ def test_a_failed_cancel_does_not_hide_the_timeout(endless: Sandbox) -> None:
     assert "cancel_reason" not in attempts.pushed
 
 
+def test_a_run_that_could_not_be_cancelled_is_cancelled_by_the_next_try(endless: Sandbox) -> None:
+    attempts = TaskAttempts(response_task(timeout=5))
+    deferred = attempts.begin()
+    outage = endless.faults.add("server_error")
+    with pytest.raises(RunWaitTimeoutError, match="may still be running"):
+        attempts.resume(deferred, timed_out(deferred))
+    endless.faults.clear(outage.id)
+    given_up = watched(deferred).ref.run_id
+    assert endless.state()["responses"][given_up] == "queued"
+
+    created = watched(attempts.begin()).ref.run_id
+
+    assert endless.state()["responses"] == {given_up: "cancelled", created: "queued"}
+
+
 def test_a_deferral_that_airflow_times_out_cancels_the_run(endless: Sandbox) -> None:
     attempts = TaskAttempts(response_task(timeout=5))
     attempts.begin()

@@ -53,7 +53,7 @@ def test_a_paused_triggerer_cancels_no_run(
 
     airflow.wait_until(
         "the first triggerer has dropped the triggers",
-        lambda: all("moved the trigger to another triggerer" in run.log(task_id) for task_id in TASKS),
+        lambda: all("continues elsewhere, in another triggerer" in run.log(task_id) for task_id in TASKS),
     )
     for task_id in TASKS:
         wait_until_polled(run, sandbox, task_id, "deferred")

@@ -88,8 +88,8 @@ def kill(fake_clock: FakeClock, run: RunRef, map_index: int = -1) -> None:
     fake_clock.run(trigger_of(run, map_index).on_kill())
 
 
-@pytest.mark.parametrize("state", ["failed", "success", "queued", "scheduled", "running", None])
-def test_a_run_whose_task_is_no_longer_deferred_is_cancelled(
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", None])
+def test_a_run_whose_task_has_ended_is_cancelled(
     sandbox: Sandbox,
     fake_clock: FakeClock,
     states: TaskStates,
@@ -111,13 +111,17 @@ def test_a_run_whose_task_was_deleted_is_cancelled(
     assert status(sandbox, run) == "cancelled"
 
 
-def test_a_run_whose_task_is_still_deferred_is_left_alone(
-    sandbox: Sandbox, fake_clock: FakeClock, states: TaskStates, run: RunRef, task_log: TaskLog
+@pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running", "awaiting_input"])
+def test_a_run_whose_task_continues_is_left_alone(
+    sandbox: Sandbox, fake_clock: FakeClock, states: TaskStates, run: RunRef, task_log: TaskLog, state: str
 ) -> None:
+    # Two triggerers had the trigger, and the task resumes after the event of the other one: perhaps to call
+    # the functions that the run waits for.
+    states.default = state
     kill(fake_clock, run)
     assert status(sandbox, run) == "queued"
     assert sandbox.count("POST", "/cancel") == 0
-    assert "moved the trigger to another triggerer" in "\n".join(task_log.texts())
+    assert "The task continues elsewhere" in "\n".join(task_log.texts())
 
 
 def test_a_mapped_task_is_known_by_its_index(
