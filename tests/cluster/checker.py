@@ -85,6 +85,8 @@ class Checker:
             problems += self._problems_of_runs(one, name, task, runs, status)
         elif runs:
             problems.append("a task that only waits has created a run")
+        if task["state"] == "success" and kind != "sensor":
+            problems += self._problems_of_xcoms(one, name, status, {run["id"] for run in runs})
         self._verdict.counts["tasks"] += 1
         self._verdict.counts["tries"] += max(task["try_number"], 1)
         for problem in problems:
@@ -104,6 +106,8 @@ class Checker:
         unanswered = [run["id"] for run in runs if run["status"] == "requires_action"]
         if name in ENDED_BY_A_USER and active and may_be_missed(self._faults, one.ended_at.get(name, 0.0)):
             self._verdict.counts["ended while its triggerer was down"] += 1
+        elif active == [runs[-1]["id"]] and f"Could not cancel run {active[0]}" in self._logs(one, task):
+            self._verdict.counts["could not be cancelled, as the log says"] += 1
         elif active or unanswered:
             yield f"left without an owner: {active + unanswered}"
         if runs[-1]["status"] != status and not active:
@@ -115,6 +119,15 @@ class Checker:
             if surplus > named:
                 listed = [(run["id"], run["created_at"], run["status"]) for run in runs]
                 yield f"{surplus} runs too many, {named} of them named in the log: {listed}"
+
+    def _problems_of_xcoms(self, one: Round, name: str, status: str, created: set[str]) -> Iterator[str]:
+        run_id, pushed = (
+            self._cluster.airflow.rest.xcom(DAG_ID, one.run_id, name, key) for key in ("id", "status")
+        )
+        if pushed != status:
+            yield f"the XCom status is {pushed}, not {status}"
+        if created and run_id not in created:
+            yield f"the XCom id is {run_id}, not one of {created}"
 
     def _logs(self, one: Round, task: JsonObject) -> str:
         tries = range(1, task["try_number"] + 1)

@@ -46,8 +46,10 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "scheduler_idle_sleep_time": "0.5",
         "task_instance_heartbeat_timeout": "30",
         "task_instance_heartbeat_timeout_detection_interval": "5",
-        "task_queued_timeout": "45",
+        # A task that a killed worker had taken is queued again, and never failed for that without a retry.
+        "task_queued_timeout": "60",
         "task_queued_timeout_check_interval": "10",
+        "num_stuck_in_queued_retries": "1000",
         "orphaned_tasks_check_interval": "30",
         "scheduler_health_check_threshold": "15",
     },

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.cluster import Cluster, reason_to_skip
-from tests.cluster.waiting_tasks import MANY
+from tests.cluster.waiting_tasks import MANY, WaitingTasks
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +16,9 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip(reason)
     with Cluster(many=MANY) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def many(cluster: Cluster) -> WaitingTasks:
+    """Tasks that were deferred without a worker; the test that ends them is the last one that uses them."""
+    return WaitingTasks.without_workers(cluster)

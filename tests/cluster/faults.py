@@ -13,7 +13,7 @@ from tests.cluster.cluster import TRIGGERERS, WORKER, Cluster
 FIRST_SECONDS = 20.0
 LAST_SECONDS = 10.0
 #: From the start of one fault to that of the next one; many last longer.
-GAP_SECONDS = (5.0, 15.0)
+GAP_SECONDS = (6.0, 20.0)
 #: How long a triggerer needs to start, and to notice and carry out what a user has asked for.
 START_SECONDS = 45.0
 NOTICE_SECONDS = 30.0

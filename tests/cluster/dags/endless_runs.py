@@ -23,6 +23,8 @@ TASKS_OF_A_KIND = 6
 TASKS_OF_A_DAG = 50
 #: Names the file with the ids of the responses that tasks without a worker own.
 RESPONSE_IDS = "CLUSTER_RESPONSE_IDS"
+#: Polls a second of all tasks without a worker.
+POLLS_A_SECOND = 20
 POLLING: dict[str, Any] = {"poll_interval": 2, "max_poll_interval": 5}
 
 with DAG("endless_runs", schedule=None):
@@ -64,8 +66,8 @@ class OwnedWaitOperator(BaseOperator):
                 "conn_id": "openai_default",
                 "run_id": response_id,
                 "started_at": time.time(),
-                "poll_interval": 15,
-                "max_poll_interval": 30,
+                "poll_interval": interval,
+                "max_poll_interval": interval,
                 "push_progress": False,
             },
             next_method="execute",
@@ -74,6 +76,7 @@ class OwnedWaitOperator(BaseOperator):
 
 ids_path = Path(os.environ.get(RESPONSE_IDS, os.devnull))
 response_ids: list[str] = json.loads(ids_path.read_text() or "[]")
+interval = max(5.0, len(response_ids) / POLLS_A_SECOND)
 for first in range(0, len(response_ids), TASKS_OF_A_DAG):
     dag_id = f"many_endless_runs_{first // TASKS_OF_A_DAG}"
     with DAG(dag_id, schedule=None, max_active_tasks=TASKS_OF_A_DAG) as dag:
