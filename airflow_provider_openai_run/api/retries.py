@@ -67,6 +67,12 @@ NO_RESPONSE = RetryRule(
     may_have_created=True,
     reason="a run may have been created although its response was lost",
 )
+CONNECTION_LOOKUP = RetryRule(
+    name="connection_lookup",
+    condition="Airflow cannot look up the connection",
+    retried=_IF_REPEATABLE,
+    reason="nothing was sent; a worker looks it up again for two minutes in any case",
+)
 MALFORMED = RetryRule(
     name="malformed",
     condition="3xx, or 2xx with a body that is not the JSON it should be",
@@ -154,6 +160,7 @@ CLIENT_ERROR = RetryRule(
 #: The whole table, in the order of the documentation.
 RULES = (
     NO_RESPONSE,
+    CONNECTION_LOOKUP,
     MALFORMED,
     CONVERSATION_LOCKED,
     THREAD_BUSY,

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, conf
 from airflow.sdk import exceptions
 from airflow.sdk.exceptions import AirflowRuntimeError
 
+from airflow_provider_openai_run.api.retries import CONNECTION_LOOKUP
 from airflow_provider_openai_run.exceptions import ConnectionLookupError, InvalidConnectionError
 from airflow_provider_openai_run.types.redaction import redact
 
@@ -65,7 +66,7 @@ def find_connection(conn_id: str, get_connection: Callable[[str], T]) -> T:
         reason = redact(reason).rstrip(".")
         if time.monotonic() + pause > deadline:
             message = f"Airflow could not look up connection {conn_id!r} for {LOOKUP_TIMEOUT:g} s: {reason}"
-            raise ConnectionLookupError(message, is_retryable=True)
+            raise lookup_error(message)
         if not is_logged:
             message = "Airflow cannot look up connection '%s' now, trying again for up to %s s: %s"
             log.warning(message, conn_id, f"{LOOKUP_TIMEOUT:g}", reason)
@@ -100,7 +101,16 @@ async def find_connection_async(conn_id: str, get_connection: Callable[[str], Aw
                 ". A triggerer finds no connection that belongs to a team, only those of all teams and those "
                 f"of its environment, such as AIRFLOW_CONN_{conn_id.upper()}"
             )
-    raise ConnectionLookupError(message, is_retryable=True)
+    raise lookup_error(message)
+
+
+def lookup_error(message: str) -> ConnectionLookupError:
+    """
+    Return the error for a connection that cannot be looked up now.
+
+    :param message: what happened.
+    """
+    return ConnectionLookupError(message, is_retryable=True, retry_rule=CONNECTION_LOOKUP.name)
 
 
 def missing_connection_error(conn_id: str) -> InvalidConnectionError:

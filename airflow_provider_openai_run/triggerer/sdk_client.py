@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import openai
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_openai_run.connection.lookup import lookup_error
 from airflow_provider_openai_run.connection.transport import READ_TIMEOUT, asend
 from airflow_provider_openai_run.exceptions import (
     ConnectionLookupError,
@@ -140,7 +141,7 @@ class SdkClient:
         # lookup would be taken for the reply to the next one.
         if self._lookup is None or self._lookup.done():
             if self._lookup_error is not None and time.monotonic() < self._no_lookup_until:
-                raise ConnectionLookupError(self._lookup_error.message, is_retryable=True)
+                raise lookup_error(self._lookup_error.message)
             self._lookup = asyncio.create_task(self._create_client())
         try:
             async with asyncio.timeout(_LOOKUP_TIMEOUT):

@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import comms, supervisor, task_runner
 
+from airflow_provider_openai_run.api.retries import is_retried, may_have_created
 from airflow_provider_openai_run.connection.lookup import LOOKUP_TIMEOUT
 from airflow_provider_openai_run.exceptions import ConnectionLookupError, InvalidConnectionError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
@@ -108,6 +109,9 @@ def test_a_lookup_gives_up_in_the_end(
     ) as raised:
         OpenAIRunHook("conn").get_conn()
     assert raised.value.is_retryable
+    # Nothing was sent, so no run can have been created.
+    assert not may_have_created(raised.value)
+    assert is_retried(raised.value, "cancel")
     assert fake_clock.time() - started_at <= LOOKUP_TIMEOUT
 
 
