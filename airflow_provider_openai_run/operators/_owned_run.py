@@ -92,7 +92,8 @@ class OwnedRunOperator(BaseRunOperator):
     :param on_tool_error: ``"submit"`` makes the error of a call its output, for the model; ``"fail"`` fails
         the task.
     :param human_tools: names of the tools whose calls a person answers, under "Required actions" in the UI.
-        Approvals of MCP calls go there too. Airflow 3.3 and later.
+        Approvals of MCP calls go there too. All such calls of a round are in one form. Airflow 3.3 and
+        later; before 3.4 a task instance has one form, and fails if a later round needs another.
     :param max_tool_rounds: after how many rounds of calls the task fails, 1 or more.
     :param token_budget: how many tokens a run of several rounds may use, 1 or more: once they are used, the
         next round does not begin, the run is cancelled, and the task fails without retries. Usage is known

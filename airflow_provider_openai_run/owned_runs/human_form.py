@@ -218,9 +218,10 @@ class HumanInputForm:
         """
         Return the form that :meth:`to_json` described.
 
-        :param value: its JSON.
+        :param value: its JSON; what a newer version added is ignored.
         """
-        fields = tuple(FormField(**item) for item in value["fields"])
+        names = ("call_id", "kind", "label", "name")
+        fields = tuple(FormField(**{name: item[name] for name in names}) for item in value["fields"])
         return cls(fields=fields, fingerprint=value["fingerprint"])
 
 

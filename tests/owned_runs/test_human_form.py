@@ -112,3 +112,10 @@ def test_a_message_about_a_wrong_answer_is_short_and_has_no_credentials() -> Non
     with pytest.raises(FormError, match=r"not '\*\*\* x") as failed:
         read(event, call("function"), call("approval", call_id="call_2"))
     assert len(str(failed.value)) < 300
+
+
+def test_a_form_of_a_newer_version_is_read() -> None:
+    form = HumanInputForm.for_calls([call("function")])
+    stored: Any = form.to_json()
+    stored["later"] = stored["fields"][0]["later"] = True
+    assert HumanInputForm.from_json(stored) == form

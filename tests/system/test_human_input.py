@@ -26,7 +26,9 @@ TASKS = ("run", "response")
 END = Script(phases=((0.0, "queued"), (1.0, "in_progress"), (SECONDS, "completed")))
 PAY = approval("mcpr_pay", "pay", {"amount": 5})
 TIME = function("call_time", "get_time", {"city": "Oslo"})
-MIXED = one_round(approvals=[PAY], functions=[TIME], then=END, at=SECONDS)
+#: A function of ``tool_handlers``, beside those that people answer.
+WEATHER = function("call_weather", "get_weather", {"city": "Oslo"})
+MIXED = one_round(approvals=[PAY], functions=[WEATHER, TIME], then=END, at=SECONDS)
 
 
 def start(airflow: LocalAirflow, sandbox: Sandbox, script: Script, name: str) -> DagRun:
@@ -105,6 +107,7 @@ def test_an_approval_and_a_function_of_one_round_share_a_form(
         assert "**1. Output of `get_time`**" in form["body"]
         assert "**2. Approve `pay of bank`**" in form["body"]
         assert '"amount": 5' in form["body"]
+        assert "get_weather" not in form["body"]
         progress = run.xcoms(task_id)["openai_run_progress"]["run"]
         assert "get_time" in str(progress["required_action"])
     # An answer of the wrong kind is requested once more.
@@ -119,7 +122,13 @@ def test_an_approval_and_a_function_of_one_round_share_a_form(
         respond(run, task_id, "Submit", call_1="half past four", call_2="Reject")
     run.wait_for_success()
     assert set(run.tries().values()) == {1}
-    assert answers_since(sandbox, before) == [False, False, "half past four", "half past four"]
+    outputs = [
+        "half past four",
+        "half past four",
+        '{"weather": "rain in Oslo"}',
+        '{"weather": "rain in Oslo"}',
+    ]
+    assert answers_since(sandbox, before) == [False, False, *outputs]
     for task_id in TASKS:
         assert run.xcoms(task_id)["token_usage"]["rounds"] == 1
 
