@@ -21,6 +21,9 @@ from airflow_provider_openai_run.run_page.xcom_backend import read_values
 from tests.run_page.page_client import add_task, add_xcoms, open_database
 from tests.run_page.pages import NOW, RUN, make_task
 
+# Of the library below the oldest backend.
+pytestmark = pytest.mark.filterwarnings("ignore:in a future version of UPath:PendingDeprecationWarning")
+
 STEPS = [{"details": json.dumps({"type": "message", "content": [{"type": "output_text", "text": "Hello"}]})}]
 VALUES = {**RUN, "steps": STEPS, "answer": "42"}
 
