@@ -118,7 +118,7 @@ def build_view(
     timed_steps = [step.span for step in steps or () if step.start is not None]
     earlier = [entry for entry in rounds if entry.run_id != run.get("id")]
     spans = [
-        *([] if earlier else status_spans(data, end)),
+        *([] if earlier else status_spans(data, end or (paused_at if has_ended else None))),
         *round_spans(rounds, start, end, paused_at),
         *timed_steps,
     ]

@@ -260,6 +260,16 @@ def test_a_status_ends_with_its_run_though_it_was_polled_later() -> None:
     assert view.timeline.seconds == 60
 
 
+def test_a_status_ends_with_its_response_while_a_person_is_waited_for() -> None:
+    xcoms = progress(("in_progress", NOW - 90), ("completed", NOW - 10))
+    xcoms[PROGRESS_KEY]["run"]["completed_at"] = NOW - 40
+    view = make_view(xcoms, task=make_task(state="awaiting_input"))
+    assert view.timeline is not None
+    status, model, calls = view.timeline.lanes
+    assert [lane.name for lane in (status, model, calls)] == ["Status", "Model", "Tool calls"]
+    assert status.bars[0].x + status.bars[0].width == calls.bars[0].x == 60
+
+
 def test_a_status_polled_only_after_the_end_is_not_drawn() -> None:
     xcoms = progress(("in_progress", NOW - 30), ("completed", NOW - 10))
     xcoms[PROGRESS_KEY]["run"]["completed_at"] = NOW - 40
