@@ -24,15 +24,11 @@ CASES = [
 ]
 
 
-# [START howto_nightly_budget]
 def tokens_used() -> int:
     """Return how many tokens the responses of this DAG run have used up to now."""
     ti = get_current_context()["ti"]
     usages = ti.xcom_pull(task_ids=["evaluate.research"], key="token_usage")
     return sum(usage["total_tokens_of_all_rounds"] or 0 for usage in usages if usage)
-
-
-# [END howto_nightly_budget]
 
 
 @dag(
