@@ -227,7 +227,7 @@ class LocalAirflow:
         Poll until a condition holds; fail when a component has died or the time is up.
 
         :param what: the condition in words, for the message.
-        :param reached: the condition; an API server that cannot be reached counts as false.
+        :param reached: the condition; an API server that does not respond counts as false.
         :param timeout: seconds.
         :param detail: returns more for the message when the time is up.
         """
@@ -237,7 +237,7 @@ class LocalAirflow:
             try:
                 if reached():
                     return
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 pass
             if time.monotonic() > deadline:
                 raise LocalAirflowError(
