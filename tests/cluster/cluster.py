@@ -53,7 +53,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "orphaned_tasks_check_interval": "30",
         "scheduler_health_check_threshold": "15",
     },
-    "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "10"},
+    "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "15"},
 }
 
 
