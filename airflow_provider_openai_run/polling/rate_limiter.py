@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 #: After a 429 the rate is cut to this share, and follows a cubic curve as the congestion window of TCP CUBIC
 #: does: it rises fast to the old rate, stays near it, is there again after this many seconds, and then rises
-#: faster and faster if no further 429 comes. One cut takes half at most, because a burst of 429s is a poor
-#: measurement.
+#: faster and faster if no further 429 comes: by the gain, twofold after as many seconds again. One cut takes
+#: half at most, because a burst of 429s is a poor measurement.
 _RATE_AFTER_429 = 0.87
 _RECOVERY_SECONDS = 30.0
-_CURVE: float = (1 - _RATE_AFTER_429) ** (1 / 3)
+_PROBING_GAIN = 1.0
 _MAX_CUT = 0.5
 _MIN_RATE = 0.5
 
@@ -176,6 +176,9 @@ class AdaptiveRateLimiter:
 
     def _cut_rate(self, now: float) -> None:
         before, measured = self._sustained_rate, self._response_rate(now)
+        if before == math.inf:
+            # Requests that came all at once were sent faster than the average.
+            measured = max(measured, self._response_rate(now, _MIN_WINDOW))
         if measured:
             least = max(_MAX_CUT * before if before < math.inf else 0.0, _MIN_RATE)
             self._sustained_rate = max(min(self._rate(now), measured), least)
@@ -198,8 +201,8 @@ class AdaptiveRateLimiter:
 
     def _rate(self, now: float) -> float:
         """Return how many requests a second may be sent."""
-        bend = _CURVE * (self._recovered_for(now) / _RECOVERY_SECONDS - 1)
-        rate = self._sustained_rate * (1 + bend * bend * bend)
+        bend = (self._recovered_for(now) / _RECOVERY_SECONDS - 1) ** 3
+        rate = self._sustained_rate * (1 + bend * (1 - _RATE_AFTER_429 if bend < 0 else _PROBING_GAIN))
         if self._is_slow_start(now):
             rate = min(rate, _SLOW_START_RATE * 2.0 ** (now - self._slow_start_since))
         return rate
@@ -210,9 +213,9 @@ class AdaptiveRateLimiter:
     def _recovered_for(self, now: float) -> float:
         return max(now - self._recovering_since, 0.0)
 
-    def _response_rate(self, now: float) -> float:
+    def _response_rate(self, now: float, window: float = _WINDOW) -> float:
         """Return the recent number of responses a second, not counting the time of a pause."""
-        since = now - _WINDOW
+        since = now - window
         if since < self._recovering_since < now - _MIN_WINDOW:
             since = self._recovering_since
         recent = [time for time in self._response_times if time >= since]
