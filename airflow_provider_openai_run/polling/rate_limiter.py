@@ -34,10 +34,16 @@ _MAX_OUTAGE_PAUSE = 30.0
 #: After this many consecutive failures the API counts as down.
 _OUTAGE_FAILURES = 3
 
-#: Once an API that refused or failed a probe responds again, the rate begins at this many requests a second
-#: and doubles each second: the slow start of TCP.
+#: The slow start of TCP: the rate doubles each second, up to the one that is remembered. It begins at this
+#: many requests a second once an API that refused or failed a probe responds again; and from the rate after
+#: several cuts once so many seconds have passed without a 429. A 429 in it reduces what is remembered to this
+#: share.
 _SLOW_START_RATE = 2.0
 _SLOW_START_SECONDS = 10.0
+_QUIET_SECONDS = 5.0
+_FORGETTING = 0.7
+#: A 429 from this share of the remembered rate on is a new limit, and one below it may have other causes.
+_NEAR_REMEMBERED = 0.8
 
 #: Concurrent requests: usually, and at most. Between them, the number rises with each second that polls are
 #: late because the API is slow, and slowly enough that a short delay does not open many connections.
@@ -56,8 +62,8 @@ class AdaptiveRateLimiter:
     Decides when the next request may be sent, from the results of the requests before.
 
     After a 429, and in an outage, it works as a circuit breaker: it pauses, sends one request as a probe, and
-    pauses for longer if that fails. A probe that is refused changes nothing about the rate, which is that
-    before the first 429: from an API that refuses everything there is nothing to learn about its limit.
+    pauses for longer if that fails. A probe that is refused changes nothing about the remembered rate, which
+    is that before the first 429: an API that refuses everything says nothing about its limit.
     """
 
     def __init__(self) -> None:
@@ -65,9 +71,11 @@ class AdaptiveRateLimiter:
         self._next_at = -math.inf
         self._no_request_before = -math.inf
         self._sustained_rate = math.inf
-        self._rate_if_refused = math.inf
+        self._remembered_rate = math.inf
+        self._remembered_if_refused = math.inf
         self._recovering_since = -math.inf
-        self._slow_start_since = -math.inf
+        self._slow_start_at = math.inf
+        self._slow_started_at = -math.inf
         self._response_times: deque[float] = deque()
         self._concurrency = _MIN_CONCURRENCY
         self._concurrency_set_at = -math.inf
@@ -106,10 +114,11 @@ class AdaptiveRateLimiter:
 
     def on_sent(self, now: float) -> None:
         """Record that a request is sent now."""
+        self._end_slow_start(now)
         rate = self._rate(now)
         # Above the rate of the last 429, and far above the demand, it is not a limit any more.
         if self._recovered_for(now) > _RECOVERY_SECONDS and rate > 2 * max(self._response_rate(now), 1.0):
-            self._sustained_rate = rate = math.inf
+            self._sustained_rate = self._remembered_rate = rate = math.inf
         rate = min(rate, self._budget.rate(now))
         if 0 < rate < math.inf and not self._is_probing:
             self._next_at = max(self._next_at, now) + 1 / rate
@@ -145,7 +154,7 @@ class AdaptiveRateLimiter:
         if sent_at >= self._paused_at:
             if self._is_probing:
                 self._failed_probes += 1
-                self._sustained_rate = self._rate_if_refused
+                self._remembered_rate = self._remembered_if_refused
                 pause = max(pause, self._backoff(_MAX_REFUSED_PAUSE))
             else:
                 self._cut_rate(now)
@@ -170,27 +179,48 @@ class AdaptiveRateLimiter:
             self._failures += 1
             if self._failures < _OUTAGE_FAILURES:
                 return
-            self._rate_if_refused = self._sustained_rate
+            self._remembered_if_refused = self._remembered_rate
         self._is_probing, self._paused_at = True, now
         self._probe_at = now + self._backoff(_MAX_OUTAGE_PAUSE)
 
     def _cut_rate(self, now: float) -> None:
-        before, measured = self._sustained_rate, self._response_rate(now)
+        before, rate, measured = self._sustained_rate, self._rate(now), self._response_rate(now)
+        remembered = self._remembered_rate
         if before == math.inf:
             # Requests that came all at once were sent faster than the average.
             measured = max(measured, self._response_rate(now, _MIN_WINDOW))
         if measured:
             least = max(_MAX_CUT * before if before < math.inf else 0.0, _MIN_RATE)
-            self._sustained_rate = max(min(self._rate(now), measured), least)
-        self._rate_if_refused = before if self._is_slow_start(now) else self._sustained_rate
+            self._sustained_rate = cut = max(min(rate, measured), least)
+            if remembered == math.inf:
+                self._remembered_rate = max(cut, rate) if rate < math.inf else cut
+            elif self._is_slow_start(now):
+                self._remembered_rate = max(cut, _FORGETTING * remembered)
+            elif rate >= _NEAR_REMEMBERED * remembered:
+                self._remembered_rate = max(cut, rate)
+        has_just_started = now - self._slow_started_at < _SLOW_START_SECONDS
+        self._remembered_if_refused = remembered if has_just_started else self._remembered_rate
 
     def _resume(self, now: float) -> None:
         """Send at a rate again, because a probe got through."""
+        self._slow_start_at = math.inf
         if self._failed_probes:
-            self._slow_start_since = now
+            self._sustained_rate = min(_SLOW_START_RATE, self._remembered_rate)
+            self._slow_start_at = self._slow_started_at = now
+        elif self._sustained_rate < _RATE_AFTER_429 * self._remembered_rate:
+            self._slow_start_at = now + _QUIET_SECONDS
         self._is_probing, self._failed_probes = False, 0
         self._recovering_since = now
         self._next_at = now + 1 / self._rate(now)
+
+    def _end_slow_start(self, now: float) -> None:
+        """Go on with the cubic curve if the remembered rate is reached."""
+        if not self._is_slow_start(now):
+            return
+        is_back = self._slow_start_rate(now) >= _RATE_AFTER_429 * self._remembered_rate
+        if is_back or now - self._slow_start_at > _SLOW_START_SECONDS:
+            self._sustained_rate = self._remembered_rate
+            self._recovering_since, self._slow_start_at = now, math.inf
 
     def _backoff(self, longest: float) -> float:
         return min(_FIRST_PAUSE * 2.0 ** min(self._failed_probes, 10), longest)
@@ -201,14 +231,18 @@ class AdaptiveRateLimiter:
 
     def _rate(self, now: float) -> float:
         """Return how many requests a second may be sent."""
-        bend = (self._recovered_for(now) / _RECOVERY_SECONDS - 1) ** 3
-        rate = self._sustained_rate * (1 + bend * (1 - _RATE_AFTER_429 if bend < 0 else _PROBING_GAIN))
+        bend: float = (self._recovered_for(now) / _RECOVERY_SECONDS - 1) ** 3
+        rate: float = self._sustained_rate * (1 + bend * (1 - _RATE_AFTER_429 if bend < 0 else _PROBING_GAIN))
         if self._is_slow_start(now):
-            rate = min(rate, _SLOW_START_RATE * 2.0 ** (now - self._slow_start_since))
+            rate = max(rate, min(self._slow_start_rate(now), _RATE_AFTER_429 * self._remembered_rate))
         return rate
 
     def _is_slow_start(self, now: float) -> bool:
-        return now - self._slow_start_since < _SLOW_START_SECONDS
+        return now > self._slow_start_at
+
+    def _slow_start_rate(self, now: float) -> float:
+        doublings: float = min(now - self._slow_start_at, _SLOW_START_SECONDS)
+        return self._sustained_rate * math.exp2(doublings)
 
     def _recovered_for(self, now: float) -> float:
         return max(now - self._recovering_since, 0.0)
