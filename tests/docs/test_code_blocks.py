@@ -67,6 +67,7 @@ def test_every_command_on_a_page_works(
         case ["pip", "install", requirement]:
             check_requirement(requirement)
         case ["python", "-m", "airflow_provider_openai_run.connection.check", conn_id]:
+            monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # main() sets it for the whole process
             assert import_module(words[2]).main([conn_id]) == 0, capsys.readouterr()
         case ["python", "-m", "airflow_provider_openai_run.sandbox", *options]:
             import_module(f"{words[2]}.__main__")._parser().parse_args(options)
