@@ -194,15 +194,14 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
             # Another process would not know how many requests have failed in a row.
             time.sleep(max(0.0, decision.at - time.time()))
             decision = self.hook.poll_once(poller)
-        if poller.is_late(time.time()) and not isinstance(decision, Outcome):
-            # Airflow would raise its own timeout next, without the run's id.
+        if not isinstance(decision, Outcome):
             self.push_progress(decision, context)
+            self._next_poll_at = decision.at
+            if not poller.is_late(time.time()):
+                return PokeReturnValue(is_done=False)
+            # Airflow would raise its own timeout next, without the run's id.
             decision = poller.expire(time.time())
-        if isinstance(decision, Outcome):
-            return PokeReturnValue(is_done=True, xcom_value=self._finish(decision, context))
-        self.push_progress(decision, context)
-        self._next_poll_at = decision.at
-        return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._finish(decision, context))
 
     def _poll_and_defer(self, context: Context, started_at: float) -> Any:
         try:

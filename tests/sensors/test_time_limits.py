@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
 
+from airflow_provider_openai_run import progress
 from airflow_provider_openai_run.exceptions import RunWaitTimeoutError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.fake_clock import FakeClock
-from tests.sensors.conftest import MakeSensor
+from tests.sensors.conftest import TIMEOUT, MakeSensor
 
 #: The timeout of the sensors of this folder is 100 seconds.
 SHORTER = timedelta(seconds=70)
@@ -102,3 +103,21 @@ def test_an_event_for_another_run_does_not_extend_the_limit(
     event = {"run_id": "resp_other", "thread_id": None, "status": "failed"}
     again = task.resume(first, "execute_complete", {**first.message.next_kwargs, "event": event})
     assert again.message.trigger_kwargs["deadline"] == first.message.trigger_kwargs["deadline"]
+
+
+@pytest.mark.parametrize("own_mode", ["poke", "reschedule"])
+def test_a_slow_airflow_does_not_put_its_own_timeout_before_ours(
+    sandbox: Sandbox,
+    make_sensor: MakeSensor,
+    fake_clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    own_mode: str,
+) -> None:
+    # The API server takes long to store the progress.
+    monkeypatch.setattr(progress, "push", lambda decision, ti: fake_clock.sleep(TIMEOUT + 1))
+    run = sandbox.create_run(script="in_progress")
+
+    end = make_sensor(run, own_mode).run_to_end()
+
+    assert end.state == "failed"
+    assert "Gave up waiting" in str(end.error)
