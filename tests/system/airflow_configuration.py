@@ -24,7 +24,7 @@ def configuration(*, home: Path, url: str, dag_folders: Sequence[Path]) -> Setti
 def _identity(home: Path, url: str) -> Settings:
     return {
         "core": {
-            "executor": "tests.system.executor.OneAtATimeExecutor",
+            "executor": "LocalExecutor",
             "parallelism": "8",
             "max_active_tasks_per_dag": "16",
             "load_examples": "False",
@@ -36,7 +36,8 @@ def _identity(home: Path, url: str) -> Settings:
             "fernet_key": "",
             "simple_auth_manager_users": "admin:admin",
         },
-        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db"},
+        # A component that finds SQLite locked for longer than the time-out ends.
+        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=20"},
         "api": {"base_url": url, "secret_key": secrets.token_hex(16), "workers": "1"},
         "api_auth": {"jwt_secret": secrets.token_hex(32)},
         "logging": {

@@ -117,9 +117,16 @@ class Component:
             self._process.wait(KILL_GRACE_SECONDS)
             self._process = None
 
-    def pause(self) -> None:
-        """Stop the command and every process that it forked, as SIGSTOP does: they keep all they have."""
-        self._send(signal.SIGSTOP)
+    def pause(self, *, with_children: bool = True) -> None:
+        """
+        Stop the command, as SIGSTOP does: it keeps all it has.
+
+        :param with_children: whether to stop every process that it forked too, such as a scheduler's workers.
+        """
+        if with_children:
+            self._send(signal.SIGSTOP)
+        elif self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let the processes that `pause` stopped continue."""

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,18 +39,25 @@ def metrics() -> Iterator[MetricsCollector]:
 
 
 @pytest.fixture(scope="session")
-def airflow(
+def airflow_options(
     sandbox: Sandbox, wrong_key: str, metrics: MetricsCollector, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalAirflow]:
-    right = json.loads(sandbox.connection_json())
-    connections = {
-        "openai_default": right,
-        "openai_wrong_key": right | {"password": wrong_key},
-        "openai_with_console": right | {"extra": {"run_link_template": CONSOLE}},
-    }
-    config = {"metrics": metrics.airflow_options("openai_run")}
+) -> dict[str, Any]:
+    """Return the arguments of the Airflow of all tests, whatever its database."""
     pages = tmp_path_factory.mktemp("page_dags")
     write_page_dags(pages)
-    dag_folders = (*DAG_FOLDERS, pages)
-    with LocalAirflow(dag_folders=dag_folders, connections=connections, config=config) as airflow:
+    right = json.loads(sandbox.connection_json())
+    return {
+        "dag_folders": (*DAG_FOLDERS, pages),
+        "connections": {
+            "openai_default": right,
+            "openai_wrong_key": right | {"password": wrong_key},
+            "openai_with_console": right | {"extra": {"run_link_template": CONSOLE}},
+        },
+        "config": {"metrics": metrics.airflow_options("openai_run")},
+    }
+
+
+@pytest.fixture(scope="session")
+def airflow(airflow_options: dict[str, Any]) -> Iterator[LocalAirflow]:
+    with LocalAirflow(**airflow_options) as airflow:
         yield airflow

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from tests.system.local_airflow import LocalAirflow, task_name
+
+PERSON_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ class DagRun:
     def wait_for_task(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Wait until a task has ended, and return its task instance."""
         return self.airflow.wait_for_task(self.dag_id, self.run_id, task_id, map_index=map_index)
+
+    def wait_as_a_person(self, task_id: str) -> None:
+        """Wait until a task waits for a person, and as long as it takes to read what it asks."""
+        self.wait_until(task_id, "awaiting_input")
+        # Airflow fails a task that resumes before the scheduler has read that its first worker has ended.
+        deadline = time.monotonic() + PERSON_SECONDS
+        self.airflow.wait_until("a person has read the request", lambda: time.monotonic() > deadline)
 
     def wait(self) -> str:
         """Wait until the DAG run has ended, and return its state."""

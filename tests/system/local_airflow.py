@@ -1,4 +1,4 @@
-"""A real Airflow on this machine, with SQLite; each component is a process that can be killed."""
+"""A real Airflow on this machine; each component is a process that can be killed."""
 
 from __future__ import annotations
 
@@ -303,7 +303,6 @@ class LocalAirflow:
             if not name.startswith(FOREIGN_PREFIXES) and name.lower() not in PROXY_VARIABLES
         }
         env |= {"AIRFLOW_HOME": str(self.home), "NO_PROXY": "*", "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
-        env["PYTHONPATH"] = str(Path(__file__).parents[2])  # where the executor is
         passwords = self.home / "passwords.json"
         passwords.write_text(json.dumps({USERNAME: self.password}))
         settings = configuration(home=self.home, url=self.url, dag_folders=self._dag_folders)

@@ -49,6 +49,7 @@ def form_path(run: DagRun, task_id: str) -> str:
 
 def respond(run: DagRun, task_id: str, option: str, **fields: Any) -> None:
     """Respond to a task's form as Airflow's UI does: with its hidden fields."""
+    run.wait_as_a_person(task_id)
     hidden = {
         name: param["value"]
         for name, param in form_of(run, task_id)["params"].items()

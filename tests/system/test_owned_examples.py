@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -22,13 +21,9 @@ has_human_input = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def _scripts(sandbox: Sandbox) -> None:
-    """Add scripts slow enough for a scheduler to learn that a task was deferred before the task resumes."""
-    sandbox.add_script("completes", {"base": "completed", "seconds": 8})
     for name, base in (("calls", "requires_action"), ("requires_approval_once", "requires_approval")):
-        sandbox.add_script(name, {"base": base, "seconds": 8, "after_outputs": "completes"})
-    sandbox.add_script(
-        "calls_twice", {"base": "requires_action_twice", "seconds": 8, "after_outputs": "calls"}
-    )
+        sandbox.add_script(name, {"base": base, "after_outputs": "completed"})
+    sandbox.add_script("calls_twice", {"base": "requires_action_twice", "after_outputs": "calls"})
 
 
 def scripted(script: str) -> dict[str, Any]:
@@ -36,7 +31,7 @@ def scripted(script: str) -> dict[str, Any]:
 
 
 def test_a_created_run_can_be_read_again(airflow: LocalAirflow, sandbox: Sandbox) -> None:
-    conf = {"thread_id": sandbox.create_thread()["id"], "assistant_id": "asst_1", **scripted("completes")}
+    conf = {"thread_id": sandbox.create_thread()["id"], "assistant_id": "asst_1", **scripted("completed")}
     run = DagRun.start(airflow, "openai_assistant_run", conf)
     assert run.wait() == "success", run.states()
     created, read = run.xcoms("example"), run.xcoms("details")
@@ -46,7 +41,7 @@ def test_a_created_run_can_be_read_again(airflow: LocalAirflow, sandbox: Sandbox
 
 
 def test_a_created_response_can_be_read_again(airflow: LocalAirflow) -> None:
-    run = DagRun.start(airflow, "openai_response", scripted("completes"))
+    run = DagRun.start(airflow, "openai_response", scripted("completed"))
     assert run.wait() == "success", run.states()
     created, read = run.xcoms("example"), run.xcoms("details")
     assert read["id"] == created["id"] == created["run_id"]
@@ -65,12 +60,10 @@ def test_a_model_calls_functions_round_after_round(airflow: LocalAirflow) -> Non
 @has_human_input
 def test_a_person_approves_in_the_ui(airflow: LocalAirflow) -> None:
     run = DagRun.start(airflow, "openai_response_approval", scripted("requires_approval_once"))
-    airflow.wait_for_task(run.dag_id, run.run_id, "response", {"awaiting_input"})
+    run.wait_as_a_person("response")
     path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/response/-1/hitlDetails"
     request = airflow.rest.call("GET", path)
     assert request["subject"] == "May the model use roll of dice?"
-    deadline = time.monotonic() + 8
-    airflow.wait_until("eight seconds have passed", lambda: time.monotonic() > deadline)
     airflow.rest.call("PATCH", path, body={"chosen_options": ["Approve"], "params_input": {}})
     assert run.wait() == "success", run.states()
     assert run.xcoms("report")["return_value"] == "The answer is 42."

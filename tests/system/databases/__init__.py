@@ -1,0 +1,1 @@
+"""System tests that run on each database that Airflow supports and this machine has."""
