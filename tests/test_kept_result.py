@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time import comms, task_runner
 
 from airflow_provider_openai_run import kept_result, xcom_writes
 from airflow_provider_openai_run.exceptions import RunWaitTimeoutError
@@ -36,6 +37,46 @@ def test_a_run_is_kept_and_read_back_once(xcom: Task) -> None:
     assert take(outcome(), xcom) == RUN
     assert xcom.xcoms == {}
     assert take(outcome(), xcom) is None
+
+
+class SupervisorOfXComs:
+    """Stands in for Airflow's supervisor, for the messages about XComs."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def send(self, msg: Any) -> Any:
+        if isinstance(msg, comms.SetXCom):
+            self.xcoms[msg.key] = json.loads(json.dumps(msg.value))
+        elif isinstance(msg, comms.DeleteXCom):
+            assert (msg.dag_id, msg.task_id, msg.run_id, msg.map_index) == ("dag", "task", "manual__1", -1)
+            del self.xcoms[msg.key]
+        else:
+            return comms.XComResult(key=msg.key, value=self.xcoms.get(msg.key))
+        return None
+
+    async def asend(self, msg: Any) -> Any:
+        return self.send(msg)
+
+
+def test_airflow_s_own_xcom_keeps_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    if not hasattr(XCom, "aset"):
+        pytest.skip("triggers of this Airflow cannot set XComs")
+    supervisor = SupervisorOfXComs()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+
+    class Instance(Task):
+        def xcom_pull(self, *, key: str, task_ids: str, map_indexes: int | None) -> Any:
+            return XCom.get_one(
+                key=key, dag_id=self.dag_id, task_id=task_ids, run_id=self.run_id, map_index=map_indexes
+            )
+
+    assert asyncio.run(keep(outcome(), Instance()))
+    assert list(supervisor.xcoms) == [RESULT_KEY]
+    assert take(outcome(), Instance()) == RUN
+    assert supervisor.xcoms == {}
 
 
 @pytest.mark.parametrize(
