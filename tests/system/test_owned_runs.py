@@ -110,7 +110,8 @@ def wait_for_status(run: DagRun, sandbox: Sandbox, task_id: str, *statuses: str)
     run.airflow.wait_until(
         f"the runs of {task_id} are {statuses}",
         lambda: set(created_by(sandbox, run, task_id).values()) == set(statuses),
-        60,
+        # A triggerer builds the API that says what became of a task when it is first asked.
+        180,
         lambda: created_by(sandbox, run, task_id),
     )
     return list(created_by(sandbox, run, task_id))
