@@ -17,7 +17,7 @@ from airflow.sdk import DAG, task
 from airflow_provider_openai_run.operators.openai_run import *
 from airflow_provider_openai_run.sensors.openai_run import OpenAIRunSensor
 
-with DAG("{dag_id}", schedule=None, params={{"run_id": "resp_1"}}):
+with DAG("{dag_id}", schedule=None, params={{"run_id": "resp_1", "letter": "Dear Sir"}}):
 {code}
 """
 
