@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import environment
 from tests.network_guard import NetworkGuard, requests_on_loopback
@@ -16,6 +17,9 @@ pytest_plugins = ["tests.sandbox_fixtures"]
 environment.enter()
 guard = NetworkGuard()
 guard.install()
+# No deadline for an example: a busy machine may be slow.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 def pytest_unconfigure() -> None:
