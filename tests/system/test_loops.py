@@ -72,9 +72,9 @@ def test_each_iteration_owns_a_run_and_shows_it(airflow: LocalAirflow, sandbox: 
 
     assert len({one["metadata"]["airflow_task"] for one in created}) == len(keys)
     assert len([tag for tag in tags if tag.startswith(mine)]) == len(keys)
-    assert {key: iterations.page(instances[key]).json()["id"] for key in keys} == run_ids
-    progress = [iterations.xcom(instances[key], PROGRESS_KEY)["run"]["id"] for key in keys]
-    assert progress == list(run_ids.values())
+    assert {key: iterations.page(instances[key]).json()["run"]["id"] for key in keys} == run_ids
+    progress = [iterations.xcom(instances[key], PROGRESS_KEY) for key in keys]
+    assert [one["run"]["id"] for one in progress] == list(run_ids.values())
 
 
 def test_the_run_of_an_iteration_that_a_user_ends_is_cancelled(
@@ -84,7 +84,7 @@ def test_the_run_of_an_iteration_that_a_user_ends_is_cancelled(
     key = ("endless.wait", 0, -1)
     iterations.wait_until("deferred", key)
     instance = dict(iterations)[key]
-    run_id = iterations.xcom(instance, "id")
+    run_id = iterations.xcom(instance, "run_id")
     airflow.wait_until("the triggerer polls", lambda: sandbox.count("GET", run_id) > 2, 60, lambda: None)
     params = {name: instance[name] for name in ("region_id", "region_index")}
     path = f"/dags/{iterations.run.dag_id}/dagRuns/{quote(iterations.run.run_id)}/taskInstances/{key[0]}"
