@@ -95,20 +95,29 @@ class Chromium:
         self.driver.switch_to.default_content()
         self.driver.execute_script("localStorage.setItem('theme', arguments[0])", theme)
 
-    def open_tab(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
-        """Open a task instance in Airflow's UI, click the tab and switch to its frame."""
-        self.driver.switch_to.default_content()
-        mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
-        self.driver.get(f"{self._url}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}")
-        self.wait_until(lambda: self._tab() is not None, f"the tab {TAB} is shown")
-        tab = self._tab()
+    def open_tab(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, query: str = "") -> None:
+        """
+        Open a task instance in Airflow's UI, click the tab and switch to its frame.
+
+        :param query: the query of the URL, which selects the iteration of a loop.
+        """
+        self.open_task(dag_id, run_id, task_id, map_index, query)
+        self.wait_until(lambda: self.tab() is not None, f"the tab {TAB} is shown")
+        tab = self.tab()
         assert tab is not None
         tab.click()
         self.driver.switch_to.frame(self.wait_for(f"iframe[title='{TAB}']"))
         self.wait_for("#run")
 
-    def _tab(self) -> WebElement | None:
-        found = self.driver.find_elements(By.XPATH, f"//a[normalize-space()='{TAB}']")
+    def open_task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, query: str = "") -> None:
+        """Open a task instance in Airflow's UI."""
+        self.driver.switch_to.default_content()
+        mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
+        self.driver.get(f"{self._url}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}?{query}")
+
+    def tab(self, name: str = TAB) -> WebElement | None:
+        """Return a tab of the task instance, if it is shown."""
+        found = self.driver.find_elements(By.XPATH, f"//a[normalize-space()='{name}']")
         return found[0] if found else None
 
     def open_page(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import pytest
 import requests
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.bases.xcom import BaseXCom
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -19,6 +20,11 @@ from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
+
+needs_loops = pytest.mark.skipif(
+    not hasattr(TaskInstance, "region_id"),
+    reason="Airflow has loops, and tabs for some tasks only, from 3.4 on",
+)
 
 INJECTED_ELEMENTS = (
     f"return [window.{MARK} ?? null, document.querySelectorAll('#run script, #run img, #run iframe').length]"
@@ -270,8 +276,40 @@ def test_nothing_is_cut_off_at_any_width(
 
 def test_a_task_of_another_provider_has_no_run(browser: Chromium, dag_runs: Mapping[str, DagRun]) -> None:
     dag_runs["completed"].wait_for_task("unrelated")
-    browser.open_tab(DAG_ID, dag_runs["completed"].run_id, "unrelated")
+    browser.open_page(DAG_ID, dag_runs["completed"].run_id, "unrelated")
     assert "No OpenAI run" in browser.text("#run")
+
+
+@needs_loops
+def test_a_task_of_another_provider_has_no_tab(browser: Chromium, dag_runs: Mapping[str, DagRun]) -> None:
+    browser.open_task(DAG_ID, dag_runs["completed"].run_id, "unrelated")
+    browser.wait_until(lambda: browser.tab("XCom") is not None, "the other tabs are shown")
+    # Airflow decides about a tab when it has the task, which it shows on the page too.
+    browser.wait_until(lambda: "unrelated" in browser.text("body"), "the task is loaded")
+    assert browser.tab() is None
+
+
+@needs_loops
+def test_the_tab_follows_the_iteration_of_a_loop(airflow: LocalAirflow, browser: Chromium) -> None:
+    run = DagRun.start(airflow, "repeated_run", {})
+    run.wait_for_success()
+    regions = {
+        instance["loop_iteration"]["iteration"]: instance
+        for instance in airflow.rest.task_instances(run.dag_id, run.run_id)
+        if instance["task_id"] == "body.run"
+    }
+
+    for number, instance in regions.items():
+        query = urlencode({name: instance[name] for name in ("region_id", "region_index")})
+        browser.open_tab(run.dag_id, run.run_id, "body.run", query=query)
+        expected = f"Iteration {number}"
+        browser.wait_until(lambda expected=expected: expected in browser.text("#run"), f"it is {expected}")
+        browser.save_screenshot(f"iteration-{number}")
+
+    assert len(regions) == 2
+    browser.wait_for("#run nav a").click()
+    browser.wait_until(lambda: "Iteration 0" in browser.text("#run"), "the other iteration is shown")
+    assert browser.console_messages() == []
 
 
 @pytest.mark.parametrize("path", ["", "/state", "/raw", "/step/1", "/text/answer", "/search?text=a"])

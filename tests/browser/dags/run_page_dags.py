@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, task, task_group
 
 from airflow_provider_openai_run.operators.openai_run import (
     OpenAICreateResponseOperator,
@@ -62,3 +62,21 @@ with DAG("created_runs", schedule=None, params={"script": Param("completed", typ
         tool_handlers=HANDLERS,
         **options,
     )
+
+
+@task_group
+def body() -> None:
+    """Create the run of an iteration."""
+    OpenAICreateResponseOperator(
+        task_id="run",
+        model="gpt-5.2",
+        input="What is {{ loop.index }}?",
+        metadata={"sandbox_script": "instant"},
+        **POLLING,
+    )
+
+
+group: Any = body
+if hasattr(group, "loop"):  # Airflow 3.4
+    with DAG("repeated_run", schedule=None):
+        group.loop(max_iterations=2)
