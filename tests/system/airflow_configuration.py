@@ -36,8 +36,9 @@ def _identity(home: Path, url: str) -> Settings:
             "fernet_key": "",
             "simple_auth_manager_users": "admin:admin",
         },
-        # A component that finds SQLite locked for longer than the time-out ends.
-        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=20"},
+        # SQLite's default time-out for locks is as long as a worker waits for the API server, 5 s. With a
+        # longer one a worker repeats its start while the first still waits, and the repetition is refused.
+        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db"},
         "api": {"base_url": url, "secret_key": secrets.token_hex(16), "workers": "1"},
         "api_auth": {"jwt_secret": secrets.token_hex(32)},
         "logging": {
