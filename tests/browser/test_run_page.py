@@ -289,6 +289,11 @@ def test_a_task_of_another_provider_has_no_tab(browser: Chromium, dag_runs: Mapp
     assert browser.tab() is None
 
 
+def wait_for_iteration(browser: Chromium, number: int) -> None:
+    text = f"Iteration {number}"
+    browser.wait_until(lambda: text in browser.text("#run"), f"{text} is shown")
+
+
 @needs_loops
 def test_the_tab_follows_the_iteration_of_a_loop(airflow: LocalAirflow, browser: Chromium) -> None:
     run = DagRun.start(airflow, "repeated_run", {})
@@ -302,13 +307,12 @@ def test_the_tab_follows_the_iteration_of_a_loop(airflow: LocalAirflow, browser:
     for number, instance in regions.items():
         query = urlencode({name: instance[name] for name in ("region_id", "region_index")})
         browser.open_tab(run.dag_id, run.run_id, "body.run", query=query)
-        expected = f"Iteration {number}"
-        browser.wait_until(lambda expected=expected: expected in browser.text("#run"), f"it is {expected}")
+        wait_for_iteration(browser, number)
         browser.save_screenshot(f"iteration-{number}")
 
     assert len(regions) == 2
     browser.wait_for("#run nav a").click()
-    browser.wait_until(lambda: "Iteration 0" in browser.text("#run"), "the other iteration is shown")
+    wait_for_iteration(browser, 0)
     assert browser.console_messages() == []
 
 

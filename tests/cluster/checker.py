@@ -11,6 +11,7 @@ from typing import Any
 from tests.cluster.cluster import DATABASE, Cluster
 from tests.cluster.faults import Fault, may_be_missed
 from tests.cluster.workload import DAG_ID, ENDED_BY_A_USER, Round, created_runs
+from tests.system.run_owner import owner_of
 
 JsonObject = dict[str, Any]
 
@@ -65,7 +66,7 @@ class Checker:
         """
         by_task: dict[str, list[JsonObject]] = defaultdict(list)
         for run in created_runs(self._cluster):
-            by_task[run["metadata"].get("airflow_task", "")].append(run)
+            by_task[owner_of(run)].append(run)
         for one in rounds:
             for task in self._cluster.airflow.rest.task_instances(DAG_ID, one.run_id):
                 owner = f"{DAG_ID}/{one.run_id}/{task['task_id']}/-1"

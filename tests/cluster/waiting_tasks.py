@@ -10,6 +10,7 @@ from typing import Self
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.cluster.cluster import DATABASE, Cluster
 from tests.system.dag_run import DagRun
+from tests.system.run_owner import owner_of
 
 #: How many tasks are ended at once in the tests; ``python -m tests.cluster.end_many`` takes any number.
 MANY = 100
@@ -156,5 +157,5 @@ def created_by(sandbox: Sandbox, dag_run: DagRun) -> list[str]:
     return [
         run["id"]
         for run in [*sandbox.list_runs(), *sandbox.list_responses()]
-        if run["metadata"].get("airflow_task", "").startswith(prefix)
+        if owner_of(run).startswith(prefix)
     ]

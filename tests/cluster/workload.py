@@ -16,6 +16,7 @@ from airflow_provider_openai_run.sandbox.scripts import function_call
 from tests.cluster.cluster import Cluster
 from tests.system.airflow_rest import AirflowRestError
 from tests.system.local_airflow import FINAL_RUN_STATES
+from tests.system.run_owner import owner_of
 
 DAG_ID = "soak"
 #: Tasks whose runs never end: a user marks them failed while they are deferred.
@@ -139,7 +140,7 @@ class Workload:
         return any(
             self._cluster.sandbox.count("GET", run["id"]) > 2
             for run in created_runs(self._cluster)
-            if run["metadata"].get("airflow_task") == owner
+            if owner_of(run) == owner
         )
 
     def _read_state(self, one: Round) -> None:

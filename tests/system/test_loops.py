@@ -14,6 +14,7 @@ from airflow_provider_openai_run.progress import PROGRESS_KEY
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
+from tests.system.run_owner import owner_of
 
 pytestmark = [
     pytest.mark.system,
@@ -68,9 +69,9 @@ def test_each_iteration_owns_a_run_and_shows_it(airflow: LocalAirflow, sandbox: 
     run_ids = {key: iterations.xcom(instances[key], "id") for key in keys}
     created = [one for one in sandbox.list_responses() if one["id"] in run_ids.values()]
     mine = f"{iterations.run.dag_id}/{iterations.run.run_id}/"
-    tags = [one["metadata"].get("airflow_task", "") for one in sandbox.list_responses()]
+    tags = [owner_of(one) for one in sandbox.list_responses()]
 
-    assert len({one["metadata"]["airflow_task"] for one in created}) == len(keys)
+    assert len({owner_of(one) for one in created}) == len(keys)
     assert len([tag for tag in tags if tag.startswith(mine)]) == len(keys)
     assert {key: iterations.page(instances[key]).json()["run"]["id"] for key in keys} == run_ids
     progress = [iterations.xcom(instances[key], PROGRESS_KEY) for key in keys]

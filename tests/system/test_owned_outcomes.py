@@ -11,6 +11,7 @@ from airflow_provider_openai_run.sandbox.scripts import function_call
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
 from tests.system.metrics_collector import MetricsCollector, Point
+from tests.system.run_owner import owner_of
 
 pytestmark = pytest.mark.system
 
@@ -117,7 +118,7 @@ def test_a_spent_budget_fails_the_task_without_a_retry(outcomes: DagRun, sandbox
         created = [
             response["id"]
             for response in sandbox.list_responses()
-            if response["metadata"].get("airflow_task") == tag(outcomes, task_id)
+            if owner_of(response) == tag(outcomes, task_id)
         ]
         assert created == followed
         assert len(created) == 3

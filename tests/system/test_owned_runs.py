@@ -14,6 +14,7 @@ from airflow_provider_openai_run.sandbox import Sandbox, Script, Step
 from airflow_provider_openai_run.sandbox.scripts import function_call
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
+from tests.system.run_owner import owner_of
 
 pytestmark = [
     pytest.mark.system,
@@ -75,7 +76,7 @@ def created_by(sandbox: Sandbox, run: DagRun, task_id: str) -> dict[str, str]:
     return {
         run["id"]: run["status"]
         for run in [*sandbox.list_runs(), *sandbox.list_responses()]
-        if run["metadata"].get("airflow_task") == tag
+        if owner_of(run) == tag
     }
 
 

@@ -14,6 +14,7 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.fake_http_server import FakeHttpServer, fake_http_server
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
+from tests.system.run_owner import owner_of
 
 pytestmark = pytest.mark.system
 
@@ -75,7 +76,7 @@ def test_a_pool_limits_how_many_responses_are_in_progress(
     times = [
         (response["created_at"], response["completed_at"])
         for response in sandbox.list_responses()
-        if str(response["metadata"].get("airflow_task", "")).startswith(run.dag_id)
+        if owner_of(response).startswith(run.dag_id)
     ]
     assert len(times) >= BUDGET_OF_RESPONSES
     in_progress = [sum(begin <= created < end for begin, end in times) for created, _ in times]
@@ -118,7 +119,9 @@ def test_answers_become_rows_and_a_second_run_replaces_them(
 def test_a_prompt_file_is_rendered_and_sent(started: Mapping[str, DagRun], sandbox: Sandbox) -> None:
     run = started["openai_prompt_files"]
     run.wait_for_success()
-    bodies = [request.body for request in sandbox.requests if request.method == "POST"]
+    bodies = [
+        request.body for request in sandbox.requests if request.path.endswith("/responses") and request.body
+    ]
     body = next(body for body in bodies if "Release notes of version 2.4" in str(body.get("input")))
     assert "- Dates are shown in the reader's time zone." in body["input"].splitlines()
     assert body["instructions"].startswith("You write release notes for people who use the program")
