@@ -36,9 +36,10 @@ def _identity(home: Path, url: str) -> Settings:
             "fernet_key": "",
             "simple_auth_manager_users": "admin:admin",
         },
-        # SQLite's default time-out for locks is as long as a worker waits for the API server, 5 s. With a
-        # longer one a worker repeats its start while the first still waits, and the repetition is refused.
-        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db"},
+        # A component that finds SQLite locked for longer than the time-out ends. A worker waits longer for
+        # the API server than that: it would repeat its start, and be refused the second time.
+        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=20"},
+        "workers": {"execution_api_timeout": "30"},
         "api": {"base_url": url, "secret_key": secrets.token_hex(16), "workers": "1"},
         "api_auth": {"jwt_secret": secrets.token_hex(32)},
         "logging": {
