@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import psutil
@@ -28,13 +29,22 @@ def test_a_server_has_the_databases_that_a_test_creates() -> None:
             server.query("first", "SELEC 1")
 
 
+def wait_until_stopped(process: psutil.Process) -> None:
+    """Wait until the system has delivered SIGSTOP, which it does in its own time."""
+    for _ in range(1000):
+        if process.status() == psutil.STATUS_STOPPED:
+            return
+        time.sleep(0.01)
+    pytest.fail("The process was not stopped within 10 s.")
+
+
 @needs_postgres
 def test_a_server_that_was_paused_and_killed_comes_back_with_its_data() -> None:
     with PostgresServer() as server:
         server.create_database("kept")
         server.query("kept", "CREATE TABLE words (word text); INSERT INTO words VALUES ('one')")
         server.pause()
-        assert psutil.Process(server.process_id).status() == psutil.STATUS_STOPPED
+        wait_until_stopped(psutil.Process(server.process_id))
         server.resume()
         assert server.query("kept", "SELECT word FROM words") == "one"
 
