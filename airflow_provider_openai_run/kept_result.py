@@ -29,7 +29,7 @@ MAX_CHARACTERS = 1_000_000
 
 #: How many seconds the event of a run's end may wait until the run is kept; the XComs of other triggers come
 #: first.
-_KEEP_TIMEOUT = 10.0
+_KEEP_TIMEOUT = 60.0
 
 
 class TaskInstanceKey(Protocol):

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import ModuleType
 
-#: How many seconds the triggerer may take to set an XCom before the wait goes on without it.
-_XCOM_TIMEOUT = 10.0
+#: How many seconds the triggerer may take to set an XCom before the wait goes on without it. The first one
+#: takes longest, since the triggerer builds Airflow's API for it: beyond 10 s on a busy machine.
+_XCOM_TIMEOUT = 30.0
 
 _MODULE = "airflow.sdk.execution_time.xcom"
 _imported: dict[str, ModuleType] = {}
