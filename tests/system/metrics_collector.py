@@ -65,7 +65,7 @@ class MetricsCollector:
         """
         Return Airflow's options for sending its metrics to this collector.
 
-        Processes send their metrics when they end: the interval is longer than any test.
+        Processes send their metrics every 5 s and when they end.
 
         :param prefix: prefix of the names of the metrics to send.
         """
@@ -74,7 +74,7 @@ class MetricsCollector:
             "otel_on": "True",
             "otel_host": str(host),
             "otel_port": str(port),
-            "otel_interval_milliseconds": "3600000",
+            "otel_interval_milliseconds": "5000",
             "metrics_allow_list": prefix,
         }
 
