@@ -62,9 +62,7 @@ def find_connection(conn_id: str, get_connection: Callable[[str], T]) -> T:
         except AirflowNotFoundException:
             reason = _find_failure(conn_id)
         except ImportError as error:
-            # Airflow 3.1 looks for its supervisor outside of tasks too, where there is none.
-            if "SUPERVISOR_COMMS" not in str(error):
-                raise
+            _require_missing_supervisor(error)
             reason = None
         if reason is None:
             raise missing_connection_error(conn_id)
@@ -96,7 +94,9 @@ async def find_connection_async(conn_id: str, get_connection: Callable[[str], Aw
     except AirflowRuntimeError as error:
         reason = redact(str(error)).rstrip(".")
         message = f"Airflow cannot look up connection {conn_id!r} now: {reason}"
-    except AirflowNotFoundException:
+    except (AirflowNotFoundException, ImportError) as error:
+        if isinstance(error, ImportError):
+            _require_missing_supervisor(error)
         message = (
             f"Airflow does not find connection {conn_id!r}, or cannot look it up now "
             f"(`{_create_command(conn_id)}` creates one)"
@@ -123,6 +123,12 @@ def missing_connection_error(conn_id: str) -> InvalidConnectionError:
     return InvalidConnectionError(
         f"Connection {conn_id!r} does not exist; create it with: {_create_command(conn_id)}"
     )
+
+
+def _require_missing_supervisor(error: ImportError) -> None:
+    """Raise the error, unless it is that of Airflow 3.1 for a connection that is missing outside of tasks."""
+    if "SUPERVISOR_COMMS" not in str(error):
+        raise error
 
 
 def _create_command(conn_id: str) -> str:
