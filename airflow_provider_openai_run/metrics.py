@@ -5,22 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.polling.policy import Decision
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 
-def count_stalled(decision: Decision, ref: RunRef, *, in_triggerer: bool = False) -> None:
+def count_stalled(ref: RunRef, *, in_triggerer: bool = False) -> None:
     """
-    Send the metric ``openai_run.stalled`` if a poll found that the run is stalled.
+    Count a stalled run in the metric ``openai_run.stalled``.
 
-    :param decision: the decision after the poll.
     :param ref: the run.
     :param in_triggerer: whether this process is a triggerer: there Airflow sends the metrics of its core,
         and on a worker those of the Task SDK.
     """
-    if decision.has_stalled:
-        stats = _core_stats() if in_triggerer else _task_sdk_stats()
-        stats.incr("openai_run.stalled", tags={"api": ref.api})
+    stats = _core_stats() if in_triggerer else _task_sdk_stats()
+    stats.incr("openai_run.stalled", tags={"api": ref.api})
 
 
 def _core_stats() -> Any:  # noqa: ANN401 - Airflow's class, which has moved

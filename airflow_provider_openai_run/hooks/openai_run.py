@@ -382,7 +382,8 @@ class OpenAIRunHook(OpenAIHook):
     def _reported(self, poller: RunPoller, decision: Decision) -> Decision:
         for message in decision.log_messages:
             self.log.log(message.level, message.text)
-        count_stalled(decision, poller.ref)
+        if decision.has_stalled:
+            count_stalled(poller.ref)
         return decision
 
     def execute_call(self, call: ApiCall[T], ref: RunRef | None = None, *, retry: bool = True) -> T:

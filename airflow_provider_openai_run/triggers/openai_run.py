@@ -210,7 +210,7 @@ class OpenAIRunTrigger(BaseTrigger):
             self.logger().log(message.level, message.text)
         if decision.has_stalled:
             metrics = await import_off_loop(_METRICS)
-            metrics.count_stalled(decision, self.ref, in_triggerer=True)
+            metrics.count_stalled(self.ref, in_triggerer=True)
         previous = self._push_task
         if not isinstance(decision, Outcome):
             if decision.run is not None and self.push_progress and self.task_instance is not None:
