@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openai_run import xcom_writes
+from airflow_provider_openai_run import task_xcoms
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.types.run import Run
 
 if TYPE_CHECKING:
+    from airflow_provider_openai_run.task_xcoms import TaskInstanceKey
     from airflow_provider_openai_run.types.outcome import Outcome
 
 log = logging.getLogger(__name__)
@@ -30,15 +31,6 @@ MAX_CHARACTERS = 1_000_000
 #: How many seconds the event of a run's end may wait until the run is kept; the XComs of other triggers come
 #: first.
 _KEEP_TIMEOUT = 60.0
-
-
-class TaskInstanceKey(Protocol):
-    """The ids of the task instance that a trigger belongs to."""
-
-    dag_id: str
-    task_id: str
-    run_id: str
-    map_index: int
 
 
 async def keep(outcome: Outcome, ti: TaskInstanceKey) -> bool:
@@ -56,7 +48,7 @@ async def keep(outcome: Outcome, ti: TaskInstanceKey) -> bool:
     run = outcome.run
     if run is None or outcome.error is not None or api_of(outcome.ref).capabilities.lists_steps:
         return False
-    xcom = await xcom_writes.async_xcom()
+    xcom = await task_xcoms.async_xcom()
     if xcom is None:
         return False
     value = run.to_xcom()
@@ -64,10 +56,10 @@ async def keep(outcome: Outcome, ti: TaskInstanceKey) -> bool:
     if size > MAX_CHARACTERS:
         log.info("%s is not kept until the task resumes: %s characters are too many", outcome.ref, size)
         return False
-    key = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+    ids = task_xcoms.own_ids(ti)
     try:
         async with asyncio.timeout(_KEEP_TIMEOUT):
-            reason = await xcom_writes.write_in_turn(lambda: xcom.aset(RESULT_KEY, value, **key))
+            reason = await task_xcoms.write_in_turn(lambda: xcom.aset(RESULT_KEY, value, **ids))
     except TimeoutError:
         reason = f"not set within {_KEEP_TIMEOUT:g} s"
     if reason is not None:
@@ -86,9 +78,8 @@ def take(outcome: Outcome, ti: Any) -> Run | None:  # noqa: ANN401 - Airflow's o
     if not outcome.is_kept:
         return None
     ref = outcome.ref
-    key = {"key": RESULT_KEY, "map_index": ti.map_index}
     try:
-        value = ti.xcom_pull(key=RESULT_KEY, task_ids=ti.task_id, map_indexes=ti.map_index)
+        value = task_xcoms.pull_own(ti, RESULT_KEY)
         run = Run.from_xcom(value) if isinstance(value, dict) else None
     except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything
         log.warning("%s is retrieved again: what the trigger has kept cannot be read: %s", ref, error)
@@ -96,7 +87,7 @@ def take(outcome: Outcome, ti: Any) -> Run | None:  # noqa: ANN401 - Airflow's o
     try:
         from airflow.sdk.execution_time.xcom import XCom
 
-        XCom.delete(dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, **key)
+        XCom.delete(key=RESULT_KEY, **task_xcoms.own_ids(ti))
     except Exception as error:  # noqa: BLE001 - likewise
         log.warning("The XCom %s could not be deleted: %s", RESULT_KEY, error)
     is_expected = run is not None and (run.id, run.status) == (ref.run_id, outcome.status)

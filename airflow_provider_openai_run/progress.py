@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openai_run import xcom_writes
+from airflow_provider_openai_run import task_xcoms
 from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
@@ -21,6 +21,7 @@ from airflow_provider_openai_run.types.storable import bounded_text
 if TYPE_CHECKING:
     from airflow_provider_openai_run.exceptions import OpenAIRunError
     from airflow_provider_openai_run.polling.policy import Decision
+    from airflow_provider_openai_run.task_xcoms import RunningTask, TaskInstanceKey
     from airflow_provider_openai_run.types.run import Run
 
 log = logging.getLogger(__name__)
@@ -130,33 +131,6 @@ def _truncate(text: str) -> str:
     return bounded_text(text, _MAX_CHARACTERS)
 
 
-class RunningTask(Protocol):
-    """The part of a running task instance that is used to push an XCom."""
-
-    @property
-    def task_id(self) -> str:
-        """The id of the task."""
-
-    @property
-    def map_index(self) -> int | None:
-        """The index of a mapped task instance."""
-
-    def xcom_pull(self, *, key: str, task_ids: str, map_indexes: int | None) -> Json:
-        """Read an XCom."""
-
-    def xcom_push(self, key: str, value: Json) -> None:
-        """Set an XCom."""
-
-
-class TaskInstanceKey(Protocol):
-    """The ids of the task instance that a trigger belongs to."""
-
-    dag_id: str
-    task_id: str
-    run_id: str
-    map_index: int
-
-
 def payload_for(decision: Decision, before: Json, at: float) -> dict[str, Json] | None:
     """
     Return the JSON object to push for a decision; None if nothing must be pushed.
@@ -185,6 +159,21 @@ def payload_for(decision: Decision, before: Json, at: float) -> dict[str, Json] 
     return build_payload(before, status=decision.run.status, at=at, run=decision.run)
 
 
+def last_request(progress: Json) -> Json:
+    """
+    Return when a run was last seen to require an action, as it was pushed; None if its status is another.
+
+    :param progress: what was pushed, of any JSON type.
+    """
+    statuses = list_or_none((dict_or_none(progress) or {}).get("statuses")) or []
+    for entry in reversed(statuses):
+        status = _status_of(entry)
+        if isinstance(entry, dict) and isinstance(status, str):
+            is_request = classify_status(status) is RunState.NEEDS_ACTION
+            return entry.get("at") if is_request else None
+    return None
+
+
 def push(decision: Decision, ti: RunningTask) -> None:
     """
     Push the progress on a worker; a failure is only logged.
@@ -195,7 +184,7 @@ def push(decision: Decision, ti: RunningTask) -> None:
     if payload_for(decision, None, time.time()) is None:
         return
     try:
-        before = ti.xcom_pull(key=PROGRESS_KEY, task_ids=ti.task_id, map_indexes=ti.map_index)
+        before = task_xcoms.pull_own(ti, PROGRESS_KEY)
         ti.xcom_push(key=PROGRESS_KEY, value=payload_for(decision, before, time.time()))
     except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and only the page reads it
         log.warning("The progress XCom could not be set, so the run's page is not updated: %s", error)
@@ -214,12 +203,12 @@ async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
     """
     if payload_for(decision, None, time.time()) is None:
         return True
-    xcom = await xcom_writes.async_xcom()
+    xcom = await task_xcoms.async_xcom()
     if xcom is None:
         return False
-    if xcom_writes.is_busy() and isinstance(decision, Outcome):
+    if task_xcoms.is_busy() and isinstance(decision, Outcome):
         return True
-    reason = await xcom_writes.write_in_turn(lambda: _write(xcom, decision, ti))
+    reason = await task_xcoms.write_in_turn(lambda: _write(xcom, decision, ti))
     if reason is None:
         return True
     log.warning("The progress XCom could not be set, so the run's page is not updated: %s", reason)
@@ -228,6 +217,6 @@ async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
 
 async def _write(xcom: Any, decision: Decision, ti: TaskInstanceKey) -> None:  # noqa: ANN401 - Airflow's class
     at = time.time()
-    key = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
-    before = await xcom.aget_one(key=PROGRESS_KEY, **key)
-    await xcom.aset(PROGRESS_KEY, payload_for(decision, before, at), **key)
+    ids = task_xcoms.own_ids(ti)
+    before = await xcom.aget_one(key=PROGRESS_KEY, **ids)
+    await xcom.aset(PROGRESS_KEY, payload_for(decision, before, at), **ids)

@@ -73,9 +73,9 @@ class FakeClock:
         # Triggers import in a thread, which this loop would not wait for.
         lazy_import = import_module("airflow_provider_openai_run.triggers._lazy_import")
         monkeypatch.setattr(lazy_import, "_imported", imported)
-        xcom_writes = import_module("airflow_provider_openai_run.xcom_writes")
+        task_xcoms = import_module("airflow_provider_openai_run.task_xcoms")
         xcom = import_module("airflow.sdk.execution_time.xcom")
-        monkeypatch.setattr(xcom_writes, "_imported", {xcom.__name__: xcom})
+        monkeypatch.setattr(task_xcoms, "_imported", {xcom.__name__: xcom})
         sensor = import_module("airflow.sdk.bases.sensor")
         for module in (sensor, *_own_modules()):
             if vars(module).get("time") is time:

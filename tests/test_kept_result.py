@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time import comms, task_runner
 
-from airflow_provider_openai_run import kept_result, xcom_writes
+from airflow_provider_openai_run import kept_result, task_xcoms
 from airflow_provider_openai_run.exceptions import RunWaitTimeoutError
 from airflow_provider_openai_run.kept_result import MAX_CHARACTERS, RESULT_KEY, keep, take
 from airflow_provider_openai_run.types.outcome import Outcome
@@ -112,7 +112,7 @@ def test_the_end_of_a_wait_is_not_delayed_for_long(xcom: Task, monkeypatch: pyte
     monkeypatch.setattr(kept_result, "_KEEP_TIMEOUT", 0.0)
 
     async def scenario() -> bool:
-        async with xcom_writes._lock():
+        async with task_xcoms._lock():
             return await keep(outcome(), xcom)
 
     assert not asyncio.run(scenario())

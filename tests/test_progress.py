@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airflow_provider_openai_run import progress, xcom_writes
+from airflow_provider_openai_run import progress, task_xcoms
 from airflow_provider_openai_run.exceptions import RunWaitTimeoutError
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.progress import PROGRESS_KEY, build_payload, payload_for, push, push_async
@@ -192,7 +192,7 @@ async def test_a_missing_reply_from_airflow_does_not_delay_the_wait(
         await replied.wait()
 
     monkeypatch.setattr(progress, "_write", never)
-    monkeypatch.setattr(xcom_writes, "_XCOM_TIMEOUT", 0.0)
+    monkeypatch.setattr(task_xcoms, "_XCOM_TIMEOUT", 0.0)
     assert not await push_async(changed(QUEUED), xcom)
     assert "no reply" in caplog.text
     replied.set()

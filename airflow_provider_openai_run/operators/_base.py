@@ -339,15 +339,3 @@ def is_known_at_runtime(value: object) -> bool:
 def id_text(value: Any) -> Any:
     """Return a whole number, which ``render_template_as_native_obj`` makes of an id of digits, as text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def check_positive(name: str, value: object) -> None:
-    """
-    Check that an argument is None or a positive number.
-
-    :param name: the argument.
-    :param value: its value.
-    :raises ValueError: if it is anything else, naming both.
-    """
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-        raise ValueError(f"{name} must be more than 0, not {value!r}")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.definitions._internal.mixins import ResolveMixin
 from airflow.sdk.definitions.xcom_arg import XComArg
 
+from airflow_provider_openai_run.types.redaction import MASK
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
-
-_MASK = "***"
 
 
 class MaskedField(ResolveMixin):
@@ -39,10 +39,10 @@ class MaskedField(ResolveMixin):
 
     def serialize(self) -> str:
         """Return what Airflow stores."""
-        return _MASK
+        return MASK
 
     def __repr__(self) -> str:
-        return _MASK
+        return MASK
 
 
 def mask_fields(task: Any, names: Collection[str], *, allowed: Sequence[str]) -> None:

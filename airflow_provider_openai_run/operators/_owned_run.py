@@ -11,9 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowException, conf
 from airflow_provider_openai_run.api.registry import ref_from_json
 from airflow_provider_openai_run.cancellation import KillGuard
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
+from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.operators._deferral import forget_arguments, take_arguments
 from airflow_provider_openai_run.operators._masked_fields import mask_fields, unmask_fields
+from airflow_provider_openai_run.operators._right_names import check_positive
 from airflow_provider_openai_run.operators._running_task import RunningTask
 from airflow_provider_openai_run.polling.options import RequiresActionPolicy, to_seconds
 

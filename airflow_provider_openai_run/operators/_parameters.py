@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_openai_run.operators._base import id_text
+from airflow_provider_openai_run.types.json import as_text
 from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
@@ -70,11 +71,6 @@ def render_optional_id(name: str, value: Json) -> Json:
     text: str = id_text(value)
     check_id(name, text)
     return text
-
-
-def as_text(value: Json) -> Json:
-    """Return a number or a boolean, which ``render_template_as_native_obj`` made of text, as text again."""
-    return str(value) if isinstance(value, int | float) else value
 
 
 def request_body(

@@ -68,6 +68,18 @@ def check_outputs(**arguments: object) -> None:
             check_id(name, dict.fromkeys(keys))
 
 
+def check_positive(name: str, value: object) -> None:
+    """
+    Check that an argument is None or a positive number.
+
+    :param name: the argument.
+    :param value: its value.
+    :raises ValueError: if it is anything else, naming both.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+        raise ValueError(f"{name} must be more than 0, not {value!r}")
+
+
 class _CheckedPartial(OperatorPartial):
     """Airflow's partial operator, which checks the names of the mapped arguments as well."""
 

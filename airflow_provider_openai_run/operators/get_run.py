@@ -11,7 +11,8 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.operators._base import BaseRunOperator, check_positive
+from airflow_provider_openai_run.operators._base import BaseRunOperator
+from airflow_provider_openai_run.operators._right_names import check_positive
 from airflow_provider_openai_run.polling.options import to_seconds
 
 if TYPE_CHECKING:

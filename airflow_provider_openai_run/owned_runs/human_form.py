@@ -75,6 +75,11 @@ class FormField:
     label: str
     name: str
 
+    @property
+    def number(self) -> str:
+        """The number of the call in the form; empty if the form's buttons are the answer."""
+        return self.name.removeprefix("call_")
+
     def read(self, value: Json) -> HumanAnswer:
         """
         Return the answer in the field.
@@ -151,11 +156,10 @@ class HumanInputForm:
             is_approval = item.kind == "approval"
             # All of what is approved is shown.
             block = arguments_block(call, None if is_approval else limit, secrets)
-            number = item.name.removeprefix("call_")
             heading = f"{'Approve' if is_approval else 'Output of'} {code_span(item.label)}"
-            parts += [f"**{f'{number}. ' if len(calls) > 1 else ''}{heading}**", block]
+            parts += [f"**{f'{item.number}. ' if len(calls) > 1 else ''}{heading}**", block]
             if item.name:
-                params[item.name] = _approval_param(item) if is_approval else _output_param(item)
+                params[item.name] = _param(item)
         body = "\n\n".join(parts)
         size = len(body.encode())
         if size > MAX_BODY_BYTES:
@@ -241,20 +245,16 @@ _INTRODUCTION_OF_ONE = "The model waits for an answer to this call:"
 _INTRODUCTION = "The model waits for answers to {count} calls. They are sent together:"
 
 
-# The default is not None: the forms of Airflow 3.3 show a default of None as an object.
-def _approval_param(item: FormField) -> Param:
+def _param(item: FormField) -> Param:
     from airflow.sdk import Param
 
-    title = f"{item.name.removeprefix('call_')}. {item.label}"
-    return Param("", type="string", enum=[APPROVE, REJECT], title=title, description="Approve or reject it.")
-
-
-def _output_param(item: FormField) -> Param:
-    from airflow.sdk import Param
-
-    title = f"{item.name.removeprefix('call_')}. {item.label}"
-    description = "The output that the model gets: text or JSON."
-    return Param("", type="string", format="multiline", minLength=1, title=title, description=description)
+    if item.kind == "approval":
+        options: dict[str, Any] = {"enum": [APPROVE, REJECT], "description": "Approve or reject it."}
+    else:
+        options = {"format": "multiline", "minLength": 1}
+        options["description"] = "The output that the model gets: text or JSON."
+    # The default is not None: the forms of Airflow 3.3 show a default of None as an object.
+    return Param("", type="string", title=f"{item.number}. {item.label}", **options)
 
 
 def _quote(value: object) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_openai_run.exceptions import HumanInputAnswerError, HumanInputRequestError
 from airflow_provider_openai_run.owned_runs.human_form import FormError, HumanInputForm, HumanInputRequest
+from airflow_provider_openai_run.owned_runs.tools import call_names
 from airflow_provider_openai_run.types.storable import bounded_text
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ RESUME_METHOD = "execute_answered"
 #: How often a person may answer a request in a way that does not fit it.
 MAX_WRONG_ANSWERS = 3
 
-_MAX_NAMES_CHARACTERS = 500
 _MAX_QUOTED_CHARACTERS = 200
 
 
@@ -82,7 +82,7 @@ class HumanInput:
         :raises HumanInputAnswerError: if the answers did not fit it too often.
         """
         ref = continuation.ref
-        names = bounded_text(", ".join(map(str, calls)), _MAX_NAMES_CHARACTERS)
+        names = call_names(calls)
         problems = continuation.wrong_answers
         if len(problems) >= MAX_WRONG_ANSWERS:
             message = f"{ref} waits for {names}, and {len(problems)} answers of a person did not fit: "

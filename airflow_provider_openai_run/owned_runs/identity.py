@@ -7,6 +7,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_openai_run.types.json import as_text
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -78,7 +80,7 @@ class RunIdentity:
         entries = metadata or {}
         if not isinstance(entries, dict):
             raise TypeError(f"metadata must be an object, not {entries!r}")
-        own: dict[str, Json] = {str(key): _as_text(value) for key, value in entries.items()}
+        own: dict[str, Json] = {str(key): as_text(value) for key, value in entries.items()}
         tagged = {**own, **self.metadata}
         if own.keys() & self.metadata.keys():
             raise ValueError(f"metadata must not set {TASK_KEY!r} or {CLEAR_KEY!r}: the operator adds them")
@@ -111,10 +113,6 @@ class RunIdentity:
         """
         digest = hashlib.sha256(f"{self.task} {self.clear_generation} {number}".encode()).hexdigest()
         return f"airflow-{digest[:40]}"
-
-
-def _as_text(value: Json) -> Json:
-    return str(value) if isinstance(value, int | float) else value
 
 
 def _problem(key: str, value: Json) -> str | None:

@@ -11,15 +11,15 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none
-from airflow_provider_openai_run.progress import PROGRESS_KEY
+from airflow_provider_openai_run.api.parsing import list_or_none
+from airflow_provider_openai_run.progress import PROGRESS_KEY, last_request
+from airflow_provider_openai_run.task_xcoms import pull_own
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.redaction import mask_secrets
-from airflow_provider_openai_run.types.status import RunState, classify_status
 from airflow_provider_openai_run.types.storable import bounded_text, storable
 
 if TYPE_CHECKING:
-    from airflow_provider_openai_run.progress import RunningTask
+    from airflow_provider_openai_run.task_xcoms import RunningTask
     from airflow_provider_openai_run.types.required_action import PendingCall
     from airflow_provider_openai_run.types.run import Run
 
@@ -93,27 +93,12 @@ def push_round(value: Mapping[str, Json], ti: RunningTask) -> None:
     :param ti: the running task instance.
     """
     try:
-        before = _pull(ti, ROUNDS_KEY)
-        requested_at = value.get("completed_at") or _last_request(_pull(ti, PROGRESS_KEY))
+        before = pull_own(ti, ROUNDS_KEY)
+        requested_at = value.get("completed_at") or last_request(pull_own(ti, PROGRESS_KEY))
         entry: Json = {**value, "requested_at": requested_at, "answered_at": round(time.time(), 3)}
         ti.xcom_push(key=ROUNDS_KEY, value=_limit_size([*(list_or_none(before) or []), entry]))
     except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and only the page reads it
         log.warning("The XCom of the tool rounds could not be set, so the run's page lacks one: %s", error)
-
-
-def _pull(ti: RunningTask, key: str) -> Json:
-    return ti.xcom_pull(key=key, task_ids=ti.task_id, map_indexes=ti.map_index)
-
-
-def _last_request(progress: Json) -> Json:
-    """Return when the run was last seen to require an action, in epoch seconds."""
-    statuses = list_or_none((dict_or_none(progress) or {}).get("statuses")) or []
-    for entry in reversed(statuses):
-        status = entry.get("status") if isinstance(entry, dict) else None
-        if isinstance(entry, dict) and isinstance(status, str):
-            is_request = classify_status(status) is RunState.NEEDS_ACTION
-            return entry.get("at") if is_request else None
-    return None
 
 
 def _limit_size(rounds: list[Json]) -> list[Json]:

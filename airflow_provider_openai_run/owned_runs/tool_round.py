@@ -14,17 +14,14 @@ from airflow_provider_openai_run.exceptions import (
     ToolCallError,
 )
 from airflow_provider_openai_run.owned_runs.human_input import HumanInput
-from airflow_provider_openai_run.owned_runs.tools import ToolRunner, pending_calls
-from airflow_provider_openai_run.types.storable import bounded_text, storable_text
+from airflow_provider_openai_run.owned_runs.tools import ToolRunner, call_names, pending_calls
+from airflow_provider_openai_run.types.storable import storable_text
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.owned_runs.config import OwnedRunConfig, TaskInterface
     from airflow_provider_openai_run.owned_runs.state import Continuation
     from airflow_provider_openai_run.types.required_action import PendingCall
     from airflow_provider_openai_run.types.run import Run
-
-#: How much of the names of calls a message has.
-_MAX_NAMES_CHARACTERS = 500
 
 
 class RoundFailedError(Exception):
@@ -74,7 +71,7 @@ class ToolRound:
         unanswerable = [call for call in self.pending if not self._is_answerable(call)]
         must_fail = config.on_requires_action == "fail"
         if must_fail or unanswerable or not self.pending:
-            names = _names(unanswerable or self.pending) or "an action that it does not name"
+            names = call_names(unanswerable or self.pending) or "an action that it does not name"
             reason = CancelReason.REQUIRES_ACTION if must_fail else CancelReason.UNANSWERABLE_REQUEST
             message = f"{ref} waits for {names}, which this task does not answer"
             raise RoundFailedError(RunRequiresActionError(message), reason)
@@ -131,7 +128,3 @@ class ToolRound:
         except ToolCallError as error:
             raise RoundFailedError(error, CancelReason.TOOL_FAILED) from error
         return outputs
-
-
-def _names(calls: list[PendingCall] | tuple[PendingCall, ...]) -> str:
-    return bounded_text(", ".join(map(str, calls)), _MAX_NAMES_CHARACTERS)

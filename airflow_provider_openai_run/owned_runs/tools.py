@@ -12,7 +12,7 @@ from airflow_provider_openai_run.types.required_action import PendingCall, Requi
 from airflow_provider_openai_run.types.storable import bounded_text, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run import Run
@@ -23,11 +23,18 @@ ToolErrorPolicy: TypeAlias = Literal["submit", "fail"]
 log = logging.getLogger(__name__)
 
 _MAX_ERROR_LENGTH = 500
+#: How much of the names of calls a message has.
+_MAX_NAMES_LENGTH = 500
 
 
 def pending_calls(run: Run) -> tuple[PendingCall, ...]:
     """Return the calls of a run that can be answered: those with an id."""
     return tuple(call for call in RequiredAction.from_json(run.required_action).calls if call.id)
+
+
+def call_names(calls: Iterable[PendingCall]) -> str:
+    """Return the names and ids of calls, for a message; empty if there are none."""
+    return bounded_text(", ".join(map(str, calls)), _MAX_NAMES_LENGTH)
 
 
 def function_tools(tools: object) -> dict[str, dict[str, Any]]:

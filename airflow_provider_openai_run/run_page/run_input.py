@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from airflow_provider_openai_run.run_page.formatting import format_value, parse_json
 from airflow_provider_openai_run.run_page.step_content import Block
 from airflow_provider_openai_run.types.json import Json
+from airflow_provider_openai_run.types.redaction import MASK
 
 #: Arguments of the operators that hold the prompt; XCom does not have it, the rendered templates do.
 _PROMPT_FIELDS = (
@@ -21,8 +22,7 @@ _PROMPT_FIELDS = (
 _ATTRIBUTES = (("instructions", "Instructions"), ("tools", "Tools"), ("metadata", "Metadata"))
 
 #: What stands for an argument that is not set, or that the task does not let into the database.
-_MASK = "***"
-_EMPTY: tuple[Json, ...] = (None, "", "None", _MASK, [], {})
+_EMPTY: tuple[Json, ...] = (None, "", "None", MASK, [], {})
 
 
 def read_input(run: Mapping[str, Json], rendered: Mapping[str, Json]) -> tuple[Block, ...]:
@@ -37,7 +37,7 @@ def read_input(run: Mapping[str, Json], rendered: Mapping[str, Json]) -> tuple[B
         (label, run.get(name) if run.get(name) not in _EMPTY else rendered.get(name))
         for name, label in _ATTRIBUTES
         # What masked_fields hides, the page does not show from elsewhere either.
-        if rendered.get(name) != _MASK
+        if rendered.get(name) != MASK
     ]
     return tuple(
         Block(label, format_value(value), is_prose=isinstance(parse_json(value), str))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from airflow_provider_openai_run import progress
 from airflow_provider_openai_run.run_page.formatting import format_duration, read_time, shorten
 from airflow_provider_openai_run.run_page.severity import severity_of
 from airflow_provider_openai_run.run_page.timeline import Span
 from airflow_provider_openai_run.run_page.xcom_data import XComData
-from airflow_provider_openai_run.types.status import RunState, classify_status
+from airflow_provider_openai_run.types.status import classify_status
 
 _LANE = "Status"
 
@@ -25,10 +26,7 @@ def read_statuses(data: XComData) -> list[tuple[str, float]]:
 
 def last_request(data: XComData) -> float | None:
     """Return when the run was seen to require an action, in epoch seconds, if that is its latest status."""
-    for status, at in read_statuses(data)[-1:]:
-        if classify_status(status) is RunState.NEEDS_ACTION:
-            return at
-    return None
+    return read_time(progress.last_request(data.progress))
 
 
 def status_spans(data: XComData, end: float | None) -> list[Span]:

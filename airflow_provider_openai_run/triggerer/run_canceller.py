@@ -26,8 +26,8 @@ from airflow_provider_openai_run.triggerer.task_states import has_ended
 
 if TYPE_CHECKING:
     from airflow_provider_openai_run.api.base import Request
+    from airflow_provider_openai_run.task_xcoms import TaskInstanceKey
     from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
-    from airflow_provider_openai_run.triggerer.task_states import TaskInstanceKey
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_openai_run.task_xcoms import TaskInstanceKey
+
 #: States of the task instances of a DAG run; a mapped one is named ``task_index``.
 States: TypeAlias = "Mapping[str, str | None]"
-
-
-class TaskInstanceKey(Protocol):
-    """The ids of a task instance, as a trigger has them."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
 
 
 #: The states of a task that a user has ended, or has cleared and that has not been scheduled since.

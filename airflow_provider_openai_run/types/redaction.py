@@ -17,7 +17,8 @@ _SECRET = re.compile(
 )
 #: The form in which OpenAI itself shows a key, such as ``sk-w****00``: it says which key it was.
 _REDACTED_BY_API = re.compile(r"['\"]?(?:sk|sess)-(?:proj-|svcacct-|admin-)?\w{0,4}\*{3,}\w{0,4}")
-_MASK = "***"
+#: What stands in the place of a credential, and of an argument that must not be stored.
+MASK = "***"
 MAX_CHARACTERS = 500
 
 #: Shorter secrets are masked only as whole words: placeholders, which are part of ordinary words.
@@ -50,9 +51,9 @@ def mask_secrets(text: str, secrets: Iterable[str] = ()) -> str:
     # The longest first, because one may be a part of another.
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= _MIN_LENGTH_WITHIN_WORDS:
-            text = text.replace(secret, _MASK)
+            text = text.replace(secret, MASK)
         elif len(secret) >= _MIN_LENGTH and secret in text:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _MASK, text)
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     return _SECRET.sub(_mask, text)
 
 
@@ -60,7 +61,7 @@ def _mask(match: re.Match[str]) -> str:
     before = match["after_scheme"] or match["blank"] or ""
     word = match[0][len(before) :]
     bare = word.rstrip(".,;:'\")")
-    return match[0] if _REDACTED_BY_API.fullmatch(bare) else f"{before}{_MASK}{word[len(bare) :]}"
+    return match[0] if _REDACTED_BY_API.fullmatch(bare) else f"{before}{MASK}{word[len(bare) :]}"
 
 
 def secrets_in_headers(headers: Mapping[str, str]) -> tuple[str, ...]:
