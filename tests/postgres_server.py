@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import psutil
 
+from tests.command import run_command
 from tests.system.loopback_port import reserve_port
 
 #: Where Debian and its derivatives put the programs of each major version; they are not on the path.
@@ -188,21 +189,11 @@ class PostgresServer:
         return subprocess.run(command, timeout=COMMAND_SECONDS, check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> str:
-        done = subprocess.run(
-            [self._programs / program, *arguments],
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-            **self._account,
-        )
+        command = [str(self._programs / program), *arguments]
+        done = run_command(command, cwd=self.home, timeout=COMMAND_SECONDS, **self._account)
         if done.returncode:
             raise PostgresServerError(f"{program} ended with {done.returncode}:\n{done.stdout[-4000:]}")
-        output: str = done.stdout
-        return output
+        return done.stdout
 
     def _stop(self) -> None:
         if self._process is not None:

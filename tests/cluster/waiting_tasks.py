@@ -10,7 +10,7 @@ from typing import Self
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.cluster.cluster import DATABASE, Cluster
 from tests.system.dag_run import DagRun
-from tests.system.run_owner import owner_of
+from tests.system.run_owner import all_runs, owner_of
 
 #: How many tasks are ended at once in the tests; ``python -m tests.cluster.end_many`` takes any number.
 MANY = 100
@@ -154,8 +154,4 @@ def created_by(sandbox: Sandbox, dag_run: DagRun) -> list[str]:
     :param dag_run: the DAG run.
     """
     prefix = f"{dag_run.dag_id}/{dag_run.run_id}/"
-    return [
-        run["id"]
-        for run in [*sandbox.list_runs(), *sandbox.list_responses()]
-        if owner_of(run).startswith(prefix)
-    ]
+    return [run["id"] for run in all_runs(sandbox) if owner_of(run).startswith(prefix)]

@@ -16,7 +16,7 @@ from airflow_provider_openai_run.sandbox.scripts import function_call
 from tests.cluster.cluster import Cluster
 from tests.system.airflow_rest import AirflowRestError
 from tests.system.local_airflow import FINAL_RUN_STATES
-from tests.system.run_owner import owner_of
+from tests.system.run_owner import all_runs, owner_of
 
 DAG_ID = "soak"
 #: Tasks whose runs never end: a user marks them failed while they are deferred.
@@ -153,5 +153,4 @@ def created_runs(cluster: Cluster) -> list[dict[str, Any]]:
 
     :param cluster: the cluster whose sandbox has them.
     """
-    every = [*cluster.sandbox.list_runs(), *cluster.sandbox.list_responses()]
-    return sorted(every, key=lambda run: run["created_at"])
+    return sorted(all_runs(cluster.sandbox), key=lambda run: run["created_at"])

@@ -34,9 +34,8 @@ def endless_calls(rounds: int) -> dict[str, Any]:
     return script
 
 
-def run_like_dags_test(sandbox: Sandbox, **options: Any) -> Any:
-    """Run a task whose deferrals lose their arguments, and return its result."""
-    task = OpenAICreateResponseOperator(
+def new_task(**options: Any) -> OpenAICreateResponseOperator:
+    return OpenAICreateResponseOperator(
         task_id="task",
         model="gpt-5.2",
         input="Hi",
@@ -45,6 +44,11 @@ def run_like_dags_test(sandbox: Sandbox, **options: Any) -> Any:
         deferrable=True,
         **options,
     )
+
+
+def run_like_dags_test(sandbox: Sandbox, **options: Any) -> Any:
+    """Run a task whose deferrals lose their arguments, and return its result."""
+    task = new_task(**options)
     attempts = TaskAttempts(task, store=None)
     result = attempts.begin()
     for _ in range(MAX_RESUMES):
@@ -73,15 +77,7 @@ def test_the_token_budget_holds(sandbox: Sandbox) -> None:
 
 def test_the_deadline_counts_from_the_first_start(sandbox: Sandbox) -> None:
     sandbox.set_default_script(endless_calls(1))
-    task = OpenAICreateResponseOperator(
-        task_id="task",
-        model="gpt-5.2",
-        input="Hi",
-        tools=[TOOL],
-        tool_handlers={"get_weather": lambda: "rain"},
-        deferrable=True,
-        timeout=100,
-    )
+    task = new_task(timeout=100)
     attempts = TaskAttempts(task, store=None)
     first = attempts.begin()
     sandbox.clock.advance(2)

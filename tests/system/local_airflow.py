@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from typing import Any, Self
 
 import requests
 
+from tests.command import run_command
 from tests.system.airflow_configuration import configuration
 from tests.system.airflow_rest import AirflowRest, AirflowRestError
 from tests.system.component import Component
@@ -269,17 +269,8 @@ class LocalAirflow:
 
     def _migrate(self, env: Mapping[str, str]) -> None:
         self._announce("creating the database")
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"],
-            env=env,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=MIGRATE_SECONDS,
-            check=False,
-        )
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        done = run_command(command, env=env, cwd=self.home, timeout=MIGRATE_SECONDS)
         if done.returncode:
             raise LocalAirflowError(
                 f"airflow db migrate ended with {done.returncode}:\n{done.stdout[-8000:]}"

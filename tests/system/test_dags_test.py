@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_openai_run.sandbox import Sandbox
+from tests.command import run_command
 from tests.owned_runs.test_lost_arguments import endless_calls
 from tests.system.local_airflow import FOREIGN_PREFIXES, MIGRATE_SECONDS
 
@@ -49,15 +49,6 @@ def test_the_rounds_of_a_deferred_task_are_counted(tmp_path: Path) -> None:
             "NO_PROXY": "*",
         }
         for command in (["db", "migrate"], ["dags", "test", "endless"]):
-            done = subprocess.run(
-                [sys.executable, "-m", "airflow", *command],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=MIGRATE_SECONDS,
-                check=False,
-            )
+            done = run_command([sys.executable, "-m", "airflow", *command], env=env, timeout=MIGRATE_SECONDS)
         assert "after 2 rounds (max_tool_rounds)" in done.stdout, done.stdout[-8000:]
         assert sandbox.count("POST", "/responses") == 3

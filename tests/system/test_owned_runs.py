@@ -14,7 +14,7 @@ from airflow_provider_openai_run.sandbox import Sandbox, Script, Step
 from airflow_provider_openai_run.sandbox.scripts import function_call
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
-from tests.system.run_owner import owner_of
+from tests.system.run_owner import created_by
 
 pytestmark = [
     pytest.mark.system,
@@ -68,16 +68,6 @@ def killed(airflow: LocalAirflow, sandbox: Sandbox) -> DagRun:
     run = DagRun.start(airflow, "killed_workers", {"threads": threads})
     airflow.wait_for_run(run.dag_id, run.run_id, timeout=900)
     return run
-
-
-def created_by(sandbox: Sandbox, run: DagRun, task_id: str) -> dict[str, str]:
-    """Return the statuses of the runs and responses whose metadata name a task, by id."""
-    tag = f"{run.dag_id}/{run.run_id}/{task_id}/-1"
-    return {
-        run["id"]: run["status"]
-        for run in [*sandbox.list_runs(), *sandbox.list_responses()]
-        if owner_of(run) == tag
-    }
 
 
 @pytest.mark.parametrize("task_id", [task_id for task_id in KILLED_TASKS if task_id != WINDOW])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_openai_run.sandbox import Sandbox
+from tests.command import run_command
 from tests.docs.code_blocks import ROOT, blocks_of
 from tests.system.local_airflow import FOREIGN_PREFIXES
 from tests.system.loopback_port import reserve_port
@@ -85,16 +86,6 @@ def test_a_newcomer_follows_the_tutorial_to_its_end(tmp_path: Path) -> None:
 
 def run(commands: str, folder: Path, env: dict[str, str]) -> str:
     """Run commands in a folder, and return what they write."""
-    done = subprocess.run(
-        ["bash", "-c", commands],
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    done = run_command(["bash", "-c", commands], cwd=folder, env=env, timeout=SECONDS)
     assert done.returncode == 0, f"{commands}\n{done.stdout[-8000:]}"
     return done.stdout

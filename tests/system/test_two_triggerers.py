@@ -10,7 +10,8 @@ from airflow_provider_openai_run.sandbox import Sandbox
 from tests.system.component import Component
 from tests.system.dag_run import DagRun
 from tests.system.local_airflow import LocalAirflow
-from tests.system.test_owned_runs import created_by, start, wait_for_status, wait_until_polled
+from tests.system.run_owner import created_by
+from tests.system.test_owned_runs import start, wait_for_status, wait_until_polled
 
 pytestmark = pytest.mark.system
 
