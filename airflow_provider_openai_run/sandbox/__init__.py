@@ -1,4 +1,4 @@
-"""A local server that speaks the Assistants and the Responses API, to test DAGs without an account.
+"""A local server that speaks the Assistants, Responses and Batch APIs, to test DAGs without an account.
 
 As a command, which prints the Airflow connection and the IDs of example runs::
 

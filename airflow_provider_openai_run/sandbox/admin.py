@@ -12,7 +12,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from airflow_provider_openai_run.sandbox import assistants, responses, threads
+from airflow_provider_openai_run.sandbox import assistants, batches, responses, threads
+from airflow_provider_openai_run.sandbox.batch_scripts import BATCH_SCRIPTS, read_batch_script
 from airflow_provider_openai_run.sandbox.errors import APIError, not_found
 from airflow_provider_openai_run.sandbox.examples import seed_examples
 from airflow_provider_openai_run.sandbox.fault_middleware import ServerState
@@ -41,7 +42,7 @@ def admin_routes(store: Store, server_state: ServerState) -> APIRouter:
 
 def describe_state(store: Store, server_state: ServerState) -> JsonObject:
     """
-    Return the time, the statuses of all runs and responses, and the faults.
+    Return the time, the statuses of all runs, responses and batches, and the faults.
 
     :param store: the sandbox's data.
     :param server_state: the API key, faults, rate limit and request log.
@@ -58,6 +59,10 @@ def describe_state(store: Store, server_state: ServerState) -> JsonObject:
             "responses": {
                 response_id: response_json(response, now)["status"]
                 for response_id, response in store.responses.items()
+            },
+            "batches": {
+                batch_id: batches.batch_json(store, batch)["status"]
+                for batch_id, batch in store.batches.items()
             },
             "faults": [fault.describe() for fault in server_state.faults.active()],
         }
@@ -76,6 +81,16 @@ def _add_state(router: APIRouter, store: Store, server_state: ServerState) -> No
     async def list_requests() -> JSONResponse:
         requests = [request.to_json() for request in list(server_state.requests)]
         return JSONResponse({"count": server_state.request_count, "requests": requests})
+
+    @router.get("/created_responses")
+    async def list_created_responses() -> JSONResponse:
+        with store.lock:
+            return JSONResponse(list(store.created_responses))
+
+    @router.post("/idempotency_keys")
+    async def honour_idempotency_keys(request: Request) -> JSONResponse:
+        store.honours_idempotency_keys = bool((await json_body(request)).get("honoured", True))
+        return JSONResponse({"honoured": store.honours_idempotency_keys})
 
     @router.post("/reset")
     async def reset() -> JSONResponse:
@@ -107,6 +122,19 @@ def _add_scripts(router: APIRouter, store: Store) -> None:
     async def set_default_script(request: Request) -> JSONResponse:
         store.default_script = _read_script((await json_body(request)).get("script", ""), store)
         return JSONResponse({"seconds": store.default_script.seconds})
+
+    @router.get("/batch_scripts")
+    async def list_batch_scripts() -> JSONResponse:
+        return JSONResponse({name: script.description for name, script in BATCH_SCRIPTS.items()})
+
+    @router.post("/default_batch_script")
+    async def set_default_batch_script(request: Request) -> JSONResponse:
+        try:
+            script = read_batch_script((await json_body(request)).get("script", ""))
+        except (TypeError, ValueError) as error:
+            raise APIError(400, str(error), param="script") from error
+        store.default_batch_script = script
+        return JSONResponse(dataclasses.asdict(script))
 
 
 def _read_script(value: Any, store: Store) -> Any:

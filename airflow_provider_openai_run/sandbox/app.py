@@ -1,4 +1,4 @@
-"""The ASGI application: both APIs and the admin API behind the fault middleware."""
+"""The ASGI application: the APIs and the admin API behind the fault middleware."""
 
 from __future__ import annotations
 

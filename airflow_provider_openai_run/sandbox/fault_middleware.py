@@ -46,7 +46,7 @@ class LoggedRequest:
     :param method: GET, POST, ...
     :param path: its path.
     :param query: its query string.
-    :param body: its body, parsed if it is JSON, else text.
+    :param body: its body, parsed if it is JSON, else text; of an uploaded file, only how large it is.
     :param headers: its headers without ``authorization``, with names in lower case.
     :param received_at: real time in epoch seconds.
     :param status: status of the response; None if none has been sent.
@@ -98,7 +98,7 @@ class ServerState:
             method=request.method,
             path=request.path,
             query=request.query,
-            body=_parsed_body(request.body),
+            body=_parsed_body(request),
             headers=headers,
             received_at=time.time(),
         )
@@ -187,13 +187,13 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 async def _read(receive: Receive) -> bytes:
-    body = b""
+    chunks = []
     more = True
     while more:
         message = await receive()
-        body += message.get("body", b"")
+        chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return body
+    return b"".join(chunks)
 
 
 def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -202,7 +202,8 @@ def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 async def _call_app(app: ASGI, scope: Message, request: IncomingRequest) -> OutgoingResponse:
     """Call the application and return its whole response."""
-    status, body = 500, b""
+    status = 500
+    chunks: list[bytes] = []
     headers: dict[str, str] = {}
     app_scope = {**scope, "query_string": request.query.encode("latin-1")}
 
@@ -210,15 +211,15 @@ async def _call_app(app: ASGI, scope: Message, request: IncomingRequest) -> Outg
         return {"type": "http.request", "body": request.body, "more_body": False}
 
     async def send(message: Message) -> None:
-        nonlocal status, headers, body
+        nonlocal status, headers
         if message["type"] == "http.response.start":
             status = message["status"]
             headers = _decoded(message["headers"])
         else:
-            body += message.get("body", b"")
+            chunks.append(message.get("body", b""))
 
     await app(app_scope, receive, send)
-    return OutgoingResponse(status=status, headers=headers, body=body)
+    return OutgoingResponse(status=status, headers=headers, body=b"".join(chunks))
 
 
 async def _send(response: OutgoingResponse, milliseconds: float, send: Send) -> None:
@@ -239,8 +240,10 @@ async def _send(response: OutgoingResponse, milliseconds: float, send: Send) -> 
     await send({"type": "http.response.body", "body": response.body})
 
 
-def _parsed_body(body: bytes) -> Any:
+def _parsed_body(request: IncomingRequest) -> Any:
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        return f"{len(request.body)} bytes of multipart/form-data"
     try:
-        return json.loads(body) if body else None
+        return json.loads(request.body) if request.body else None
     except ValueError:
-        return body.decode("latin-1")
+        return request.body.decode("latin-1")

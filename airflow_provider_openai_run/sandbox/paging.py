@@ -1,4 +1,4 @@
-"""Cursor pagination, as both APIs do it."""
+"""Cursor pagination, as all APIs do it."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 #: How long a background response with ``store=False`` can be retrieved after its end.
 _UNSTORED_SECONDS = 600.0
 _OUTPUT_ITEMS = {"function_call_output", "mcp_approval_response"}
+_COMPLETION_WINDOWS = ("soonest", "2h", "8h")
 #: Default settings of a response.
 _DEFAULTS: JsonObject = {
     "instructions": None,
@@ -44,7 +45,12 @@ _DEFAULTS: JsonObject = {
 
 
 def create_response(
-    store: Store, body: JsonObject, *, script: Script | None = None, response_id: str | None = None
+    store: Store,
+    body: JsonObject,
+    *,
+    script: Script | None = None,
+    response_id: str | None = None,
+    origin: JsonObject | None = None,
 ) -> JsonObject:
     """
     Create a response. Without ``background`` it has reached the end of its script at once.
@@ -53,6 +59,7 @@ def create_response(
     :param body: the request body.
     :param script: the script, unless the metadata selects one.
     :param response_id: ID of the response; a new one by default.
+    :param origin: what the list of created responses says of the request, e.g. its idempotency key.
     """
     _require_input(body)
     metadata = read_metadata(body)
@@ -76,8 +83,28 @@ def create_response(
         expires=False,
     )
     fields = _settings(body) | {"background": background, "metadata": metadata}
+    created = {"id": response_id, "created_at": store.now(), "metadata": metadata, "model": fields["model"]}
+    store.created_responses.append({**created, **(origin or {})})
     store.responses[response_id] = StoredResponse(timeline=timeline, body=fields, input_items=items)
     return response_json(store.responses[response_id], store.now())
+
+
+def create_response_once(store: Store, body: JsonObject, idempotency_key: str | None) -> JsonObject:
+    """
+    Create a response, or return the one that was created with the same key before.
+
+    :param store: the sandbox's data; keys are ignored unless ``honours_idempotency_keys`` is set.
+    :param body: the request body.
+    :param idempotency_key: the request's ``Idempotency-Key``, if it has one.
+    """
+    origin = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
+    if idempotency_key is None or not store.honours_idempotency_keys:
+        return create_response(store, body, origin=origin)
+    if idempotency_key in store.response_ids_by_key:
+        return get_response(store, store.response_ids_by_key[idempotency_key])
+    response = create_response(store, body, origin=origin)
+    store.response_ids_by_key[idempotency_key] = response["id"]
+    return response
 
 
 def get_response(store: Store, response_id: str) -> JsonObject:
@@ -241,6 +268,7 @@ def _require_outputs(store: Store, previous: StoredResponse, items: list[JsonObj
 def _settings(body: JsonObject) -> JsonObject:
     settings = dict(_DEFAULTS)
     settings |= {name: body[name] for name in _DEFAULTS if body.get(name) is not None}
+    settings |= _background_options(body)
     settings["tools"] = [_tool(tool) for tool in body.get("tools") or ()]
     settings["reasoning"] = {"effort": None, "summary": None} | (body.get("reasoning") or {})
     text = body.get("text") or {}
@@ -250,6 +278,22 @@ def _settings(body: JsonObject) -> JsonObject:
         conversation_id = conversation if isinstance(conversation, str) else conversation.get("id")
         settings["conversation"] = {"id": conversation_id}
     return settings
+
+
+def _background_options(body: JsonObject) -> JsonObject:
+    """Return the options of background mode as the API returns them; empty if the request has none."""
+    options = body.get("background_options")
+    if options is None:
+        return {}
+    window = options.get("completion_window") if isinstance(options, dict) else None
+    if not body.get("background"):
+        message = "'background_options' needs 'background' to be true."
+        raise APIError(400, message, param="background_options")
+    if window not in _COMPLETION_WINDOWS:
+        names = ", ".join(map(repr, _COMPLETION_WINDOWS))
+        message = f"Invalid value: '{window}'. Supported values are: {names}."
+        raise APIError(400, message, param="background_options.completion_window", code="invalid_value")
+    return {"background_options": {"continuation_id": None, **options}}
 
 
 def _tool(tool: dict[str, Any]) -> JsonObject:

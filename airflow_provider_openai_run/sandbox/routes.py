@@ -1,4 +1,4 @@
-"""The routes of both APIs, under ``/v1``."""
+"""The routes of the APIs, under ``/v1``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
-from airflow_provider_openai_run.sandbox import assistants, responses, threads
+from airflow_provider_openai_run.sandbox import assistants, batches, files, responses, threads
 from airflow_provider_openai_run.sandbox.errors import APIError
 from airflow_provider_openai_run.sandbox.paging import Cursor
 from airflow_provider_openai_run.sandbox.scripts import JsonObject
@@ -50,6 +50,8 @@ def api_routes(store: Store) -> APIRouter:
     _add_assistants(router, respond)
     _add_runs(router, respond)
     _add_responses(router, respond)
+    _add_files(router, respond, store)
+    _add_batches(router, respond)
 
     @router.get("/models")
     async def list_models() -> JSONResponse:
@@ -140,7 +142,8 @@ def _add_runs(router: APIRouter, respond: Callable[..., JSONResponse]) -> None:
 def _add_responses(router: APIRouter, respond: Callable[..., JSONResponse]) -> None:
     @router.post("/responses")
     async def create_response(request: Request) -> JSONResponse:
-        return respond(responses.create_response, await json_body(request))
+        key = request.headers.get("idempotency-key")
+        return respond(responses.create_response_once, await json_body(request), key)
 
     @router.get("/responses/{response_id}")
     async def get_response(response_id: str) -> JSONResponse:
@@ -165,3 +168,46 @@ def _add_responses(router: APIRouter, respond: Callable[..., JSONResponse]) -> N
     @router.get("/conversations/{conversation_id}")
     async def get_conversation(conversation_id: str) -> JSONResponse:
         return respond(responses.get_conversation, conversation_id)
+
+
+def _add_files(router: APIRouter, respond: Callable[..., JSONResponse], store: Store) -> None:
+    @router.post("/files")
+    async def create_file(request: Request) -> JSONResponse:
+        return respond(files.create_file, await request.body(), request.headers.get("content-type", ""))
+
+    @router.get("/files")
+    async def list_files(request: Request) -> JSONResponse:
+        query = request.query_params
+        return respond(files.list_files, Cursor.of(query), query.get("purpose"))
+
+    @router.get("/files/{file_id}")
+    async def get_file(file_id: str) -> JSONResponse:
+        return respond(lambda store: files.find_file(store, file_id).body)
+
+    @router.get("/files/{file_id}/content")
+    async def get_file_content(file_id: str) -> Response:
+        with store.lock:
+            content = files.find_file(store, file_id).content
+        return Response(content, media_type="application/octet-stream")
+
+    @router.delete("/files/{file_id}")
+    async def delete_file(file_id: str) -> JSONResponse:
+        return respond(files.delete_file, file_id)
+
+
+def _add_batches(router: APIRouter, respond: Callable[..., JSONResponse]) -> None:
+    @router.post("/batches")
+    async def create_batch(request: Request) -> JSONResponse:
+        return respond(batches.create_batch, await json_body(request))
+
+    @router.get("/batches")
+    async def list_batches(request: Request) -> JSONResponse:
+        return respond(batches.list_batches, Cursor.of(request.query_params))
+
+    @router.get("/batches/{batch_id}")
+    async def get_batch(batch_id: str) -> JSONResponse:
+        return respond(batches.get_batch, batch_id)
+
+    @router.post("/batches/{batch_id}/cancel")
+    async def cancel_batch(batch_id: str) -> JSONResponse:
+        return respond(batches.cancel_batch, batch_id)

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import urllib.parse
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from airflow_provider_openai_run.sandbox import assistants, responses, threads
 from airflow_provider_openai_run.sandbox.admin import describe_state
 from airflow_provider_openai_run.sandbox.app import build_app
 from airflow_provider_openai_run.sandbox.clock import Clock
-from airflow_provider_openai_run.sandbox.examples import Example, seed_examples
+from airflow_provider_openai_run.sandbox.contents import SandboxContents
 from airflow_provider_openai_run.sandbox.fault_middleware import RUN_LINKS, LoggedRequest, ServerState
-from airflow_provider_openai_run.sandbox.response_json import response_json
-from airflow_provider_openai_run.sandbox.run_json import run_json
-from airflow_provider_openai_run.sandbox.scripts import JsonObject, read_script
+from airflow_provider_openai_run.sandbox.scripts import JsonObject
 from airflow_provider_openai_run.sandbox.server import Server, is_loopback, listen
 from airflow_provider_openai_run.sandbox.store import Store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from airflow_provider_openai_run.sandbox.faults import Faults
@@ -32,9 +28,9 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 
 
-class Sandbox:
+class Sandbox(SandboxContents):
     """
-    A local server that speaks the Assistants and the Responses API.
+    A local server that speaks the Assistants, the Responses and the Batch API.
 
     A parameter ``script`` takes the name of a script, its JSON or a :class:`Script`.
 
@@ -123,7 +119,7 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """The base URL of both APIs. Known after :meth:`bind` or :meth:`start`."""
+        """The base URL of the APIs. Known after :meth:`bind` or :meth:`start`."""
         return f"{self._origin}/v1"
 
     @property
@@ -200,130 +196,3 @@ class Sandbox:
         :param per_second: requests per second, 0 or more; None removes the limit.
         """
         self._server_state.rate_limiter.per_second = per_second
-
-    def add_script(self, name: str, script: Script | str | Mapping[str, Any]) -> Script:
-        """
-        Add a script under a name.
-
-        :param name: the name.
-        :param script: the script.
-        """
-        self._store.scripts[name] = read_script(script, self._store.scripts)
-        return self._store.scripts[name]
-
-    def set_default_script(self, script: Script | str | Mapping[str, Any]) -> None:
-        """
-        Set the script of runs that select none.
-
-        :param script: the script.
-        """
-        self._store.default_script = read_script(script, self._store.scripts)
-
-    @property
-    def scripts(self) -> dict[str, Script]:
-        """The scripts by name."""
-        return dict(self._store.scripts)
-
-    def create_thread(
-        self, thread_id: str | None = None, *, message: str = "What is the answer?"
-    ) -> JsonObject:
-        """
-        Create a thread with one message in it.
-
-        :param thread_id: ID of the thread; a new one by default.
-        :param message: text of the user's message.
-        :return: the thread's JSON.
-        """
-        body = {"messages": [{"role": "user", "content": message}]}
-        with self._store.lock:
-            return threads.create_thread(self._store, body, thread_id=thread_id)
-
-    def create_run(
-        self,
-        thread_id: str | None = None,
-        *,
-        script: Script | str | Mapping[str, Any] | None = None,
-        assistant_id: str = "asst_sandbox",
-        **params: Any,
-    ) -> JsonObject:
-        """
-        Create a run of the Assistants API.
-
-        :param thread_id: ID of the thread; a new thread by default.
-        :param script: its script.
-        :param assistant_id: ID of its assistant; any ID is valid.
-        :param params: other parameters of the request.
-        :return: the run's JSON.
-        """
-        with self._store.lock:
-            thread_id = thread_id or self.create_thread()["id"]
-            body = {"assistant_id": assistant_id, **params}
-            return assistants.create_run(self._store, thread_id, body, script=self._script(script))
-
-    def create_response(
-        self,
-        *,
-        script: Script | str | Mapping[str, Any] | None = None,
-        background: bool = True,
-        model: str = "gpt-4o-mini",
-        **params: Any,
-    ) -> JsonObject:
-        """
-        Create a response.
-
-        :param script: its script.
-        :param background: whether it runs in the background; otherwise it has ended when this returns.
-        :param model: name of the model; any name is valid.
-        :param params: other parameters of the request.
-        :return: the response's JSON.
-        """
-        body = {"model": model, "background": background, "input": "What is the answer?", **params}
-        with self._store.lock:
-            return responses.create_response(self._store, body, script=self._script(script))
-
-    def list_runs(self, thread_id: str | None = None) -> list[JsonObject]:
-        """
-        Return the JSON of the runs, oldest first.
-
-        :param thread_id: ID of the thread; all threads by default.
-        """
-        with self._store.lock:
-            runs = [run_json(self._store, run) for run in self._store.runs.values()]
-        return [run for run in runs if thread_id in {None, run["thread_id"]}]
-
-    def list_responses(self) -> list[JsonObject]:
-        """Return the JSON of the responses, oldest first."""
-        with self._store.lock:
-            return [response_json(each, self._store.now()) for each in self._store.responses.values()]
-
-    def seed_examples(self) -> list[Example]:
-        """
-        Create example runs and responses in every status, under fixed IDs such as ``run_failed``.
-
-        :return: the examples with their IDs.
-        """
-        with self._store.lock:
-            return seed_examples(self._store)
-
-    def seed_run(self, run: JsonObject, steps: Sequence[JsonObject] = ()) -> JsonObject:
-        """
-        Store a run whose JSON is returned unchanged, and its thread if it does not exist.
-
-        :param run: the run's JSON, with ``id`` and ``thread_id``.
-        :param steps: the steps' JSON, oldest first.
-        """
-        with self._store.lock:
-            return assistants.seed_run(self._store, run, list(steps))
-
-    def seed_response(self, response: JsonObject, input_items: Sequence[JsonObject] = ()) -> JsonObject:
-        """
-        Store a response whose JSON is returned unchanged.
-
-        :param response: the response's JSON, with ``id``.
-        :param input_items: its input items, oldest first.
-        """
-        with self._store.lock:
-            return responses.seed_response(self._store, response, list(input_items))
-
-    def _script(self, script: Script | str | Mapping[str, Any] | None) -> Script | None:
-        return None if script is None else read_script(script, self._store.scripts)

@@ -1,4 +1,4 @@
-"""The sandbox's data: threads, runs, responses and scripts, in memory."""
+"""The sandbox's data: threads, runs, responses, files, batches and scripts, in memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_openai_run.sandbox.batch_scripts import BatchScript, read_batch_script
 from airflow_provider_openai_run.sandbox.builtin_scripts import BUILTIN_SCRIPTS
 from airflow_provider_openai_run.sandbox.clock import Clock
 from airflow_provider_openai_run.sandbox.errors import APIError, invalid_type
 from airflow_provider_openai_run.sandbox.scripts import JsonObject, Script, read_script
 from airflow_provider_openai_run.sandbox.timeline import RunTimeline
 
-#: The metadata key that selects the script of a run or response.
+#: The metadata key that selects the script of a run, a response or a batch.
 SCRIPT_KEY = "sandbox_script"
 
 
@@ -86,6 +87,15 @@ class Store:
         self.runs: dict[str, StoredRun] = {}
         self.responses: dict[str, StoredResponse] = {}
         self.conversations: dict[str, JsonObject] = {}
+        # The classes of files and batches import this module.
+        self.files: dict[str, Any] = {}
+        self.batches: dict[str, Any] = {}
+        #: The responses that were ever created, also those deleted since: ID, time, metadata and origin.
+        self.created_responses: list[JsonObject] = []
+        self.honours_idempotency_keys = False
+        #: The responses that were created with an idempotency key, by the key.
+        self.response_ids_by_key: dict[str, str] = {}
+        self.default_batch_script = read_batch_script("completed")
         self._numbers = itertools.count(1)
         self._seconds_back = 0.0
 
@@ -131,11 +141,35 @@ class Store:
         except ValueError as error:
             raise APIError(400, f"Sandbox: {error}", param=f"metadata.{SCRIPT_KEY}") from error
 
+    def batch_script_for(
+        self, metadata: Mapping[str, str], default: BatchScript | None = None
+    ) -> BatchScript:
+        """
+        Return the script of a new batch.
+
+        :param metadata: its metadata.
+        :param default: script to use if the metadata selects none; the store's default script if None.
+        :raises APIError: 400 if the selected script is invalid.
+        """
+        selected = metadata.get(SCRIPT_KEY)
+        if selected is None:
+            return default or self.default_batch_script
+        try:
+            return read_batch_script(selected)
+        except (TypeError, ValueError) as error:
+            raise APIError(400, f"Sandbox: {error}", param=f"metadata.{SCRIPT_KEY}") from error
+
     def reset(self) -> None:
         """Delete all data and added scripts. The clock goes on."""
         self.scripts = dict(BUILTIN_SCRIPTS)
         self.default_script = self._initial_default_script
-        for table in (self.assistants, self.threads, self.runs, self.responses, self.conversations):
+        self.default_batch_script = read_batch_script("completed")
+        self.honours_idempotency_keys = False
+        self.created_responses.clear()
+        for table in (
+            *(self.assistants, self.threads, self.runs, self.responses, self.conversations),
+            *(self.files, self.batches, self.response_ids_by_key),
+        ):
             table.clear()
 
 
