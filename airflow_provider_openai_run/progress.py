@@ -15,6 +15,7 @@ from airflow_provider_openai_run.api.parsing import dict_or_none, list_or_none
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.redaction import redact
+from airflow_provider_openai_run.types.run import BATCH_ATTRIBUTES, Run
 from airflow_provider_openai_run.types.status import RunState, classify_status
 from airflow_provider_openai_run.types.storable import bounded_text
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.exceptions import OpenAIRunError
     from airflow_provider_openai_run.polling.policy import Decision
     from airflow_provider_openai_run.task_xcoms import RunningTask, TaskInstanceKey
-    from airflow_provider_openai_run.types.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ _ATTRIBUTES = (
     "incomplete_details",
     "conversation_id",
     "previous_response_id",
+    *BATCH_ATTRIBUTES,
 )
 _MAX_CHARACTERS = 20_000
 _MAX_STATUSES = 50

@@ -18,7 +18,7 @@ good_ids = st.text(
     st.characters(categories=("L", "M", "N", "P", "S"), exclude_characters=REFUSED_CHARACTERS), min_size=1
 ).filter(lambda text: ".." not in text and text not in {".", "None"})
 
-refs = st.builds(RunRef, st.just("responses"), good_ids) | st.builds(
+refs = st.builds(RunRef, st.sampled_from(["responses", "batches"]), good_ids) | st.builds(
     RunRef, st.just("assistants"), good_ids, good_ids
 )
 
@@ -73,5 +73,9 @@ runs = st.builds(
     required_action=st.none() | json_objects,
     incomplete_details=st.none() | json_objects,
     conversation_id=words,
+    endpoint=words,
+    request_counts=st.none() | json_objects,
+    output_file_id=words,
+    expired_at=times,
     raw=st.none() | json_objects,
 )

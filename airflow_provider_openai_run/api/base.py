@@ -28,6 +28,7 @@ class Request:
     :param required_key: a key that the JSON object of every valid response has.
     :param run_exists: whether the run has just been retrieved, so that a 404 is not about the run itself.
     :param ended_at_openai: if OpenAI has ended the API: a sentence that says so and what to do instead.
+    :param subject: what it is about, for messages, where it is not about a run that has an id.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Request:
     required_key: str = "id"
     run_exists: bool = False
     ended_at_openai: str | None = None
+    subject: str = "a run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class RunApi(ABC):
     #: :class:`~airflow_provider_openai_run.types.run.Run` too. None if runs stand alone.
     parent_argument: ClassVar[str | None] = None
     capabilities: ClassVar[Capabilities] = Capabilities()
+    #: The longest time between two polls of a run, in seconds, where a DAG author sets none.
+    max_poll_interval: ClassVar[float] = 120.0
     #: If OpenAI has ended the API: a sentence that says so and what to do instead.
     ended_at_openai: ClassVar[str | None] = None
 

@@ -136,19 +136,19 @@ def parse_or_raise(
     if response.http_status >= HTTPStatus.BAD_REQUEST:
         raise _error_of_response(response, request, ref, now, base_url)
     if response.http_status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise _redirect_error(response, ref)
+        raise _redirect_error(response, request, ref)
     try:
         body = _parse_json(response.body)
     except ValueError:
-        raise _malformed_error(response, ref, "a body that is not valid JSON") from None
+        raise _malformed_error(response, request, ref, "a body that is not valid JSON") from None
     if not isinstance(body, dict):
-        raise _malformed_error(response, ref, f"a JSON {type(body).__name__} instead of an object")
+        raise _malformed_error(response, request, ref, f"a JSON {type(body).__name__} instead of an object")
     key = request.required_key
     value = body.get(key)
     is_valid = isinstance(value, list) if key == "data" else isinstance(value, str | int) and bool(value)
     if not is_valid:
         error = f" but with the error {_code_and_message(response)[1]!r}" if body.get("error") else ""
-        raise _malformed_error(response, ref, f"a JSON object without {key!r}{error}")
+        raise _malformed_error(response, request, ref, f"a JSON object without {key!r}{error}")
     return body
 
 
@@ -166,7 +166,7 @@ def _error_of_response(
         "retry_rule": rule.name,
         "retry_after": parse_retry_after(response.headers, now),
     }
-    subject = f"the steps of {ref}" if request.run_exists else ref or "a run"
+    subject = f"the steps of {ref}" if request.run_exists else ref or request.subject
     message = f"The API returned HTTP {status} for {subject}: {text}{_request_id(response)}"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         advice = "Check the API key of the Airflow connection, and its organization and project."
@@ -185,12 +185,12 @@ def _error_of_response(
     return RunNotFoundError(f"{message}. Check run_id, thread_id and the connection's host.", **fields)
 
 
-def _redirect_error(response: ApiResponse, ref: RunRef | None) -> RunRequestError:
+def _redirect_error(response: ApiResponse, request: Request, ref: RunRef | None) -> RunRequestError:
     """Return the error for a redirect that the HTTP client did not follow."""
     target = _origin(response.headers.get("location") or "")
     where = f" to {target}" if target else ""
     message = (
-        f"The API's host redirects{where} instead of returning {ref or 'a run'} "
+        f"The API's host redirects{where} instead of returning {ref or request.subject} "
         f"(HTTP {response.http_status}{_request_id(response, ', ')}). Check the connection's host"
     )
     if target:
@@ -212,9 +212,11 @@ def _origin(url: str) -> str:
     )
 
 
-def _malformed_error(response: ApiResponse, ref: RunRef | None, body: str) -> RunRequestError:
+def _malformed_error(
+    response: ApiResponse, request: Request, ref: RunRef | None, body: str
+) -> RunRequestError:
     size = f"{len(response.body)} bytes of {response.content_type or 'no content type'}"
-    message = f"The API returned {body} for {ref or 'a run'} ({size}{_request_id(response, ', ')})"
+    message = f"The API returned {body} for {ref or request.subject} ({size}{_request_id(response, ', ')})"
     rule = retries.MALFORMED
     return RunRequestError(message, is_retryable=True, retry_rule=rule.name, **_fields(response, ref))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
+from airflow_provider_openai_run.api.batches import BatchesApi
 from airflow_provider_openai_run.api.responses import ResponsesApi
 from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
 from airflow_provider_openai_run.types.run_ref import RunRef, check_id
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _DEFAULT = ResponsesApi()
 
 #: All APIs, by name. To add one, add it here.
-APIS: dict[str, RunApi] = {api.name: api for api in (_DEFAULT, AssistantsApi())}
+APIS: dict[str, RunApi] = {api.name: api for api in (_DEFAULT, AssistantsApi(), BatchesApi())}
 
 
 def get_api(name: str) -> RunApi:

@@ -25,7 +25,8 @@ from airflow_provider_openai_run.types.run import Run, RunStep
 from airflow_provider_openai_run.types.run_ref import RunRef
 from airflow_provider_openai_run.types.status import RunState, classify_status
 
-_USAGE_NAMES = {
+#: The names of this API and of the Batch API for the counts of tokens, with those of ``Usage``.
+USAGE_NAMES = {
     "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens",
     "input_tokens_details": "prompt_tokens_details",
@@ -89,7 +90,7 @@ class ResponsesApi(RunApi):
             created_at=unix_seconds(body.get("created_at")),
             completed_at=unix_seconds(body.get("completed_at")),
             object=text_or_none(body.get("object")),
-            usage=parse_usage(body.get("usage"), _USAGE_NAMES),
+            usage=parse_usage(body.get("usage"), USAGE_NAMES),
             steps=tuple(self.read_step(item) for item in items),
             last_error=parse_error(body.get("error")),
             required_action=_required_action(items) if _may_need_action(status) else None,

@@ -51,7 +51,7 @@ def send(
         with _quiet_log(quiet):
             response = method(request.path, **arguments)
     except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
-        response = _response_of(error, client, ref)
+        response = _response_of(error, client, request, ref)
     return _to_api_response(response)
 
 
@@ -64,7 +64,7 @@ async def asend(
         with _quiet_log(quiet):
             response = await method(request.path, **arguments)
     except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
-        response = _response_of(error, client, ref)
+        response = _response_of(error, client, request, ref)
     return _to_api_response(response)
 
 
@@ -82,12 +82,14 @@ def _prepare(
     return client.get, {"cast_to": httpx.Response, "options": options}
 
 
-def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, ref: RunRef | None) -> Any:
+def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, request: Request, ref: RunRef | None) -> Any:
     """Return the response that the SDK raised as an error; raise ours if there was none."""
     ids: dict[str, Any] = ref.ids if ref else {}
     if isinstance(error, openai.OAuthError | EntraTokenError):
         reason = redact(str(error), _secrets_of(client)).rstrip(".")
-        message = f"The request for {ref or 'a run'} was not sent, as no token was issued for it: {reason}"
+        message = (
+            f"The request for {ref or request.subject} was not sent, as no token was issued for it: {reason}"
+        )
         is_retryable = isinstance(error, EntraTokenError) and error.is_retryable
         raise RunAuthenticationError(message, is_retryable=is_retryable, **ids) from None
     if isinstance(error, openai.APIStatusError):
@@ -99,7 +101,7 @@ def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, ref: RunRef | N
     secrets = _secrets_of(client)
     reason = ": ".join(redact(str(each), secrets).rstrip(".") for each in errors)
     server = urlsplit(str(client.base_url)).netloc
-    message = f"The request for {ref or 'a run'} got no response from {server}: {reason}"
+    message = f"The request for {ref or request.subject} got no response from {server}: {reason}"
     is_connection_error = isinstance(errors[0], openai.APIConnectionError | OSError)
     is_retryable = is_connection_error and not isinstance(errors[-1], ValueError | OverflowError)
     raise RunRequestError(message, is_retryable=is_retryable, **ids) from error

@@ -46,7 +46,8 @@ class BaseRunOperator(BaseOperator):
     :param poll_interval: the shortest time between two polls, in seconds or as a timedelta; it grows with the
         time waited.
     :param max_poll_interval: the longest, in seconds or as a timedelta; the same as ``poll_interval`` for a
-        fixed one. None means 120 s, or ``poll_interval`` if that is longer.
+        fixed one. None means 120 s, 300 s for a batch, or
+        ``poll_interval`` if that is longer.
     :param on_requires_action: what to do while waiting if the run needs tool outputs or an approval:
         ``"wait"`` until they are submitted elsewhere, ``"fail"``, or ``"return"`` the run as it is.
     :param max_consecutive_failures: how many polls may fail in a row (timeouts, 429, 5xx, …) before the task

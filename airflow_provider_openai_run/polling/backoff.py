@@ -49,17 +49,23 @@ class PollBackoff:
             )
 
     @classmethod
-    def between(cls, poll_interval: float, max_poll_interval: float | None) -> Self:
+    def between(
+        cls,
+        poll_interval: float,
+        max_poll_interval: float | None,
+        default_max: float = DEFAULT_MAX_POLL_INTERVAL,
+    ) -> Self:
         """
         Return the backoff for the two intervals that a user can set.
 
         :param poll_interval: the shortest interval in seconds.
-        :param max_poll_interval: the longest interval in seconds; None means the default of 120, or
+        :param max_poll_interval: the longest interval in seconds; None means ``default_max``, or
             ``poll_interval`` if that is longer.
+        :param default_max: the longest interval of the run's API, in seconds.
         :raises ValueError: as for the class.
         """
         if max_poll_interval is None and isinstance(poll_interval, int | float):
-            max_poll_interval = max(poll_interval, DEFAULT_MAX_POLL_INTERVAL)
+            max_poll_interval = max(poll_interval, default_max)
         return cls(poll_interval, max_poll_interval)
 
     def interval(self, waited: float, random_fraction: float) -> float:

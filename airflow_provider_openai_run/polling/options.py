@@ -40,7 +40,8 @@ class PollOptions:
     :param poll_interval: the shortest interval between two polls, in seconds or as a timedelta; 0.01 s or
         more.
     :param max_poll_interval: the longest interval, in seconds or as a timedelta; the same as
-        ``poll_interval`` for a fixed one. None means 120 s, or ``poll_interval`` if that is longer.
+        ``poll_interval`` for a fixed one. None means 120 s, 300 s for a batch,
+        or ``poll_interval`` if that is longer.
     :param on_requires_action: what to do about a run that needs tool outputs or an approval, see
         :data:`RequiresActionPolicy`. A poller returns such a run for ``"answer"`` as for ``"return"``: the
         caller answers.

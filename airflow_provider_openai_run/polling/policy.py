@@ -108,7 +108,9 @@ class RunPoller:
         self.status = poll_state.status
         self.not_before = poll_state.not_before
         self._random_fraction = random_fraction
-        self._backoff = _shared_backoff(options.poll_interval, options.max_poll_interval)
+        self._backoff = _shared_backoff(
+            options.poll_interval, options.max_poll_interval, api_of(ref).max_poll_interval
+        )
         self._failures = poll_state.failures
         self._request_id: str | None = None
         self._last_error: RunRequestError | None = None

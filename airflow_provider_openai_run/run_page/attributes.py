@@ -6,11 +6,18 @@ from dataclasses import dataclass
 
 from airflow_provider_openai_run.api.registry import APIS
 from airflow_provider_openai_run.cancellation import CancelReason
-from airflow_provider_openai_run.run_page.formatting import format_value, read_time, shorten
+from airflow_provider_openai_run.run_page.formatting import (
+    format_count,
+    format_value,
+    read_count,
+    read_time,
+    shorten,
+)
 from airflow_provider_openai_run.run_page.links import console_url_of
 from airflow_provider_openai_run.run_page.rounds import RoundView
 from airflow_provider_openai_run.run_page.task_instance import TaskInstanceInfo
 from airflow_provider_openai_run.run_page.xcom_data import XComData
+from airflow_provider_openai_run.types.json import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,21 @@ _ATTRIBUTE_LABELS = (
     ("assistant_id", "Assistant", True),
     ("conversation_id", "Conversation", True),
     ("previous_response_id", "Previous response", True),
+    ("endpoint", "Endpoint", False),
+    ("completion_window", "Completion window", False),
+    ("input_file_id", "Input file", True),
+    ("output_file_id", "Output file", True),
+    ("error_file_id", "Error file", True),
 )
 _TIMESTAMP_LABELS = (
     ("created_at", "Created"),
     ("started_at", "Started"),
+    ("finalizing_at", "Finalizing"),
+    ("cancelling_at", "Cancelling"),
     ("completed_at", "Completed"),
     ("failed_at", "Failed"),
     ("cancelled_at", "Cancelled"),
+    ("expired_at", "Expired"),
 )
 _LIVE_TIMESTAMP_LABELS = (("expires_at", "Expires"), ("polled_at", "Status as of"))
 
@@ -70,6 +85,8 @@ def read_attributes(data: XComData, rounds: tuple[RoundView, ...]) -> tuple[Attr
     if api := run.get("api"):
         name = shorten(format_value(api), 60)
         attributes.append(Attribute("API", APIS[name].title if name in APIS else name))
+    if counts := _describe_counts(run.get("request_counts")):
+        attributes.append(Attribute("Requests", counts))
     if reason := data.cancel_reason:
         attributes.append(Attribute("Cancelled because", _describe_cancel_reason(reason)))
     return tuple(attributes)
@@ -98,6 +115,16 @@ def _previous_url(data: XComData, rounds: tuple[RoundView, ...]) -> str | None:
         if entry.run_id == previous_id:
             return f"#round-{entry.number}"
     return console_url_of(previous_id, run.get("id"), data.console_url)
+
+
+def _describe_counts(value: Json) -> str | None:
+    """Return the counts of a batch's requests as text; None if they are not known."""
+    counts = value if isinstance(value, dict) else {}
+    total, completed, failed = (read_count(counts.get(name)) for name in ("total", "completed", "failed"))
+    if total is None:
+        return None
+    parts = [f"{format_count(completed or 0)} of {format_count(total)} completed"]
+    return ", ".join([*parts, f"{format_count(failed)} failed"] if failed else parts)
 
 
 def _describe_cancel_reason(reason: str) -> str:

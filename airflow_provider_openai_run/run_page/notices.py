@@ -52,6 +52,8 @@ def _notices_of_ended_run(
     run = data.attributes
     if steps is None and run.get("steps") is not None:
         notices.append("The steps in XCom have an unknown format; the raw JSON shows them.")
+    elif run.get("input_file_id"):
+        notices.append("A batch has no steps and no answer; its results are the lines of its files.")
     elif steps is None and task.operator == _SENSOR:
         notices.append("The sensor does not retrieve the steps and the answer; OpenAIGetRunOperator does.")
     elif steps is None:

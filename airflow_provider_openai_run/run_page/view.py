@@ -166,7 +166,7 @@ def _read_start(run: dict[str, Json]) -> float | None:
 
 
 def _read_end(run: dict[str, Json]) -> float | None:
-    keys = ("completed_at", "failed_at", "cancelled_at")
+    keys = ("completed_at", "failed_at", "cancelled_at", "expired_at")
     return next((at for key in keys if (at := read_time(run.get(key))) is not None), None)
 
 

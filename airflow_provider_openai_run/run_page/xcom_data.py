@@ -63,7 +63,10 @@ _FREE_KEYS = frozenset({"answer", "refusal", LINK_KEY, RETURN_VALUE})
 
 #: Attributes that are text; in the others, a string that holds JSON is parsed.
 _TEXT_ATTRIBUTES = frozenset(
-    {"id", "api", "thread_id", "assistant_id", "model", "instructions", "status", "object"}
+    {
+        *("id", "api", "thread_id", "assistant_id", "model", "instructions", "status", "object"),
+        *("endpoint", "completion_window", "input_file_id", "output_file_id", "error_file_id"),
+    }
 )
 
 

@@ -63,7 +63,8 @@ class OpenAIRunTrigger(BaseTrigger):
         ``"execution_timeout"``.
     :param poll_interval: the shortest interval between polls, in seconds or as a timedelta; 5 s by default.
     :param max_poll_interval: the longest, in seconds or as a timedelta; the same as ``poll_interval`` for a
-        fixed interval. None means 120 s, or ``poll_interval`` if that is more.
+        fixed interval. None means 120 s, 300 s for a batch, or ``poll_interval`` if
+        that is more.
     :param on_requires_action: what to do about a run that needs tool outputs or an approval: ``"wait"`` until
         it has got them, ``"fail"``, ``"return"`` with that status, or ``"answer"``, which returns too.
     :param max_consecutive_failures: after how many failed requests in a row the wait fails; 20 by default.

@@ -42,8 +42,24 @@ DOCUMENTED_ATTRIBUTES = (
     "required_action",
 )
 
-_IDS = ("id", "thread_id", "assistant_id", "conversation_id", "previous_response_id")
-_WORDS = ("api", "model", "status", "object", "type", "code")
+#: The attributes that only batches have; they are in the XComs of batches only.
+BATCH_ATTRIBUTES = (
+    "endpoint",
+    "completion_window",
+    "request_counts",
+    "input_file_id",
+    "output_file_id",
+    "error_file_id",
+    "finalizing_at",
+    "cancelling_at",
+    "expired_at",
+)
+
+_IDS = (
+    *("id", "thread_id", "assistant_id", "conversation_id", "previous_response_id"),
+    *("input_file_id", "output_file_id", "error_file_id"),
+)
+_WORDS = ("api", "model", "status", "object", "type", "code", "endpoint", "completion_window")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _MAX_CHARACTERS = dict.fromkeys(_IDS, MAX_ID_CHARACTERS) | dict.fromkeys(_WORDS, MAX_WORD_CHARACTERS)
 
@@ -153,17 +169,22 @@ class RunStep:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """
-    A run: of the Assistants API, or a response of the Responses API.
+    A run: of the Assistants API, a response of the Responses API, or a batch of the Batch API.
 
     Every attribute is always there; it is None where the API has none. The documentation has a table of
-    where each comes from. See https://platform.openai.com/docs/api-reference/runs/object and
-    https://platform.openai.com/docs/api-reference/responses/object.
+    where each comes from. See https://platform.openai.com/docs/api-reference/runs/object,
+    https://platform.openai.com/docs/api-reference/responses/object and
+    https://platform.openai.com/docs/api-reference/batch/object.
 
     :param api: the name of the API it belongs to; None in what older versions wrote.
     :param steps: the run's steps, oldest first; None if they were not retrieved.
     :param file_ids: the API's ``file_ids``, or else the files of the run's tool resources.
     :param created_at: Unix seconds, like all the times here.
-    :param conversation_id: the conversation a response belongs to; None for Assistants.
+    :param conversation_id: the conversation a response belongs to; None for others.
+    :param request_counts: the requests of a batch: ``{"total": …, "completed": …, "failed": …}``.
+    :param output_file_id: the file with the results of a batch's successful requests, also of a batch that
+        has expired or was cancelled; None before.
+    :param error_file_id: the file with the other requests of the batch; None if there are none.
     :param raw: the API's own JSON; None unless ``include_raw`` is set.
     """
 
@@ -191,6 +212,15 @@ class Run:
     expires_at: int | None = None
     conversation_id: str | None = None
     previous_response_id: str | None = None
+    endpoint: str | None = None
+    completion_window: str | None = None
+    request_counts: dict[str, Json] | None = None
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    finalizing_at: int | None = None
+    cancelling_at: int | None = None
+    expired_at: int | None = None
     raw: dict[str, Json] | None = None
 
     def __post_init__(self) -> None:
@@ -232,8 +262,11 @@ class Run:
         return None
 
     def to_xcom(self) -> dict[str, Json]:
-        """Return the run as plain JSON, with ``raw`` only if it is not None."""
+        """Return the run as plain JSON, with ``raw`` only if it is not None, and what only batches have."""
         value = _plain(self)
+        if all(value[name] is None for name in BATCH_ATTRIBUTES):
+            for name in BATCH_ATTRIBUTES:
+                del value[name]
         if self.raw is None:
             del value["raw"]
         return value

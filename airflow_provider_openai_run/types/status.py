@@ -1,7 +1,8 @@
 """The meaning of each status of a run: one table for all APIs.
 
 The statuses are those of `Assistants runs <https://platform.openai.com/docs/api-reference/runs/object>`__ and
-of `Responses <https://platform.openai.com/docs/api-reference/responses/object>`__, which share them.
+of `Responses <https://platform.openai.com/docs/api-reference/responses/object>`__, which share them, and of
+`batches <https://platform.openai.com/docs/api-reference/batch/object>`__, which add two.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ _OPEN = frozenset({RunState.ACTIVE, RunState.NEEDS_ACTION, RunState.UNKNOWN})
 STATUSES: Mapping[str, RunState] = MappingProxyType(
     {
         "queued": RunState.ACTIVE,
+        "validating": RunState.ACTIVE,
         "in_progress": RunState.ACTIVE,
+        "finalizing": RunState.ACTIVE,
         "cancelling": RunState.ACTIVE,
         "requires_action": RunState.NEEDS_ACTION,
         "completed": RunState.SUCCEEDED,

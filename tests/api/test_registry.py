@@ -45,7 +45,7 @@ def test_the_parent_or_the_name_decides_the_api(words: Any, ref: RunRef) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"api": "videos"}, r"^api must be one of 'responses', 'assistants', not 'videos'"),
+        ({"api": "videos"}, r"^api must be one of 'responses', 'assistants', 'batches', not 'videos'"),
         ({"api": ["responses"]}, r"^api must be one of .*, not \['responses'\]"),
         ({"api": "assistants"}, r"^thread_id is missing"),
         ({"api": "responses", "thread_id": "thread_1"}, r"^thread_id is set, .* omit it"),

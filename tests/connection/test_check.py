@@ -24,6 +24,7 @@ http: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx
 
 RESPONSES = "The Responses API"
 ASSISTANTS = "The Assistants API"
+BATCHES = "The Batch API"
 SERVED = "is served and accepts the credentials."
 NOT_SERVED = "is not served."
 
@@ -39,10 +40,10 @@ def check(conn_id: str = CONN_ID) -> tuple[bool, str]:
     return is_usable, message
 
 
-def test_the_sandbox_serves_both_apis(sandbox: Sandbox) -> None:
+def test_the_sandbox_serves_all_apis(sandbox: Sandbox) -> None:
     is_usable, message = check("openai_default")
     assert is_usable
-    assert message == f"At {sandbox.base_url}: {RESPONSES} {SERVED} {ASSISTANTS} {SERVED}"
+    assert message == f"At {sandbox.base_url}: {RESPONSES} {SERVED} {ASSISTANTS} {SERVED} {BATCHES} {SERVED}"
     assert {request.method for request in sandbox.requests} == {"GET"}
 
 
@@ -62,6 +63,8 @@ def error(status: int, message: str, code: str | None = None) -> Reply:
 def openai_style(request: ReceivedRequest) -> Reply:
     if request.path.startswith("/v1/responses/"):
         return error(404, "Response with id 'run_0' not found.")
+    if request.path.startswith("/v1/batches/"):
+        return error(404, "No batch found with id 'run_0'.")
     return error(404, f"Invalid URL (GET {request.path})")
 
 
@@ -98,20 +101,25 @@ def always(status: int, body: Any) -> Callable[[ReceivedRequest], Reply]:
     return lambda _: (status, body)
 
 
-Server = tuple[Callable[[ReceivedRequest], Reply], str, str]
+Server = tuple[Callable[[ReceivedRequest], Reply], str, str, str]
 
 
 def same(reply: Callable[[ReceivedRequest], Reply], verdict: str) -> Server:
-    return reply, verdict, verdict
+    return reply, verdict, verdict, verdict
 
 
-#: The server; what is said about its Responses API; and about its Assistants API.
+#: The server; what is said about its Responses API; about its Assistants API; and about its Batch API.
 SERVERS: dict[str, Server] = {
-    "OpenAI": (openai_style, SERVED, NOT_SERVED),
-    "FastAPI": (fastapi_style, NOT_SERVED, SERVED),
-    "Azure": (azure_style, SERVED, NOT_SERVED),
-    "mock": (mock_style, NOT_SERVED, SERVED),
-    "403": (responses_forbidden, "refuses the credentials (HTTP 403: You may not, Bearer ***).", SERVED),
+    "OpenAI": (openai_style, SERVED, NOT_SERVED, SERVED),
+    "FastAPI": (fastapi_style, NOT_SERVED, SERVED, NOT_SERVED),
+    "Azure": (azure_style, SERVED, NOT_SERVED, NOT_SERVED),
+    "mock": (mock_style, NOT_SERVED, SERVED, NOT_SERVED),
+    "403": (
+        responses_forbidden,
+        "refuses the credentials (HTTP 403: You may not, Bearer ***).",
+        SERVED,
+        NOT_SERVED,
+    ),
     "a run for every id": same(a_run, SERVED),
     "web page for everything": same(always(200, "<html>Welcome</html>"), NOT_SERVED),
     "JSON without a run": same(always(200, {"status": "ok"}), NOT_SERVED),
@@ -135,14 +143,15 @@ SERVERS: dict[str, Server] = {
 def test_each_kind_of_server_gets_a_verdict(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    server.reply, responses, assistants = SERVERS[kind]
+    server.reply, responses, assistants, batches = SERVERS[kind]
     connect(monkeypatch, host=f"{server.url}/v1", password=KEY)
     is_usable, message = check()
     assert message.startswith(f"At {server.url}/v1: ")
     assert f"{RESPONSES} {responses}" in message
     assert f"{ASSISTANTS} {assistants}" in message
+    assert f"{BATCHES} {batches}" in message
     assert is_usable == (SERVED in message)
-    assert len(server.requests) == 3
+    assert len(server.requests) == 4
 
 
 def test_the_api_that_ended_at_openai_is_not_requested_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +169,8 @@ def test_the_api_that_ended_at_openai_is_not_requested_there(monkeypatch: pytest
     is_usable, message = hook.test_connection()
     assert is_usable
     assert message == (
-        f"At https://api.openai.com/v1: {RESPONSES} {SERVED} {ASSISTANTS} is not served: OpenAI ended it."
+        f"At https://api.openai.com/v1: {RESPONSES} {SERVED} {ASSISTANTS} is not served: OpenAI ended it. "
+        f"{BATCHES} {SERVED}"
     )
     assert not any("threads" in path for path in paths)
 

@@ -33,7 +33,9 @@ ALLOWED = {"api/calls.py": {"cancelling"}, "run_page/notices.py": {"failed", "qu
     ("status", "state", "has_ended"),
     [
         ("queued", RunState.ACTIVE, False),
+        ("validating", RunState.ACTIVE, False),
         ("in_progress", RunState.ACTIVE, False),
+        ("finalizing", RunState.ACTIVE, False),
         ("cancelling", RunState.ACTIVE, False),
         ("requires_action", RunState.NEEDS_ACTION, False),
         ("completed", RunState.SUCCEEDED, True),
@@ -49,8 +51,8 @@ def test_each_documented_status_has_its_state(status: str, state: RunState, has_
     assert (status in TERMINAL_STATUSES) is has_ended
 
 
-def test_the_table_has_exactly_nine_statuses() -> None:
-    assert len(STATUSES) == 9
+def test_the_table_has_exactly_eleven_statuses() -> None:
+    assert len(STATUSES) == 11
     assert len(TERMINAL_STATUSES) == 5
 
 
