@@ -36,20 +36,20 @@ class AssistantsApi(RunApi):
     name = "assistants"
     title = "Assistants API"
     parent_argument = "thread_id"
-    capabilities = Capabilities(lists_steps=True, lists_runs=True)
+    capabilities = Capabilities(lists_steps=True, lists_runs=True, takes_include=True)
     ended_at_openai = (
         "OpenAI ended the Assistants API on 2026-08-26, so api.openai.com has no threads and no runs. "
         "Use the Responses API: pass the id of a response as run_id, without a thread_id; or point the "
         "connection's host at a server that still serves threads and runs."
     )
 
-    def retrieve(self, ref: RunRef) -> Request:
+    def retrieve(self, ref: RunRef, include: Sequence[str] = ()) -> Request:  # noqa: ARG002 - for its steps
         """Return the request for the run."""
         return self._request("GET", _path(ref))
 
-    def list_steps(self, ref: RunRef, after: str | None) -> Request:
+    def list_steps(self, ref: RunRef, after: str | None, include: Sequence[str] = ()) -> Request:
         """Return the request for up to 100 steps after the one with the id ``after``, oldest first."""
-        return self._page(f"{_path(ref)}/steps", after, order="asc")
+        return self._page(f"{_path(ref)}/steps", after, order="asc", include=tuple(include))
 
     def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:
         """Return the request for a new run on a thread, or on a new thread where ``parent_id`` is None."""
@@ -74,11 +74,11 @@ class AssistantsApi(RunApi):
         request.query["run_id"] = ref.run_id
         return request
 
-    def _page(self, path: str, after: str | None, *, order: str) -> Request:
+    def _page(self, path: str, after: str | None, *, order: str, include: tuple[str, ...] = ()) -> Request:
         query = {"limit": _PAGE_SIZE, "order": order}
         if after is not None:
             query["after"] = after
-        return self._request("GET", path, query=query, required_key="data")
+        return self._request("GET", path, query=query, include=include, required_key="data")
 
     def _request(self, method: str, path: str, **more: Any) -> Request:
         return Request(method, path, headers=_BETA, ended_at_openai=self.ended_at_openai, **more)

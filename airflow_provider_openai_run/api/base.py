@@ -25,6 +25,7 @@ class Request:
     :param query: query parameters beside those of the connection.
     :param body: the JSON to send; None sends none.
     :param headers: headers beside those of the connection.
+    :param include: the API's names of further output to return, such as ``code_interpreter_call.outputs``.
     :param required_key: a key that the JSON object of every valid response has.
     :param run_exists: whether the run has just been retrieved, so that a 404 is not about the run itself.
     :param ended_at_openai: if OpenAI has ended the API: a sentence that says so and what to do instead.
@@ -36,6 +37,7 @@ class Request:
     query: dict[str, str] = field(default_factory=dict)
     body: dict[str, Json] | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
     required_key: str = "id"
     run_exists: bool = False
     ended_at_openai: str | None = None
@@ -51,11 +53,13 @@ class Capabilities:
     :param lists_runs: whether the runs of a parent can be listed, and so be found without their ids.
     :param answers_in_successor: whether tool outputs go into a new run, after the run that needed them has
         completed; else they are submitted to the run, which resumes.
+    :param takes_include: whether further output can be asked for by name, with ``include``.
     """
 
     lists_steps: bool = False
     lists_runs: bool = False
     answers_in_successor: bool = False
+    takes_include: bool = False
 
 
 class RunApi(ABC):
@@ -80,18 +84,27 @@ class RunApi(ABC):
     ended_at_openai: ClassVar[str | None] = None
 
     @abstractmethod
-    def retrieve(self, ref: RunRef) -> Request:
-        """Return the request for the run."""
+    def retrieve(self, ref: RunRef, include: Sequence[str] = ()) -> Request:
+        """Return the request for the run, and for further output of it that ``include`` names."""
 
     @abstractmethod
     def read_run(self, body: dict[str, Json]) -> Run:
         """Return the run that a response body describes, with its steps where they come with it."""
 
+    def check_include(self, include: Sequence[str]) -> None:
+        """
+        Refuse names of further output for an API that has none.
+
+        :raises ValueError: naming the way out.
+        """
+        if include and not self.capabilities.takes_include:
+            raise ValueError(f"the {self.title} has no further output; leave out include={[*include]!r}")
+
     def read_step(self, body: dict[str, Json]) -> RunStep:
         """Return the step that a JSON object describes."""
         raise NotImplementedError(f"the {self.title} has no steps")
 
-    def list_steps(self, ref: RunRef, after: str | None) -> Request:
+    def list_steps(self, ref: RunRef, after: str | None, include: Sequence[str] = ()) -> Request:
         """Return the request for the page of steps after the one with the id ``after``, oldest first."""
         raise NotImplementedError(f"the {self.title} has no list of steps")
 

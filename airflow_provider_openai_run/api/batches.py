@@ -6,6 +6,8 @@ https://platform.openai.com/docs/guides/batch. A batch has no steps: its results
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_provider_openai_run.api.base import Request, RunApi
 from airflow_provider_openai_run.api.parsing import (
     dict_or_none,
@@ -33,7 +35,7 @@ class BatchesApi(RunApi):
     #: A batch takes minutes to a day.
     max_poll_interval = 300.0
 
-    def retrieve(self, ref: RunRef) -> Request:
+    def retrieve(self, ref: RunRef, include: Sequence[str] = ()) -> Request:  # noqa: ARG002 - it has none
         """Return the request for the batch."""
         return Request("GET", f"/batches/{ref.run_id}")
 

@@ -75,48 +75,56 @@ def execute_call(call: ApiCall[T], send: Callable[[Request], dict[str, Json]]) -
     raise RuntimeError("a blocking send cannot suspend")
 
 
-def get_run(ref: RunRef, *, include_steps: bool = True, include_raw: bool = False) -> ApiCall[Run]:
+def get_run(
+    ref: RunRef, *, include_steps: bool = True, include_raw: bool = False, include: Sequence[str] = ()
+) -> ApiCall[Run]:
     """
     Retrieve a run.
 
     :param ref: the run.
     :param include_steps: whether to read all its steps; else ``Run.steps`` is None.
     :param include_raw: whether to keep the API's JSON as ``Run.raw``.
+    :param include: names of further output, in the API's words.
     """
     api = api_of(ref)
-    body = yield api.retrieve(ref)
+    api.check_include(include)
+    body = yield api.retrieve(ref, include)
     run = api.with_ref(api.read_run(body), ref)
     if not include_steps:
         run = dataclasses.replace(run, steps=None)
     elif api.capabilities.lists_steps:
-        run = yield from _with_steps(run, ref)
+        run = yield from _with_steps(run, ref, include)
     return dataclasses.replace(run, raw=body) if include_raw else run
 
 
-def _with_steps(run: Run, ref: RunRef) -> ApiCall[Run]:
+def _with_steps(run: Run, ref: RunRef, include: Sequence[str]) -> ApiCall[Run]:
     api = api_of(ref)
-    raw_steps = yield from list_raw_steps(ref, run_exists=True)
+    raw_steps = yield from list_raw_steps(ref, run_exists=True, include=include)
     run = dataclasses.replace(run, steps=tuple(api.read_step(step) for step in raw_steps))
     if run.state is RunState.NEEDS_ACTION and run.required_action is None:
         run = dataclasses.replace(run, required_action=api.required_action_of(raw_steps))
     return run
 
 
-def list_steps(ref: RunRef) -> ApiCall[tuple[RunStep, ...]]:
+def list_steps(ref: RunRef, *, include: Sequence[str] = ()) -> ApiCall[tuple[RunStep, ...]]:
     """
     Read all steps of a run, oldest first.
 
     :param ref: the run.
+    :param include: names of further output, in the API's words.
     """
     api = api_of(ref)
+    api.check_include(include)
     if not api.capabilities.lists_steps:
-        run = yield from get_run(ref)
+        run = yield from get_run(ref, include=include)
         return run.steps or ()
-    raw_steps = yield from list_raw_steps(ref)
+    raw_steps = yield from list_raw_steps(ref, include=include)
     return tuple(api.read_step(step) for step in raw_steps)
 
 
-def list_raw_steps(ref: RunRef, *, run_exists: bool = False) -> ApiCall[list[dict[str, Json]]]:
+def list_raw_steps(
+    ref: RunRef, *, run_exists: bool = False, include: Sequence[str] = ()
+) -> ApiCall[list[dict[str, Json]]]:
     """
     Read the steps of a run as the API sends them: all pages, oldest first, each step once.
 
@@ -125,13 +133,14 @@ def list_raw_steps(ref: RunRef, *, run_exists: bool = False) -> ApiCall[list[dic
 
     :param ref: the run.
     :param run_exists: whether the run has just been retrieved; the error for a 404 depends on it.
+    :param include: names of further output, in the API's words.
     """
     api = api_of(ref)
     if not api.capabilities.lists_steps:
         return []
 
     def request_page(after: str | None) -> Request:
-        return dataclasses.replace(api.list_steps(ref, after), run_exists=run_exists)
+        return dataclasses.replace(api.list_steps(ref, after, include), run_exists=run_exists)
 
     return _oldest_first((yield from _list_raw(f"steps of {ref}", request_page)))
 

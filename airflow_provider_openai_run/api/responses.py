@@ -39,11 +39,11 @@ class ResponsesApi(RunApi):
 
     name = "responses"
     title = "Responses API"
-    capabilities = Capabilities(answers_in_successor=True)
+    capabilities = Capabilities(answers_in_successor=True, takes_include=True)
 
-    def retrieve(self, ref: RunRef) -> Request:
-        """Return the request for the response."""
-        return Request("GET", f"/responses/{ref.run_id}")
+    def retrieve(self, ref: RunRef, include: Sequence[str] = ()) -> Request:
+        """Return the request for the response; ``include`` names output that the API leaves out otherwise."""
+        return Request("GET", f"/responses/{ref.run_id}", include=tuple(include))
 
     def create(self, parent_id: str | None, params: dict[str, Json]) -> Request:  # noqa: ARG002 - see there
         """
@@ -91,6 +91,7 @@ class ResponsesApi(RunApi):
             completed_at=unix_seconds(body.get("completed_at")),
             object=text_or_none(body.get("object")),
             usage=parse_usage(body.get("usage"), USAGE_NAMES),
+            tool_usage=dict_or_none(body.get("tool_usage")),
             steps=tuple(self.read_step(item) for item in items),
             last_error=parse_error(body.get("error")),
             required_action=_required_action(items) if _may_need_action(status) else None,

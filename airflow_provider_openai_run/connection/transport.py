@@ -72,7 +72,8 @@ def _prepare(
     client: OpenAI | AsyncOpenAI, request: Request, *, retry: bool
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the client's method for a request, and its arguments but for the path."""
-    options: dict[str, Any] = {"headers": request.headers, "params": request.query}
+    params = {**request.query, "include": request.include} if request.include else request.query
+    options: dict[str, Any] = {"headers": request.headers, "params": params}
     if not retry:
         options["max_retries"] = 0
     if request.method != "GET":

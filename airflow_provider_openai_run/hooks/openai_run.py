@@ -15,7 +15,7 @@ from airflow.providers.openai.hooks.openai import OpenAIHook
 from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.api.calls import ApiCall, execute_call, execute_call_async
 from airflow_provider_openai_run.api.http import parse_or_raise
-from airflow_provider_openai_run.api.registry import api_of, run_ref
+from airflow_provider_openai_run.api.registry import run_ref
 from airflow_provider_openai_run.connection.check import check_connection
 from airflow_provider_openai_run.connection.client import (
     build_async_client,
@@ -28,14 +28,19 @@ from airflow_provider_openai_run.connection.run_url import run_url
 from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.metrics import count_stalled
-from airflow_provider_openai_run.polling.options import PollOptions, check_unowned_policy, to_seconds
+from airflow_provider_openai_run.polling.options import (
+    PollOptions,
+    check_unowned_policy,
+    included_names,
+    to_seconds,
+)
 from airflow_provider_openai_run.polling.policy import Decision, RunPoller
 from airflow_provider_openai_run.types.outcome import Outcome
 from airflow_provider_openai_run.types.status import check_accepted_statuses
 from airflow_provider_openai_run.types.storable import unstorable_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from openai import AsyncOpenAI, OpenAI
 
@@ -143,6 +148,7 @@ class OpenAIRunHook(OpenAIHook):
         api: str | None = None,
         include_steps: bool = True,
         include_raw: bool = False,
+        include: Sequence[str] = (),
     ) -> Run:
         """
         Retrieve a run with every documented attribute.
@@ -156,10 +162,15 @@ class OpenAIRunHook(OpenAIHook):
         :param api: the API's name, where ``thread_id`` does not decide it.
         :param include_steps: whether to read all its steps, oldest first; else ``Run.steps`` is None.
         :param include_raw: whether to keep the API's JSON as ``Run.raw``.
+        :param include: names of further output to retrieve with the steps, in the API's words, such as
+            ``code_interpreter_call.outputs``.
+        :raises ValueError: if ``include`` is not a list.
         :raises RunRequestError: if the API refuses, or sends no valid response.
         """
         ref = run_ref(run_id, thread_id=thread_id, api=api)
-        call = calls.get_run(ref, include_steps=include_steps, include_raw=include_raw)
+        call = calls.get_run(
+            ref, include_steps=include_steps, include_raw=include_raw, include=included_names(include)
+        )
         return self.execute_call(call, ref)
 
     async def aget_run(
@@ -170,14 +181,22 @@ class OpenAIRunHook(OpenAIHook):
         api: str | None = None,
         include_steps: bool = True,
         include_raw: bool = False,
+        include: Sequence[str] = (),
     ) -> Run:
         """Retrieve a run; see :meth:`get_run`."""
         ref = run_ref(run_id, thread_id=thread_id, api=api)
-        call = calls.get_run(ref, include_steps=include_steps, include_raw=include_raw)
+        call = calls.get_run(
+            ref, include_steps=include_steps, include_raw=include_raw, include=included_names(include)
+        )
         return await self.execute_call_async(call, ref)
 
     def list_steps(
-        self, run_id: str, *, thread_id: str | None = None, api: str | None = None
+        self,
+        run_id: str,
+        *,
+        thread_id: str | None = None,
+        api: str | None = None,
+        include: Sequence[str] = (),
     ) -> tuple[RunStep, ...]:
         """
         List all steps of a run, oldest first; of a response, its output items.
@@ -187,17 +206,23 @@ class OpenAIRunHook(OpenAIHook):
         :param run_id: the run, or the response.
         :param thread_id: the thread of the run; None for a response.
         :param api: the API's name, as for :meth:`get_run`.
+        :param include: names of further output, as for :meth:`get_run`.
         :raises RunRequestError: if the API refuses, or sends no valid response.
         """
         ref = run_ref(run_id, thread_id=thread_id, api=api)
-        return self.execute_call(calls.list_steps(ref), ref)
+        return self.execute_call(calls.list_steps(ref, include=included_names(include)), ref)
 
     async def alist_steps(
-        self, run_id: str, *, thread_id: str | None = None, api: str | None = None
+        self,
+        run_id: str,
+        *,
+        thread_id: str | None = None,
+        api: str | None = None,
+        include: Sequence[str] = (),
     ) -> tuple[RunStep, ...]:
         """List the steps of a run; see :meth:`list_steps`."""
         ref = run_ref(run_id, thread_id=thread_id, api=api)
-        return await self.execute_call_async(calls.list_steps(ref), ref)
+        return await self.execute_call_async(calls.list_steps(ref, include=included_names(include)), ref)
 
     def create_run(self, *, assistant_id: str, thread_id: str | None = None, **params: Any) -> Run:
         """
@@ -362,18 +387,17 @@ class OpenAIRunHook(OpenAIHook):
         :return: the outcome, or when to poll again.
         :raises InvalidConnectionError: at the first poll, if the connection is wrong.
         """
-        client, request = self.conn, api_of(poller.ref).retrieve(poller.ref)
+        client = self.conn
         try:
-            response = send(client, request, poller.ref, retry=False, quiet=True)
+            response = send(client, poller.request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
             return self._reported(poller, poller.on_error(error, time.time()))
         base_url = str(client.base_url)
         return self._reported(poller, poller.on_response(response, time.time(), base_url=base_url))
 
     async def _apoll_once(self, poller: RunPoller, client: AsyncOpenAI) -> Decision:
-        request = api_of(poller.ref).retrieve(poller.ref)
         try:
-            response = await asend(client, request, poller.ref, retry=False, quiet=True)
+            response = await asend(client, poller.request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
             return self._reported(poller, poller.on_error(error, time.time()))
         base_url = str(client.base_url)

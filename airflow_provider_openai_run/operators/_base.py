@@ -18,6 +18,7 @@ from airflow_provider_openai_run.polling.options import (
     DEFAULT_MAX_CONSECUTIVE_FAILURES,
     PollOptions,
     check_unowned_policy,
+    included_names,
     to_seconds,
 )
 from airflow_provider_openai_run.types.run_ref import check_id
@@ -71,6 +72,8 @@ class BaseRunOperator(BaseOperator):
     deferrable: bool
     #: Options of the wait; ``started_at`` and ``deadline`` are set when it starts.
     poll_options: PollOptions
+    #: Names of further output that is retrieved with the run.
+    include: Any = None
     #: Whether the trigger keeps the run in XCom until the task resumes.
     keep_result: bool = False
     #: URL of the run's page in the vendor's console; empty if there is none, None if it is not known yet.
@@ -114,7 +117,7 @@ class BaseRunOperator(BaseOperator):
         check_outputs(run_id=self.run_id, thread_id=self.thread_id)
         if not any(is_known_at_runtime(value) for value in (self.run_id, self.thread_id, self.api)):
             check_id("run_id", self.run_id)
-            _ = self.ref
+            get_api(self.ref.api).check_include(included_names(self.include))
         elif self.api is not None and not is_known_at_runtime(self.api):
             get_api(self.api)
 
@@ -194,6 +197,7 @@ class BaseRunOperator(BaseOperator):
             started_at=started_at,
             deadline=self.deadline(started_at),
             limit="timeout" if limit is None else limit[0],
+            include=included_names(self.include),
         )
 
     def new_poller(self, started_at: float | None = None) -> RunPoller:

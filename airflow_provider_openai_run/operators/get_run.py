@@ -13,7 +13,7 @@ from airflow_provider_openai_run.api import calls
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.operators._right_names import check_positive
-from airflow_provider_openai_run.polling.options import to_seconds
+from airflow_provider_openai_run.polling.options import included_names, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,8 @@ class OpenAIGetRunOperator(BaseRunOperator):
         were pushed.
     :param include_steps: whether to retrieve the steps; without them ``steps`` is None.
     :param include_raw: whether to push the API's own JSON too, under ``raw``.
+    :param include: names of further output to retrieve with the steps, in the API's words, such as
+        ``["code_interpreter_call.outputs", "web_search_call.action.sources"]``. Templated.
     :param xcom_size_warning: size of the attributes as JSON, in bytes, above which the log suggests
         another XCom backend; None disables the warning.
     :param keep_result: whether the trigger keeps a response in XCom at its end, so that the resumed task does
@@ -72,7 +74,7 @@ class OpenAIGetRunOperator(BaseRunOperator):
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
     """
 
-    template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id", "api")
+    template_fields: Sequence[str] = ("conn_id", "run_id", "thread_id", "api", "include")
     ui_color = "#d5f0e8"
 
     def __init__(
@@ -86,6 +88,7 @@ class OpenAIGetRunOperator(BaseRunOperator):
         fail_on_unsuccessful: bool = False,
         include_steps: bool = True,
         include_raw: bool = False,
+        include: list[str] | None = None,
         xcom_size_warning: int | None = DEFAULT_XCOM_SIZE_WARNING,
         keep_result: bool = True,
         timeout: timedelta | float | None = None,
@@ -103,6 +106,8 @@ class OpenAIGetRunOperator(BaseRunOperator):
         self.fail_on_unsuccessful = fail_on_unsuccessful
         self.include_steps = include_steps
         self.include_raw = include_raw
+        included_names(include)
+        self.include = include
         self.keep_result = keep_result and include_steps and not include_raw
         self.xcom_size_warning = xcom_size_warning
         self.timeout = to_seconds("timeout", timeout)
@@ -146,7 +151,12 @@ class OpenAIGetRunOperator(BaseRunOperator):
 
     def _retrieve(self) -> Run:
         ref = self.ref
-        call = calls.get_run(ref, include_steps=self.include_steps, include_raw=self.include_raw)
+        call = calls.get_run(
+            ref,
+            include_steps=self.include_steps,
+            include_raw=self.include_raw,
+            include=included_names(self.include),
+        )
         return self.hook.execute_call(call, ref)
 
     def _finish(self, run: Run, context: Context) -> dict[str, Json]:

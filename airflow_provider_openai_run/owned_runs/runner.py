@@ -230,7 +230,8 @@ class OwnedRunRunner:
             self._cancel(ref, CancelReason.WORKER_KILLED)
 
     def _retrieve(self, ref: RunRef) -> Run:
-        return self._hook.execute_call(calls.get_run(ref), ref)
+        include = self._config.poll_options_from(time.time()).include
+        return self._hook.execute_call(calls.get_run(ref, include=include), ref)
 
     def _advance(self, run: Run, outcome: Outcome, continuation: Continuation) -> Progress:
         state = classify_status(outcome.status)

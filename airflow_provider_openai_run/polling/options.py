@@ -49,6 +49,7 @@ class PollOptions:
     :param stalled_after: after how long without a change a run is stalled, in seconds or as a timedelta; None
         means never. See :class:`~airflow_provider_openai_run.polling.stall.StallMonitor`.
     :param on_stalled: what to do about it, see :data:`StalledPolicy`.
+    :param include: names of further output to poll, in the API's words, so that a kept run has it.
     :raises ValueError: for a value out of its range, naming the argument.
     """
 
@@ -61,6 +62,7 @@ class PollOptions:
     max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES
     stalled_after: float | None = None
     on_stalled: StalledPolicy = "wait"
+    include: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("started_at", "deadline"):
@@ -82,6 +84,7 @@ class PollOptions:
                 f"max_consecutive_failures must be a whole number of 1 or more, not {failures!r}"
             )
         PollBackoff.between(self.poll_interval, self.max_poll_interval)
+        object.__setattr__(self, "include", included_names(self.include))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,21 @@ def to_seconds(name: str, value: timedelta | float | None) -> float | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"{name} must be more than 0 seconds, as a number or a timedelta, not {value!r}")
     return float(seconds)
+
+
+def included_names(include: object) -> tuple[str, ...]:
+    """
+    Return the names of further output that an ``include`` argument has.
+
+    :param include: a list of names, or None for none.
+    :raises ValueError: for anything else, such as a text.
+    """
+    names = () if include is None else include
+    if not isinstance(names, list | tuple) or not all(name and isinstance(name, str) for name in names):
+        raise ValueError(
+            f"include must be a list of names such as ['code_interpreter_call.outputs'], not {include!r}"
+        )
+    return tuple(names)
 
 
 def check_unowned_policy(policy: RequiresActionPolicy) -> None:

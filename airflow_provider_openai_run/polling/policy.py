@@ -36,6 +36,7 @@ from airflow_provider_openai_run.types.status import RunState, classify_status
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.polling.options import PollOptions
     from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
@@ -126,6 +127,11 @@ class RunPoller:
         return PollState(status=self.status, failures=self._failures, not_before=self.not_before)
 
     @property
+    def request(self) -> Request:
+        """The request of a poll."""
+        return api_of(self.ref).retrieve(self.ref, self.options.include)
+
+    @property
     def is_failing(self) -> bool:
         """Whether the last request failed."""
         return self._failures > 0
@@ -158,7 +164,7 @@ class RunPoller:
             return self._on_unchanged_body(now, retry_after, response.request_id)
         api = api_of(self.ref)
         try:
-            body = parse_or_raise(response, api.retrieve(self.ref), self.ref, now=now, base_url=base_url)
+            body = parse_or_raise(response, self.request, self.ref, now=now, base_url=base_url)
         except RunRequestError as error:
             return self.on_error(error, now)
         run = mask_error(api.with_ref(api.read_run(body), self.ref), response.secrets)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from airflow_provider_openai_run.sandbox.includes import without_others
 from airflow_provider_openai_run.sandbox.message_text import message_text
 from airflow_provider_openai_run.sandbox.scripts import TERMINAL, JsonObject, Step
 from airflow_provider_openai_run.sandbox.store import StoredResponse
@@ -35,12 +37,13 @@ def response_status(snapshot: Snapshot) -> str:
     return _TRANSLATED.get(snapshot.status, snapshot.status)
 
 
-def response_json(response: StoredResponse, now: float) -> JsonObject:
+def response_json(response: StoredResponse, now: float, include: Collection[str] = ()) -> JsonObject:
     """
     Return the JSON of a response.
 
     :param response: the response.
     :param now: current time in epoch seconds.
+    :param include: names of further output to return.
     """
     if response.seeded is not None:
         return response.seeded
@@ -57,7 +60,9 @@ def response_json(response: StoredResponse, now: float) -> JsonObject:
         "error": _error(snapshot, status),
         "frequency_penalty": 0.0,
         "incomplete_details": _incomplete_details(snapshot) if status == "incomplete" else None,
-        "output": output_items(snapshot, response.body.get("text"))
+        "output": [
+            without_others(item, include) for item in output_items(snapshot, response.body.get("text"))
+        ]
         if status in {"completed", "incomplete"}
         else [],
         "presence_penalty": 0.0,
@@ -157,7 +162,7 @@ def _call_item(step_snapshot: StepSnapshot, call: JsonObject, number: int) -> Js
             "status": "completed",
             "code": call["code_interpreter"]["input"],
             "container_id": opaque_id("cntr", step_snapshot.id),
-            "outputs": None,
+            "outputs": call["code_interpreter"]["outputs"],
         }
     if kind == "file_search":
         return {
@@ -165,13 +170,25 @@ def _call_item(step_snapshot: StepSnapshot, call: JsonObject, number: int) -> Js
             "type": "file_search_call",
             "status": "completed",
             "queries": ["What is the answer?"],
-            "results": None,
+            "results": [_search_result(result) for result in call["file_search"].get("results") or ()],
         }
     return {
         "id": opaque_id("item", step_snapshot.id, number),
         "type": f"{kind}_call",
         "status": "completed",
         **{name: value for name, value in call.items() if name not in {"id", "type"}},
+    }
+
+
+def _search_result(result: JsonObject) -> JsonObject:
+    """Return the hit of a run step as responses have it."""
+    text = "\n".join(part["text"] for part in result.get("content") or ())
+    return {
+        "attributes": result.get("attributes"),
+        "file_id": result["file_id"],
+        "filename": result["file_name"],
+        "score": result["score"],
+        "text": text,
     }
 
 

@@ -5,9 +5,11 @@ See https://platform.openai.com/docs/api-reference/responses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_openai_run.sandbox.errors import APIError, missing
+from airflow_provider_openai_run.sandbox.includes import check_include
 from airflow_provider_openai_run.sandbox.paging import Cursor, page
 from airflow_provider_openai_run.sandbox.response_json import (
     input_items,
@@ -62,6 +64,8 @@ def create_response(
     :param origin: what the list of created responses says of the request, e.g. its idempotency key.
     """
     _require_input(body)
+    include = body.get("include") or ()
+    check_include(include)
     metadata = read_metadata(body)
     previous = _previous(store, body)
     response_id = response_id or store.new_id("resp")
@@ -86,7 +90,7 @@ def create_response(
     created = {"id": response_id, "created_at": store.now(), "metadata": metadata, "model": fields["model"]}
     store.created_responses.append({**created, **(origin or {})})
     store.responses[response_id] = StoredResponse(timeline=timeline, body=fields, input_items=items)
-    return response_json(store.responses[response_id], store.now())
+    return response_json(store.responses[response_id], store.now(), include)
 
 
 def create_response_once(store: Store, body: JsonObject, idempotency_key: str | None) -> JsonObject:
@@ -107,14 +111,16 @@ def create_response_once(store: Store, body: JsonObject, idempotency_key: str | 
     return response
 
 
-def get_response(store: Store, response_id: str) -> JsonObject:
+def get_response(store: Store, response_id: str, include: Sequence[str] = ()) -> JsonObject:
     """
     Retrieve a response.
 
     :param store: the sandbox's data.
     :param response_id: ID of the response.
+    :param include: names of further output to return.
     """
-    return response_json(find_response(store, response_id), store.now())
+    check_include(include)
+    return response_json(find_response(store, response_id), store.now(), include)
 
 
 def cancel_response(store: Store, response_id: str) -> JsonObject:

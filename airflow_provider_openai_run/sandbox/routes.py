@@ -146,8 +146,9 @@ def _add_responses(router: APIRouter, respond: Callable[..., JSONResponse]) -> N
         return respond(responses.create_response_once, await json_body(request), key)
 
     @router.get("/responses/{response_id}")
-    async def get_response(response_id: str) -> JSONResponse:
-        return respond(responses.get_response, response_id)
+    async def get_response(request: Request, response_id: str) -> JSONResponse:
+        names = (*request.query_params.getlist("include[]"), *request.query_params.getlist("include"))
+        return respond(responses.get_response, response_id, names)
 
     @router.delete("/responses/{response_id}")
     async def delete_response(response_id: str) -> JSONResponse:

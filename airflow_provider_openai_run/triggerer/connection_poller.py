@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_openai_run.api.http import parse_retry_after
-from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.exceptions import ConnectionLookupError, RunRequestError
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
@@ -222,7 +221,7 @@ class ConnectionPoller:
     async def _poll(self, subscription: Subscription) -> None:
         run_poller = subscription.run_poller
         try:
-            response = await self._send_now(api_of(run_poller.ref).retrieve(run_poller.ref), run_poller.ref)
+            response = await self._send_now(run_poller.request, run_poller.ref)
         except RunRequestError as error:
             decision = run_poller.on_error(error, time.time())
         else:

@@ -43,7 +43,7 @@ _TRANSPORT_HEADERS = frozenset({"host", "connection", "accept-encoding", "conten
 _SAFE_IN_PATHS = "/!$&'()*+,;=:@"
 
 _RequestKind: TypeAlias = tuple[tuple[str, str], ...]
-"""The headers and the query that an API requires: requests that differ in them are prepared separately."""
+"""The headers and the query that a request has: requests that differ in them are prepared separately."""
 
 
 class ReplayTransport:
@@ -80,7 +80,8 @@ class ReplayTransport:
         if self._misses >= _MAX_MISSES or request.method != "GET" or "after" in request.query:
             # A page further down a list is rarely requested twice.
             return await self._sdk_client.send(request, ref)
-        kind = (*request.headers.items(), *request.query.items())
+        included = (("include", name) for name in request.include)
+        kind = (*request.headers.items(), *request.query.items(), *included)
         prepared = self._prepared.get(kind)
         missed = False
         # While the SDK prepares a new request, the others go on with the old one.

@@ -21,13 +21,14 @@ from airflow_provider_openai_run.polling.options import (
     RequiresActionPolicy,
     StalledPolicy,
     TimeLimit,
+    included_names,
     shift_to_clock,
 )
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
 from airflow_provider_openai_run.triggers._stored_arguments import checked_arguments, ignore_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
     from airflow_provider_openai_run.triggerer.subscription import Subscription
@@ -71,6 +72,7 @@ class OpenAIRunTrigger(BaseTrigger):
     :param stalled_after: after how long without a change a run is stalled, in seconds or as a timedelta; None
         means never.
     :param on_stalled: what to do about it: ``"wait"`` logs it once, ``"fail"`` ends the wait.
+    :param include: names of further output to retrieve with the run, in the API's words.
     :param poll_state: what the worker knows of the run already, as plain JSON:
         :class:`~airflow_provider_openai_run.polling.options.PollState`.
     :param push_progress: whether to push changes of the run's status to XCom, for the run's page.
@@ -98,6 +100,7 @@ class OpenAIRunTrigger(BaseTrigger):
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         stalled_after: float | None = None,
         on_stalled: StalledPolicy = "wait",
+        include: Sequence[str] = (),
         poll_state: dict[str, Any] | None = None,
         push_progress: bool = True,
         keep_result: bool = False,
@@ -124,6 +127,7 @@ class OpenAIRunTrigger(BaseTrigger):
                 max_consecutive_failures=max_consecutive_failures,
                 stalled_after=stalled_after,
                 on_stalled=on_stalled,
+                include=included_names(include),
             )
         self.poll_state = PollState(**{name: state[name] for name in _POLL_STATE_FIELDS & state.keys()})
         self.earliest_resume_at = earliest_resume_at
@@ -162,6 +166,7 @@ class OpenAIRunTrigger(BaseTrigger):
                 "conn_id": self.conn_id,
                 **self.ref.ids,
                 **dataclasses.asdict(self.options),
+                "include": [*self.options.include],
                 "poll_state": dataclasses.asdict(self.poll_state),
                 "push_progress": self.push_progress,
                 "keep_result": self.keep_result,

@@ -180,6 +180,7 @@ class Run:
     :param steps: the run's steps, oldest first; None if they were not retrieved.
     :param file_ids: the API's ``file_ids``, or else the files of the run's tool resources.
     :param created_at: Unix seconds, like all the times here.
+    :param tool_usage: how often the API's own tools were used, under their names, of a response; else None.
     :param conversation_id: the conversation a response belongs to; None for others.
     :param request_counts: the requests of a batch: ``{"total": …, "completed": …, "failed": …}``.
     :param output_file_id: the file with the results of a batch's successful requests, also of a batch that
@@ -203,6 +204,7 @@ class Run:
     completed_at: int | None = None
     object: str | None = None
     usage: Usage | None = None
+    tool_usage: dict[str, Json] | None = None
     steps: tuple[RunStep, ...] | None = None
     last_error: RunError | None = None
     required_action: dict[str, Json] | None = None

@@ -5,6 +5,7 @@ It is added as ``docs/architecture.md`` says: a module with a :class:`RunApi`, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from airflow_provider_openai_run.api.base import Capabilities, Request, RunApi
@@ -24,11 +25,11 @@ class ToyApi(RunApi):
     title = "Toy API"
     capabilities: ClassVar[Capabilities] = Capabilities(lists_steps=True)
 
-    def retrieve(self, ref: RunRef) -> Request:
+    def retrieve(self, ref: RunRef, include: Sequence[str] = ()) -> Request:
         """Return the request for the job."""
         return Request("GET", f"/jobs/{ref.run_id}")
 
-    def list_steps(self, ref: RunRef, after: str | None) -> Request:
+    def list_steps(self, ref: RunRef, after: str | None, include: Sequence[str] = ()) -> Request:
         """Return the request for the events after the one with the id ``after``."""
         query = {} if after is None else {"after": after}
         return Request("GET", f"/jobs/{ref.run_id}/events", query=query, required_key="data")

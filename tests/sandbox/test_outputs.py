@@ -94,7 +94,8 @@ def test_a_response_has_a_reasoning_summary(client: openai.OpenAI) -> None:
 
 
 def test_a_response_has_a_web_search_and_a_cited_url(client: openai.OpenAI) -> None:
-    search, message = output_items(create(client, "web_search"))
+    sources = "web_search_call.action.sources"
+    search, message = output_items(create(client, "web_search", include=[sources]))
     assert (search["type"], search["id"][:3], search["action"]["type"]) == (
         "web_search_call",
         "ws_",
@@ -106,6 +107,22 @@ def test_a_response_has_a_web_search_and_a_cited_url(client: openai.OpenAI) -> N
     assert (citation["type"], citation["url"]) == ("url_citation", "https://example.com/answer")
     cited = content["text"][citation["start_index"] : citation["end_index"]]
     assert cited == "([example.com](https://example.com/answer))"
+
+
+def test_output_that_is_not_included_is_left_out(client: openai.OpenAI) -> None:
+    response = create(client, "web_search")
+    assert "sources" not in output_items(response)[0]["action"]
+    again = client.responses.retrieve(response.id, include=["web_search_call.action.sources"])
+    assert "sources" in output_items(again)[0]["action"]
+    found = create(client, "file_search", include=["file_search_call.results"])
+    assert output_items(found)[0]["results"][0]["text"] == "The answer is 42."
+    assert output_items(client.responses.retrieve(found.id))[0]["results"] is None
+
+
+def test_a_name_that_the_api_does_not_know_is_refused(client: openai.OpenAI) -> None:
+    response = create(client, "web_search")
+    with pytest.raises(openai.BadRequestError, match=r"Invalid value: 'sources'\. Supported"):
+        client.responses.retrieve(response.id, include=["sources"])  # type: ignore[list-item]
 
 
 def test_a_response_has_an_mcp_call(client: openai.OpenAI) -> None:
