@@ -81,9 +81,10 @@ class FakeClock:
             if vars(module).get("time") is time:
                 monkeypatch.setattr(module, "time", self)
         monkeypatch.setattr(sensor, "timezone", SimpleNamespace(utcnow=self.utcnow))
-        hook = import_module("airflow_provider_openai_run.hooks.openai_run")
         loop_functions = SimpleNamespace(sleep=self.async_sleep, to_thread=asyncio.to_thread)
-        monkeypatch.setattr(hook, "asyncio", loop_functions)
+        for name in ("hooks.openai_run", "connection.file_transfer"):
+            module = import_module(f"airflow_provider_openai_run.{name}")
+            monkeypatch.setattr(module, "asyncio", loop_functions)
         transport = import_module("airflow_provider_openai_run.triggerer.replay_transport").ReplayTransport
         monkeypatch.setattr(transport, "send", self._counted(transport.send))
 

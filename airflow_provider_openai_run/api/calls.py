@@ -15,6 +15,7 @@ from typing import TypeAlias, TypeVar
 
 from airflow_provider_openai_run.api.assistants import AssistantsApi
 from airflow_provider_openai_run.api.base import Request
+from airflow_provider_openai_run.api.batches import BatchesApi
 from airflow_provider_openai_run.api.parsing import list_or_none, text_or_none, unix_time
 from airflow_provider_openai_run.api.registry import api_of
 from airflow_provider_openai_run.api.responses import ResponsesApi
@@ -146,7 +147,10 @@ def list_raw_steps(
 
 
 def _list_raw(
-    what: str, request_page: Callable[[str | None], Request], max_pages: int = MAX_PAGES
+    what: str,
+    request_page: Callable[[str | None], Request],
+    max_pages: int = MAX_PAGES,
+    is_last: Callable[[dict[str, Json]], bool] = lambda item: False,  # noqa: ARG005 - no item is
 ) -> ApiCall[list[dict[str, Json]]]:
     """
     Read all pages of a list, each of its items once.
@@ -154,6 +158,7 @@ def _list_raw(
     :param what: what the list has, for the warnings.
     :param request_page: returns the request for the page after an id.
     :param max_pages: after how many pages to stop.
+    :param is_last: whether no page after the one with this item is wanted.
     """
     items: dict[str, dict[str, Json]] = {}
     after: str | None = None
@@ -164,7 +169,7 @@ def _list_raw(
         for item in data:
             items.setdefault(text_or_none(item.get("id")) or f"item without id {len(items)}", item)
         last = text_or_none(body.get("last_id") or (data[-1].get("id") if data else None))
-        if not body.get("has_more") or not data:
+        if not body.get("has_more") or not data or any(is_last(item) for item in data):
             break
         cursor = None if last is None else bounded_text(last, MAX_ID_CHARACTERS)
         if cursor is None or cursor in (after, "") or cursor != last or len(items) == known:
@@ -218,6 +223,34 @@ def list_runs(api: str, parent_id: str) -> ApiCall[list[Run]]:
     request_page = functools.partial(chosen.list_runs, parent_id)
     raw = yield from _list_raw(f"runs of {parent_id}", request_page, _MAX_PAGES_OF_RUNS)
     runs = [chosen.read_run(run) for run in raw if run.get("id")]
+    return sorted(runs, key=lambda run: run.created_at or 0, reverse=True)
+
+
+def create_batch(params: dict[str, Json]) -> ApiCall[Run]:
+    """
+    Create a batch.
+
+    :param params: the parameters of https://platform.openai.com/docs/api-reference/batch/create.
+    """
+    api = BatchesApi()
+    body = yield api.create(None, params)
+    return api.read_run(body)
+
+
+def list_batches(created_after: float | None = None) -> ApiCall[list[Run]]:
+    """
+    List the batches of the project, newest first.
+
+    :param created_after: the batches that were created before this time, in epoch seconds, are left out.
+    """
+    api, earliest = BatchesApi(), created_after or 0.0
+
+    def is_older(item: dict[str, Json]) -> bool:
+        # The API gives whole seconds.
+        return (unix_time(item.get("created_at")) or 0.0) < int(earliest)
+
+    raw = yield from _list_raw("batches", api.list_all, is_last=is_older)
+    runs = [api.read_run(item) for item in raw if item.get("id") and not is_older(item)]
     return sorted(runs, key=lambda run: run.created_at or 0, reverse=True)
 
 

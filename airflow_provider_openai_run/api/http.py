@@ -140,15 +140,15 @@ def parse_or_raise(
     try:
         body = _parse_json(response.body)
     except ValueError:
-        raise _malformed_error(response, request, ref, "a body that is not valid JSON") from None
+        raise malformed_error(response, request, ref, "a body that is not valid JSON") from None
     if not isinstance(body, dict):
-        raise _malformed_error(response, request, ref, f"a JSON {type(body).__name__} instead of an object")
+        raise malformed_error(response, request, ref, f"a JSON {type(body).__name__} instead of an object")
     key = request.required_key
     value = body.get(key)
     is_valid = isinstance(value, list) if key == "data" else isinstance(value, str | int) and bool(value)
     if not is_valid:
         error = f" but with the error {_code_and_message(response)[1]!r}" if body.get("error") else ""
-        raise _malformed_error(response, request, ref, f"a JSON object without {key!r}{error}")
+        raise malformed_error(response, request, ref, f"a JSON object without {key!r}{error}")
     return body
 
 
@@ -212,9 +212,17 @@ def _origin(url: str) -> str:
     )
 
 
-def _malformed_error(
+def malformed_error(
     response: ApiResponse, request: Request, ref: RunRef | None, body: str
 ) -> RunRequestError:
+    """
+    Return the error for a response whose body is not what the API sends.
+
+    :param response: the response.
+    :param request: the request that it responds to.
+    :param ref: the run that the request is about; None while it has no id, and for a file.
+    :param body: what its body is, with its article.
+    """
     size = f"{len(response.body)} bytes of {response.content_type or 'no content type'}"
     message = f"The API returned {body} for {ref or request.subject} ({size}{_request_id(response, ', ')})"
     rule = retries.MALFORMED

@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +28,23 @@ httpx: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "http
 #: What the network stack raises for a host, port or header that it cannot use, beside the errors of httpx.
 RAW_NETWORK_ERRORS = (OSError, ValueError, OverflowError, ExceptionGroup)
 NETWORK_ERRORS = (httpx.HTTPError, *RAW_NETWORK_ERRORS)
+
+
+_total_timeout: ContextVar[float | None] = ContextVar("_total_timeout", default=None)
+
+
+@contextmanager
+def total_timeout(seconds: float) -> Iterator[None]:
+    """
+    Let the bodies of responses arrive within a time of their own, instead of the read timeout.
+
+    :param seconds: how long, in seconds; the read timeout still holds for each read from the socket.
+    """
+    token = _total_timeout.set(seconds)
+    try:
+        yield
+    finally:
+        _total_timeout.reset(token)
 
 
 def new_http_client(proxy: str | None) -> Any:
@@ -157,7 +175,8 @@ class _Deadline:
     def __init__(self, response: Any) -> None:
         self._stream = response.stream
         self._request = response.request
-        self._seconds: float | None = response.request.extensions.get("timeout", {}).get("read")
+        read_timeout: float | None = response.request.extensions.get("timeout", {}).get("read")
+        self._seconds = _total_timeout.get() or read_timeout
         self._started_at = time.monotonic()
 
     def _check(self) -> None:

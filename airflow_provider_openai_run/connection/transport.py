@@ -51,8 +51,8 @@ def send(
         with _quiet_log(quiet):
             response = method(request.path, **arguments)
     except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
-        response = _response_of(error, client, request, ref)
-    return _to_api_response(response)
+        response = response_or_raise(error, client, request, ref)
+    return to_api_response(response)
 
 
 async def asend(
@@ -64,8 +64,8 @@ async def asend(
         with _quiet_log(quiet):
             response = await method(request.path, **arguments)
     except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
-        response = _response_of(error, client, request, ref)
-    return _to_api_response(response)
+        response = response_or_raise(error, client, request, ref)
+    return to_api_response(response)
 
 
 def _prepare(
@@ -83,11 +83,21 @@ def _prepare(
     return client.get, {"cast_to": httpx.Response, "options": options}
 
 
-def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, request: Request, ref: RunRef | None) -> Any:
-    """Return the response that the SDK raised as an error; raise ours if there was none."""
+def response_or_raise(
+    error: Exception, client: OpenAI | AsyncOpenAI, request: Request, ref: RunRef | None
+) -> Any:
+    """
+    Return the response that the SDK raised as an error; raise ours if there was none.
+
+    :param error: what the SDK or the network stack raised.
+    :param client: the client that sent the request.
+    :param request: the request.
+    :param ref: the run it is about; None while it has no id, and for a file.
+    :raises RunRequestError: as :func:`send` does.
+    """
     ids: dict[str, Any] = ref.ids if ref else {}
     if isinstance(error, openai.OAuthError | EntraTokenError):
-        reason = redact(str(error), _secrets_of(client)).rstrip(".")
+        reason = redact(str(error), secrets_of(client)).rstrip(".")
         message = (
             f"The request for {ref or request.subject} was not sent, as no token was issued for it: {reason}"
         )
@@ -99,7 +109,7 @@ def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, request: Reques
     if isinstance(error, openai.OpenAIError) and error.__cause__ is not None:
         errors.append(error.__cause__)
     errors[-1] = first_error(errors[-1])
-    secrets = _secrets_of(client)
+    secrets = secrets_of(client)
     reason = ": ".join(redact(str(each), secrets).rstrip(".") for each in errors)
     server = urlsplit(str(client.base_url)).netloc
     message = f"The request for {ref or request.subject} got no response from {server}: {reason}"
@@ -108,16 +118,27 @@ def _response_of(error: Exception, client: OpenAI | AsyncOpenAI, request: Reques
     raise RunRequestError(message, is_retryable=is_retryable, **ids) from error
 
 
-def _secrets_of(client: OpenAI | AsyncOpenAI) -> tuple[str, ...]:
-    """Return the credentials that a client sends, as far as they are known without a request."""
+def secrets_of(client: OpenAI | AsyncOpenAI) -> tuple[str, ...]:
+    """
+    Return the credentials that a client sends, as far as they are known without a request.
+
+    :param client: the client.
+    """
     # An Entra ID token or a workload identity's takes the place of the key once there is one.
     headers = {name: value for name, value in client.default_headers.items() if isinstance(value, str)}
     return (client.api_key, *secrets_in_headers(headers))
 
 
-def _to_api_response(response: Any) -> ApiResponse:
+def to_api_response(response: Any, body: bytes | None = None) -> ApiResponse:
+    """
+    Return the response of the HTTP library as one of this package.
+
+    :param response: the response.
+    :param body: its body, if it has not been read.
+    """
     sent = SentRequest(str(response.request.url), response.request.headers)
-    return ApiResponse(response.status_code, response.headers, response.content, sent)
+    content = response.content if body is None else body
+    return ApiResponse(response.status_code, response.headers, content, sent)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from airflow_provider_openai_run.connection.lookup import find_connection, find_
 from airflow_provider_openai_run.connection.run_url import run_url
 from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.hooks._batches import BatchMethods
 from airflow_provider_openai_run.metrics import count_stalled
 from airflow_provider_openai_run.polling.options import (
     PollOptions,
@@ -60,15 +61,16 @@ _UNSTORABLE = (
 )
 
 
-class OpenAIRunHook(OpenAIHook):
+class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_batch returns a Run
     """
-    Retrieve OpenAI runs, wait for them, create them and cancel them.
+    Retrieve OpenAI runs, wait for them, create them and cancel them; upload and download files of batches.
 
     It uses the official ``openai`` connection, its authentication and its client;
     :mod:`airflow_provider_openai_run.connection.settings` lists the extras it reads in addition. A ``run_id``
     alone is the id of a response (Responses API); ``run_id`` and ``thread_id`` name a run of a thread
-    (Assistants API); ``api`` names any other, see :data:`airflow_provider_openai_run.api.registry.APIS`. An
-    invalid id raises ``InvalidRunReferenceError`` before anything is sent.
+    (Assistants API); ``api`` names any other, such as ``"batches"``, see
+    :data:`airflow_provider_openai_run.api.registry.APIS`. An invalid id raises ``InvalidRunReferenceError``
+    before anything is sent.
 
     Every method that sends requests has an async version whose name starts with ``a``; each call of it opens
     and closes a client of its own. The SDK retries requests up to the connection's ``max_retries`` times, but
