@@ -65,6 +65,11 @@ class Component:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def process_id(self) -> int:
+        """Process id of the command, and id of its session; 0 if it was never started."""
+        return self._session or 0
+
+    @property
     def is_expected(self) -> bool:
         """Whether it was started and not stopped by us. If it is not running then, it has crashed."""
         return self._process is not None
