@@ -175,17 +175,18 @@ def last_request(progress: Json) -> Json:
     return None
 
 
-def push(decision: Decision, ti: RunningTask) -> None:
+def push(decision: Decision, ti: RunningTask, *, is_first: bool = False) -> None:
     """
     Push the progress on a worker; a failure is only logged.
 
     :param decision: the decision after a poll.
     :param ti: the running task instance.
+    :param is_first: whether this try has pushed none yet, so that there is none to continue.
     """
     if payload_for(decision, None, time.time()) is None:
         return
     try:
-        before = task_xcoms.pull_own(ti, PROGRESS_KEY)
+        before = None if is_first else task_xcoms.pull_own(ti, PROGRESS_KEY)
         ti.xcom_push(key=PROGRESS_KEY, value=payload_for(decision, before, time.time()))
     except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and only the page reads it
         log.warning("The progress XCom could not be set, so the run's page is not updated: %s", error)

@@ -99,6 +99,7 @@ class AirflowTask:
     :param clock: the clock of the test.
     :param params: the DAG's parameters.
     :param map_index: the index of a mapped task instance; -1 for any other.
+    :param with_links: whether Airflow pushes the task's links when a worker ends, as it does for real.
     """
 
     def __init__(
@@ -108,7 +109,9 @@ class AirflowTask:
         *,
         params: dict[str, Any] | None = None,
         map_index: int = -1,
+        with_links: bool = False,
     ) -> None:
+        self._with_links = with_links
         self._make_task = make_task
         self._clock = clock
         self._params = params or {}
@@ -168,7 +171,10 @@ class AirflowTask:
         ti = self._task_instance(next_method, next_kwargs)
         with _worker_process(supervisor):
             context = ti.get_template_context()
-            state, message, error = task_runner.run(ti, context, structlog.get_logger("task"))
+            log = structlog.get_logger("task")
+            state, message, error = task_runner.run(ti, context, log)
+            if self._with_links:
+                task_runner.finalize(ti, state, context, log, error)
         self._released_at = self._clock.time()
         return TaskAttempt(state.value, error, message, supervisor.xcoms)
 

@@ -23,7 +23,7 @@ PACKAGE = Path(airflow_provider_openai_run.__path__[0])
 ROOT = PACKAGE.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: The modules, by the beginning of their path, that need an extra.
-EXTRAS = {"sandbox/": "sandbox", "connection/azure.py": "azure"}
+EXTRAS = {"sandbox/": "sandbox", "connection/entra_id.py": "azure"}
 #: Pytest loads its plugins, so it is there where this one is.
 UNDECLARED = {("sandbox/pytest_plugin.py", "pytest")}
 

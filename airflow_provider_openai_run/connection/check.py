@@ -21,8 +21,9 @@ from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.endpoints import is_openai
 from airflow_provider_openai_run.api.registry import APIS
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.connection.client import build_client, read_settings
+from airflow_provider_openai_run.connection.client import build_client
 from airflow_provider_openai_run.connection.lookup import missing_connection_error
+from airflow_provider_openai_run.connection.settings import read_settings
 from airflow_provider_openai_run.connection.transport import send
 from airflow_provider_openai_run.exceptions import OpenAIRunError, RunRequestError
 from airflow_provider_openai_run.types.redaction import redact

@@ -9,32 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import openai
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
-from airflow_provider_openai_run.connection import azure
+from airflow_provider_openai_run.connection import azure, entra_id
 from airflow_provider_openai_run.connection.http_client import httpx, new_async_http_client, new_http_client
-from airflow_provider_openai_run.connection.settings import parse_settings
-from airflow_provider_openai_run.exceptions import InvalidConnectionError
-from airflow_provider_openai_run.types.redaction import redact
+from airflow_provider_openai_run.connection.settings import invalid_connection_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_provider_openai_run.connection.settings import AirflowConnection, ConnectionSettings
+    from airflow_provider_openai_run.connection.settings import ConnectionSettings
 
 T = TypeVar("T")
 
 #: The argument ``workload_identity`` of the OpenAI client.
 WorkloadIdentity = Any
-
-
-def read_settings(connection: AirflowConnection, conn_id: str) -> ConnectionSettings:
-    """
-    Return the checked settings of a connection.
-
-    :param connection: Airflow's connection.
-    :param conn_id: its id, for the error.
-    :raises InvalidConnectionError: one sentence that names the field that is wrong.
-    """
-    return _raise_invalid(lambda: parse_settings(connection), conn_id)
 
 
 def build_client(
@@ -110,7 +97,7 @@ def _arguments(
 
 def _token_provider(settings: ConnectionSettings) -> Callable[[], str]:
     scope = settings.azure_scope or azure.token_scope(settings.base_url or "")
-    return azure.token_provider(
+    return entra_id.token_provider(
         scope, settings.managed_identity_client_id, settings.workload_identity_tenant_id
     )
 
@@ -119,5 +106,4 @@ def _raise_invalid(build: Callable[[], T], conn_id: str, secrets: Iterable[str] 
     try:
         return build()
     except (openai.OpenAIError, ValueError, TypeError, ImportError, httpx.InvalidURL) as error:
-        reason = redact(str(error), secrets).rstrip(".")
-        raise InvalidConnectionError(f"Connection {conn_id!r}: {reason}.") from None
+        raise invalid_connection_error(conn_id, error, secrets) from None

@@ -24,11 +24,11 @@ from airflow_provider_openai_run.api.retries import NO_RESPONSE, is_retried
 from airflow_provider_openai_run.connection.http_client import (
     NETWORK_ERRORS,
     RAW_NETWORK_ERRORS,
+    READ_TIMEOUT,
     httpx,
     total_timeout,
 )
 from airflow_provider_openai_run.connection.transport import (
-    READ_TIMEOUT,
     response_or_raise,
     secrets_of,
     to_api_response,

@@ -1,4 +1,7 @@
-"""HTTP clients for the SDK that keep credentials at their host, name the proxy, and limit the time of a body.
+"""HTTP clients that keep credentials at their host, name the proxy, and limit the time of a body.
+
+They have the SDK's defaults, and the SDK sends over them; but this module does not import it, which takes
+half a second.
 
 - httpx drops only ``Authorization`` where a redirect leads to another host, but a connection may have its key
   in any header. Here such a redirect is not followed, but returned.
@@ -9,27 +12,40 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import openai
+from airflow_provider_openai_run.exceptions import RunRequestError
+from airflow_provider_openai_run.types.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
+#: The version of the installed SDK.
+SDK_VERSION = metadata.version("openai")
 # openai 3 moved from httpx to httpx2.
-httpx: Any = import_module("httpx" if openai.VERSION.startswith("2.") else "httpx2")
+httpx: Any = import_module("httpx" if SDK_VERSION.startswith("2.") else "httpx2")
 
 #: What the network stack raises for a host, port or header that it cannot use, beside the errors of httpx.
 RAW_NETWORK_ERRORS = (OSError, ValueError, OverflowError, ExceptionGroup)
 NETWORK_ERRORS = (httpx.HTTPError, *RAW_NETWORK_ERRORS)
 
+#: How long a GET may take, in seconds, where the connection does not set a ``timeout``.
+READ_TIMEOUT = 30.0
 
+#: The defaults of the SDK's own HTTP clients.
+_DEFAULTS = {
+    "timeout": httpx.Timeout(timeout=600, connect=5.0),
+    "limits": httpx.Limits(max_connections=1000, max_keepalive_connections=100),
+    "follow_redirects": True,
+}
+_is_quiet = ContextVar("_is_quiet", default=False)
 _total_timeout: ContextVar[float | None] = ContextVar("_total_timeout", default=None)
 
 
@@ -53,16 +69,37 @@ def new_http_client(proxy: str | None) -> Any:
 
     :param proxy: the URL of a proxy; None leaves it to the environment.
     """
-    client = _HttpClient(proxy=proxy, event_hooks={"response": [_limit_body]})
+    client = _HttpClient(proxy=proxy, event_hooks={"response": [_limit_body]}, **_DEFAULTS)
     client.own_proxy = proxy
     return client
 
 
 def new_async_http_client(proxy: str | None) -> Any:
     """Return an async HTTP client, which the caller closes; see :func:`new_http_client`."""
-    client = _AsyncHttpClient(proxy=proxy, event_hooks={"response": [_limit_body_async]})
+    client = _AsyncHttpClient(proxy=proxy, event_hooks={"response": [_limit_body_async]}, **_DEFAULTS)
     client.own_proxy = proxy
     return client
+
+
+@contextmanager
+def quiet_log(*, quiet: bool) -> Iterator[None]:
+    """
+    Keep the HTTP library's lines for requests out of the log.
+
+    :param quiet: False keeps none out.
+    """
+    token = _is_quiet.set(quiet)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
+
+
+def _is_logged(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not _is_quiet.get()
+
+
+logging.getLogger(httpx.__name__).addFilter(_is_logged)
 
 
 def environment_proxy(url: str) -> str | None:
@@ -90,7 +127,25 @@ def first_error(error: BaseException) -> BaseException:
     return error
 
 
-class _HttpClient(openai.DefaultHttpxClient):
+def no_response_error(
+    subject: object, base_url: str, reasons: Iterable[str], secrets: Iterable[str], **fields: Any
+) -> RunRequestError:
+    """
+    Return the error for a request that got no response.
+
+    :param subject: what it is about.
+    :param base_url: the API's base URL.
+    :param reasons: what happened, and the cause of it.
+    :param secrets: the credentials of the connection, to mask in the reasons.
+    :param fields: the fields of the error: the ids of the run, and whether a retry may help.
+    """
+    known = tuple(secrets)
+    reason = ": ".join(redact(each, known).rstrip(".") for each in reasons)
+    message = f"The request for {subject} got no response from {urlsplit(base_url).netloc}: {reason}"
+    return RunRequestError(message, **fields)
+
+
+class _HttpClient(httpx.Client):  # type: ignore[misc]  # httpx is one of two libraries
     """Closes itself when it is collected, as the SDK's own does: Airflow closes no hook."""
 
     own_proxy: str | None = None
@@ -117,7 +172,7 @@ class _HttpClient(openai.DefaultHttpxClient):
             self.close()
 
 
-class _AsyncHttpClient(openai.DefaultAsyncHttpxClient):
+class _AsyncHttpClient(httpx.AsyncClient):  # type: ignore[misc]  # as above
     own_proxy: str | None = None
 
     async def send(self, request: Any, **options: Any) -> Any:

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from openai import OpenAI
-
 from airflow_provider_openai_run.api.endpoints import azure_cloud, is_openai
 from airflow_provider_openai_run.api.parsing import text_or_none
 from airflow_provider_openai_run.connection import azure
@@ -33,10 +31,11 @@ from airflow_provider_openai_run.connection.validation import (
     require_text,
     require_url,
 )
-from airflow_provider_openai_run.types.redaction import secrets_in_headers
+from airflow_provider_openai_run.exceptions import InvalidConnectionError
+from airflow_provider_openai_run.types.redaction import redact, secrets_in_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from airflow_provider_openai_run.types.json import Json
 
@@ -135,6 +134,34 @@ class ConnectionSettings:
         return is_key and azure.uses_api_key_header(self.base_url or "", self.azure_api_version)
 
 
+def read_settings(connection: AirflowConnection, conn_id: str) -> ConnectionSettings:
+    """
+    Return the checked settings of a connection.
+
+    :param connection: Airflow's connection.
+    :param conn_id: its id, for the error.
+    :raises InvalidConnectionError: one sentence that names the field that is wrong.
+    """
+    try:
+        return parse_settings(connection)
+    except (ValueError, TypeError) as error:
+        raise invalid_connection_error(conn_id, error) from None
+
+
+def invalid_connection_error(
+    conn_id: str, error: Exception, secrets: Iterable[str] = ()
+) -> InvalidConnectionError:
+    """
+    Return the error for a connection of which no client can be built.
+
+    :param conn_id: the connection.
+    :param error: what is wrong with it.
+    :param secrets: its credentials, to mask in the message.
+    """
+    reason = redact(str(error), secrets).rstrip(".")
+    return InvalidConnectionError(f"Connection {conn_id!r}: {reason}.")
+
+
 def parse_settings(connection: AirflowConnection) -> ConnectionSettings:
     """
     Return the settings of a connection.
@@ -184,6 +211,9 @@ def _parse_extra(text: str | None) -> dict[str, Json]:
 
 @functools.cache
 def _client_options() -> frozenset[str]:
+    # Half a second, so only for an option or an extra that no check below knows.
+    from openai import OpenAI
+
     names = inspect.signature(OpenAI.__init__).parameters.keys() - {"self"} - _INSTEAD.keys()
     return frozenset(name for name in names if not name.startswith("_"))
 
@@ -205,7 +235,7 @@ def _parse_options(value: Json) -> dict[str, Any]:
         place = f"extra openai_client_kwargs.{name}"
         if name in _EXTRAS:
             raise FieldError(f"{place} is in the wrong place; write it one level up, into extra")
-        if name not in _client_options():
+        if name not in _OPTION_CHECKS and name not in _client_options():
             advice = _advice(name, _client_options()) or "leave it out"
             raise FieldError(f"{place} is not an option of the client; {advice}")
         if content is not None and name in _OPTION_CHECKS:

@@ -5,31 +5,29 @@ Responses come back raw, because the SDK's typed models drop the fields that the
 
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import openai
 from openai import AsyncOpenAI, OpenAI
 
 from airflow_provider_openai_run.api.http import ApiResponse, SentRequest
-from airflow_provider_openai_run.connection.azure import EntraTokenError
-from airflow_provider_openai_run.connection.http_client import RAW_NETWORK_ERRORS, first_error, httpx
-from airflow_provider_openai_run.exceptions import RunAuthenticationError, RunRequestError
+from airflow_provider_openai_run.connection.entra_id import EntraTokenError
+from airflow_provider_openai_run.connection.http_client import (
+    RAW_NETWORK_ERRORS,
+    READ_TIMEOUT,
+    first_error,
+    httpx,
+    no_response_error,
+    quiet_log,
+)
+from airflow_provider_openai_run.exceptions import RunAuthenticationError
 from airflow_provider_openai_run.types.redaction import redact, secrets_in_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.types.run_ref import RunRef
-
-#: How long a GET may take, in seconds, where the connection does not set a ``timeout``.
-READ_TIMEOUT = 30.0
-
-_is_quiet = ContextVar("_is_quiet", default=False)
 
 
 def send(
@@ -48,7 +46,7 @@ def send(
     """
     method, arguments = _prepare(client, request, retry=retry)
     try:
-        with _quiet_log(quiet):
+        with quiet_log(quiet=quiet):
             response = method(request.path, **arguments)
     except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
         response = response_or_raise(error, client, request, ref)
@@ -61,7 +59,7 @@ async def asend(
     """Send a request with an async client; see :func:`send`."""
     method, arguments = _prepare(client, request, retry=retry)
     try:
-        with _quiet_log(quiet):
+        with quiet_log(quiet=quiet):
             response = await method(request.path, **arguments)
     except (openai.OpenAIError, *RAW_NETWORK_ERRORS) as error:
         response = response_or_raise(error, client, request, ref)
@@ -109,13 +107,11 @@ def response_or_raise(
     if isinstance(error, openai.OpenAIError) and error.__cause__ is not None:
         errors.append(error.__cause__)
     errors[-1] = first_error(errors[-1])
-    secrets = secrets_of(client)
-    reason = ": ".join(redact(str(each), secrets).rstrip(".") for each in errors)
-    server = urlsplit(str(client.base_url)).netloc
-    message = f"The request for {ref or request.subject} got no response from {server}: {reason}"
     is_connection_error = isinstance(errors[0], openai.APIConnectionError | OSError)
     is_retryable = is_connection_error and not isinstance(errors[-1], ValueError | OverflowError)
-    raise RunRequestError(message, is_retryable=is_retryable, **ids) from error
+    reasons, secrets = map(str, errors), secrets_of(client)
+    subject, base_url = ref or request.subject, str(client.base_url)
+    raise no_response_error(subject, base_url, reasons, secrets, is_retryable=is_retryable, **ids) from error
 
 
 def secrets_of(client: OpenAI | AsyncOpenAI) -> tuple[str, ...]:
@@ -139,19 +135,3 @@ def to_api_response(response: Any, body: bytes | None = None) -> ApiResponse:
     sent = SentRequest(str(response.request.url), response.request.headers)
     content = response.content if body is None else body
     return ApiResponse(response.status_code, response.headers, content, sent)
-
-
-@contextmanager
-def _quiet_log(quiet: bool) -> Iterator[None]:  # noqa: FBT001 - named after the parameter it stands for
-    token = _is_quiet.set(quiet)
-    try:
-        yield
-    finally:
-        _is_quiet.reset(token)
-
-
-def _is_logged(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.INFO or not _is_quiet.get()
-
-
-logging.getLogger(httpx.__name__).addFilter(_is_logged)

@@ -21,14 +21,14 @@ from airflow_provider_openai_run.connection.client import (
     build_async_client,
     build_client,
     dedicated_client,
-    read_settings,
 )
 from airflow_provider_openai_run.connection.lookup import find_connection, find_connection_async
 from airflow_provider_openai_run.connection.run_url import run_url
+from airflow_provider_openai_run.connection.settings import read_settings
 from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.hooks._batches import BatchMethods
-from airflow_provider_openai_run.metrics import count_stalled
+from airflow_provider_openai_run.hooks._run_poll import report
 from airflow_provider_openai_run.polling.options import (
     PollOptions,
     check_unowned_policy,
@@ -84,6 +84,16 @@ class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_b
         return set()
 
     @cached_property
+    def connection(self) -> Any:
+        """
+        Airflow's connection, looked up once.
+
+        :raises InvalidConnectionError: if it does not exist, or Airflow denies the task access to it.
+        :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
+        """
+        return find_connection(self.conn_id, self.get_connection)
+
+    @cached_property
     def settings(self) -> ConnectionSettings:
         """
         The checked settings of the connection.
@@ -91,7 +101,7 @@ class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_b
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
         :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
         """
-        return read_settings(find_connection(self.conn_id, self.get_connection), self.conn_id)
+        return read_settings(self.connection, self.conn_id)
 
     def get_conn(self) -> OpenAI:
         """
@@ -100,10 +110,9 @@ class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_b
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
         :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
         """
-        connection = find_connection(self.conn_id, self.get_connection)
-        self.settings = settings = read_settings(connection, self.conn_id)
+        settings = self.settings
         # Reading the extra makes Airflow mask its secrets in logs.
-        extra = connection.extra_dejson
+        extra = self.connection.extra_dejson
         return build_client(settings, self.conn_id, lambda: self._build_workload_identity(extra))
 
     async def aget_conn(self) -> AsyncOpenAI:
@@ -393,24 +402,17 @@ class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_b
         try:
             response = send(client, poller.request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
-            return self._reported(poller, poller.on_error(error, time.time()))
+            return report(poller.on_error(error, time.time()), poller, self.log)
         base_url = str(client.base_url)
-        return self._reported(poller, poller.on_response(response, time.time(), base_url=base_url))
+        return report(poller.on_response(response, time.time(), base_url=base_url), poller, self.log)
 
     async def _apoll_once(self, poller: RunPoller, client: AsyncOpenAI) -> Decision:
         try:
             response = await asend(client, poller.request, poller.ref, retry=False, quiet=True)
         except RunRequestError as error:
-            return self._reported(poller, poller.on_error(error, time.time()))
+            return report(poller.on_error(error, time.time()), poller, self.log)
         base_url = str(client.base_url)
-        return self._reported(poller, poller.on_response(response, time.time(), base_url=base_url))
-
-    def _reported(self, poller: RunPoller, decision: Decision) -> Decision:
-        for message in decision.log_messages:
-            self.log.log(message.level, message.text)
-        if decision.has_stalled:
-            count_stalled(poller.ref)
-        return decision
+        return report(poller.on_response(response, time.time(), base_url=base_url), poller, self.log)
 
     def execute_call(self, call: ApiCall[T], ref: RunRef | None = None, *, retry: bool = True) -> T:
         """

@@ -24,8 +24,12 @@ from airflow_provider_openai_run.polling.options import (
 from airflow_provider_openai_run.types.run_ref import check_id
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow.providers.common.compat.sdk import BaseOperatorLink
     from airflow.sdk import Context
 
+    from airflow_provider_openai_run.hooks._run_poll import RunPollHook
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.polling.options import RequiresActionPolicy, StalledPolicy, TimeLimit
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
@@ -78,8 +82,10 @@ class BaseRunOperator(BaseOperator):
     keep_result: bool = False
     #: URL of the run's page in the vendor's console; empty if there is none, None if it is not known yet.
     link: str | None = None
+    #: Whether the try has pushed no progress yet: Airflow deletes the XComs of a task when a try starts.
+    has_no_progress: bool = False
 
-    operator_extra_links = (OpenAIRunLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (OpenAIRunLink(),)
 
     #: Keys of the return value that are ids; none if it is not an object.
     OUTPUT_KEYS: ClassVar[tuple[str, ...]] = ("id", "thread_id", "conversation_id")
@@ -122,11 +128,22 @@ class BaseRunOperator(BaseOperator):
             get_api(self.api)
 
     @cached_property
+    def poll_hook(self) -> RunPollHook:
+        """The hook for the task's connection with which the run is polled, without the SDK if possible."""
+        from airflow_provider_openai_run.hooks._run_poll import RunPollHook
+
+        return RunPollHook(self.conn_id, lambda: self.hook)
+
+    @cached_property
     def hook(self) -> OpenAIRunHook:
-        """The hook for the task's connection."""
+        """The hook for the task's connection; it imports the SDK."""
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
-        return OpenAIRunHook(self.conn_id)
+        hook = OpenAIRunHook(self.conn_id)
+        if "poll_hook" in self.__dict__:
+            # Airflow looks up a connection at each request for it.
+            hook.connection = self.poll_hook.connection
+        return hook
 
     @property
     def ref(self) -> RunRef:
@@ -143,13 +160,35 @@ class BaseRunOperator(BaseOperator):
         """
         Push the URL of the run's page to XCom, so that the link shows while the task waits.
 
+        Airflow pushes it whenever a worker releases the task, so that this pushes it only if a worker keeps
+        the task while it waits.
+
         :param context: the task's context.
         :raises InvalidConnectionError: if the connection is invalid.
         """
-        self.link = self.hook.run_url(self.ref) or ""
+        self.link = self.poll_hook.run_url(self.ref) or ""
         ti = context.get("ti")
-        if self.link and ti and self.do_xcom_push:
+        if not self.link:
+            self.operator_extra_links = ()
+        elif ti and self.do_xcom_push and not self.releases_worker:
             ti.xcom_push(key=LINK_KEY, value=self.link)
+
+    @property
+    def releases_worker(self) -> bool:
+        """Whether the task waits without a worker."""
+        return self.deferrable
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Resume the task after a deferral.
+
+        :param next_method: the method to call.
+        :param next_kwargs: its arguments.
+        :param context: the task's context.
+        """
+        # Airflow has pushed the link when the task was deferred.
+        self.operator_extra_links = ()
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def time_limit(self) -> tuple[TimeLimit, float] | None:
         """
@@ -220,7 +259,7 @@ class BaseRunOperator(BaseOperator):
         """
         from airflow_provider_openai_run.types.outcome import Outcome
 
-        decision = self.hook.poll_once(poller)
+        decision = self.poll_hook.poll_once(poller)
         self.push_progress(decision, context)
         return decision if isinstance(decision, Outcome) else None
 
@@ -265,7 +304,8 @@ class BaseRunOperator(BaseOperator):
         if ti and self.do_xcom_push:
             from airflow_provider_openai_run.progress import push
 
-            push(decision, ti)
+            push(decision, ti, is_first=self.has_no_progress)
+            self.has_no_progress = False
 
     def take_kept_run(self, outcome: Outcome, context: Context) -> Run | None:
         """

@@ -120,6 +120,7 @@ class OpenAIGetRunOperator(BaseRunOperator):
 
         :param context: the task's context.
         """
+        self.has_no_progress = True
         return self._execute(context, time.time())
 
     def execute_complete(

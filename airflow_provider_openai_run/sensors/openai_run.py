@@ -129,6 +129,7 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         """
         # Airflow counts the timeout of a poking sensor from here too; this package's error must come first.
         self._started_at = time.time()
+        self.has_no_progress = self.deferrable or not self.reschedule
         try:
             if not self.deferrable:
                 return super().execute(context)
@@ -189,11 +190,11 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
             self.push_link(context)
             self._poller = self.new_poller(self._first_poke_at(context))
         poller = self._poller
-        decision = self.hook.poll_once(poller)
+        decision = self.poll_hook.poll_once(poller)
         while self.reschedule and poller.is_failing and not isinstance(decision, Outcome):
             # Another process would not know how many requests have failed in a row.
             time.sleep(max(0.0, decision.at - time.time()))
-            decision = self.hook.poll_once(poller)
+            decision = self.poll_hook.poll_once(poller)
         if not isinstance(decision, Outcome):
             self.push_progress(decision, context)
             self._next_poll_at = decision.at
@@ -213,6 +214,11 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         if outcome is None:
             return self.defer_until_complete(poller)
         return self._result(outcome)
+
+    @property
+    def releases_worker(self) -> bool:
+        """Whether the task waits without a worker."""
+        return self.deferrable or self.reschedule
 
     def _get_next_poke_interval(self, *_: Any) -> float:
         seconds = self._next_poll_at - time.time()

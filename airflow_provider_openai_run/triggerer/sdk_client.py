@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import openai
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_openai_run.connection.http_client import READ_TIMEOUT
 from airflow_provider_openai_run.connection.lookup import lookup_error
-from airflow_provider_openai_run.connection.transport import READ_TIMEOUT, asend
+from airflow_provider_openai_run.connection.transport import asend
 from airflow_provider_openai_run.exceptions import (
     ConnectionLookupError,
     RunAuthenticationError,

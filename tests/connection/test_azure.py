@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_openai_run.connection import azure
+from airflow_provider_openai_run.connection import azure, entra_id
 from airflow_provider_openai_run.exceptions import InvalidConnectionError, RunAuthenticationError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.types.run_ref import RunRef
@@ -99,13 +99,13 @@ def test_a_bare_endpoint_is_completed(endpoint: str, version: str | None, base_u
 def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHttpServer]:
     """The endpoint of a managed identity, as Azure's App Service has it, on loopback."""
     pytest.importorskip("azure.identity")
-    azure.token_provider.cache_clear()
+    entra_id.token_provider.cache_clear()
     with fake_http_server() as endpoint:
         endpoint.reply = lambda _: (200, token(f"entra-{len(endpoint.requests)}", 3600))
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{endpoint.url}/msi/token")
         monkeypatch.setenv("IDENTITY_HEADER", "from-app-service")
         yield endpoint
-    azure.token_provider.cache_clear()
+    entra_id.token_provider.cache_clear()
 
 
 def token(value: str, seconds: float) -> dict[str, str]:
@@ -218,7 +218,7 @@ def test_a_refused_identity_raises_and_is_retryable_once_it_worked(
 def test_a_missing_package_raises_what_to_install(
     server: FakeHttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    azure.token_provider.cache_clear()
+    entra_id.token_provider.cache_clear()
     monkeypatch.setitem(sys.modules, "azure.identity", None)
     connect(monkeypatch, host=f"{server.url}/openai/v1", extra=ENTRA)
     with pytest.raises(InvalidConnectionError) as caught:

@@ -12,8 +12,8 @@ import pytest
 
 from airflow_provider_openai_run.api.base import Request
 from airflow_provider_openai_run.api.registry import get_api
-from airflow_provider_openai_run.connection.http_client import httpx
-from airflow_provider_openai_run.connection.transport import READ_TIMEOUT, asend, send
+from airflow_provider_openai_run.connection.http_client import READ_TIMEOUT, httpx
+from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import AssistantsApiEndedError, RunNotFoundError, RunRequestError
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 from airflow_provider_openai_run.sandbox import Sandbox

@@ -81,7 +81,7 @@ def test_the_url_is_there_while_deferred_and_afterwards(
     connect(extra=TEMPLATE)
     run_id = sandbox.create_response(script="completed")["id"]
     options = {"deferrable": True} if make is sensor else {}
-    task = AirflowTask(make(run_id, **options), fake_clock)
+    task = AirflowTask(make(run_id, **options), fake_clock, with_links=True)
     deferred = task.begin()
     assert deferred.state == "deferred"
     link = deferred.xcoms[LINK_KEY]
@@ -90,17 +90,19 @@ def test_the_url_is_there_while_deferred_and_afterwards(
     while end.state == "deferred":
         end = task.advance(end)
     assert end.state == "success"
-    assert end.xcoms.get(LINK_KEY, link) in (link, "")
+    # It was pushed when the task was deferred, and is not pushed again.
+    assert LINK_KEY not in end.xcoms
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_a_sensor_pushes_the_url_at_its_first_poll(
+def test_the_url_is_there_after_a_sensors_first_poll(
     sandbox: Sandbox, connect: Connect, fake_clock: FakeClock, mode: str
 ) -> None:
     connect(extra=TEMPLATE)
     run_id = sandbox.create_response(script="completed")["id"]
-    end = AirflowTask(sensor(run_id, mode=mode, deferrable=False), fake_clock).run_to_end()
-    assert end.xcoms[LINK_KEY] == f"https://console.example/{run_id}"
+    task = AirflowTask(sensor(run_id, mode=mode, deferrable=False), fake_clock, with_links=True)
+    first = task.begin()
+    assert first.xcoms[LINK_KEY] == f"https://console.example/{run_id}"
 
 
 def test_a_task_that_does_not_wait_pushes_the_url(
@@ -114,8 +116,8 @@ def test_a_task_that_does_not_wait_pushes_the_url(
 
 def test_a_self_hosted_server_without_a_template_has_no_url(sandbox: Sandbox, fake_clock: FakeClock) -> None:
     run_id = sandbox.create_response(script="completed")["id"]
-    deferred = AirflowTask(sensor(run_id, deferrable=True), fake_clock).begin()
-    assert not deferred.xcoms.get(LINK_KEY)
+    deferred = AirflowTask(sensor(run_id, deferrable=True), fake_clock, with_links=True).begin()
+    assert LINK_KEY not in deferred.xcoms
 
 
 class RunningTaskInstance:

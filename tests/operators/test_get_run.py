@@ -21,7 +21,7 @@ from airflow_provider_openai_run.exceptions import (
     RunRequiresActionError,
     RunWaitTimeoutError,
 )
-from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.hooks._run_poll import RunPollHook
 from airflow_provider_openai_run.operators.openai_run import OpenAIGetRunOperator
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.types.run import DOCUMENTED_ATTRIBUTES, Run
@@ -231,7 +231,7 @@ def test_airflows_interrupt_of_a_worker_names_run_and_limit(
     def interrupted(*_: Any) -> None:
         raise AirflowTaskTimeout
 
-    monkeypatch.setattr(OpenAIRunHook, "poll_once", interrupted)
+    monkeypatch.setattr(RunPollHook, "poll_once", interrupted)
     run = sandbox.create_run(script="in_progress")
     end = make_get_run(
         run, wait_for_completion=True, deferrable=deferrable, execution_timeout=timedelta(seconds=70)

@@ -15,7 +15,7 @@ from airflow_provider_openai_run.exceptions import (
     RunRequiresActionError,
     RunWaitTimeoutError,
 )
-from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.hooks._run_poll import RunPollHook
 from airflow_provider_openai_run.sandbox import Sandbox, Script
 from tests.fake_clock import FakeClock
 from tests.sensors.conftest import TIMEOUT, MakeSensor
@@ -155,14 +155,14 @@ def test_a_timeout_names_the_run_if_a_request_was_slow(
     own_mode: str,
     slow: str,
 ) -> None:
-    method = getattr(OpenAIRunHook, slow)
+    method = getattr(RunPollHook, slow)
 
-    def slow_method(hook: OpenAIRunHook, about: Any) -> Any:
+    def slow_method(hook: RunPollHook, about: Any) -> Any:
         result = method(hook, about)
         fake_clock.sleep(TIMEOUT)
         return result
 
-    monkeypatch.setattr(OpenAIRunHook, slow, slow_method)
+    monkeypatch.setattr(RunPollHook, slow, slow_method)
     run = sandbox.create_run(script="in_progress")
     end = make_sensor(run, own_mode).run_to_end()
     assert run["id"] in str(end.error)

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTas
 
 from airflow_provider_openai_run import progress
 from airflow_provider_openai_run.exceptions import RunWaitTimeoutError
-from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.hooks._run_poll import RunPollHook
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.fake_clock import FakeClock
 from tests.sensors.conftest import TIMEOUT, MakeSensor
@@ -66,7 +66,7 @@ def test_airflows_interrupt_of_a_worker_names_run_and_limit(
     def interrupted(*_: Any) -> None:
         raise AirflowTaskTimeout
 
-    monkeypatch.setattr(OpenAIRunHook, "poll_once", interrupted)
+    monkeypatch.setattr(RunPollHook, "poll_once", interrupted)
     run = sandbox.create_run(script="in_progress")
     end = make_sensor(run, mode, execution_timeout=SHORTER).begin()
     assert end.state == "up_for_retry"
@@ -114,7 +114,7 @@ def test_a_slow_airflow_does_not_put_its_own_timeout_before_ours(
     own_mode: str,
 ) -> None:
     # The API server takes long to store the progress.
-    monkeypatch.setattr(progress, "push", lambda decision, ti: fake_clock.sleep(TIMEOUT + 1))
+    monkeypatch.setattr(progress, "push", lambda decision, ti, **_: fake_clock.sleep(TIMEOUT + 1))
     run = sandbox.create_run(script="in_progress")
 
     end = make_sensor(run, own_mode).run_to_end()
