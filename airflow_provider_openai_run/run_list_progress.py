@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +18,7 @@ from airflow_provider_openai_run.types.status import RunState, classify_status
 from airflow_provider_openai_run.types.storable import MAX_ID_CHARACTERS, bounded_text
 
 if TYPE_CHECKING:
+    from airflow_provider_openai_run.polling.run_list import RunListState
     from airflow_provider_openai_run.task_xcoms import RunningTask, TaskInstanceKey
 
 log = logging.getLogger(__name__)
@@ -186,6 +188,46 @@ def estimate_end(started_at: float, now: float, *, ended: int, total: int) -> fl
     return started_at + (now - started_at) * total / ended
 
 
+def progress_of(
+    state: RunListState,
+    now: float,
+    *,
+    started_at: float,
+    custom_ids: Sequence[str] | None = None,
+    base: RunListProgress | None = None,
+    run_url: str | None = None,
+) -> RunListProgress:
+    """
+    Return the progress of a wait for many runs.
+
+    :param state: what the wait knows of the runs.
+    :param now: epoch seconds.
+    :param started_at: when the task began to wait, in epoch seconds.
+    :param custom_ids: the author's own ids of the requests, in the order of the runs.
+    :param base: the progress of a larger set of which these runs are a part: its total; the counts, rows and
+        tokens of the others; the path of the results.
+    :param run_url: as for :class:`RunListProgress`.
+    """
+    base = base or RunListProgress(total=len(state.run_ids), counts={})
+    ended_before = sum(count for name, count in base.counts.items() if classify_status(name).is_terminal)
+    counts = dict(base.counts)
+    for status, count in state.counts.items():
+        counts[status or NOT_POLLED] = counts.get(status or NOT_POLLED, 0) + count
+    tokens = [number for number in (base.tokens, state.tokens) if number is not None]
+    started_at = base.started_at or started_at
+    return RunListProgress(
+        total=base.total,
+        counts=counts,
+        rows=[*base.rows, *_rows_of(state, custom_ids)],
+        tokens=sum(tokens) if tokens else None,
+        started_at=started_at,
+        polled_at=now,
+        estimated_end=estimate_end(started_at, now, ended=ended_before + state.ended, total=base.total),
+        results=base.results,
+        run_url=run_url or base.run_url,
+    )
+
+
 class PushSchedule:
     """
     Decides when the progress is pushed: at the first change, then at most every ten seconds, and at the end.
@@ -196,6 +238,14 @@ class PushSchedule:
     def __init__(self, interval: float = PUSH_INTERVAL) -> None:
         self._interval = interval
         self._next_at = -math.inf
+
+    def seconds_until_due(self, now: float) -> float:
+        """
+        Return how many seconds later the next push is due, one at least.
+
+        :param now: seconds of the same clock.
+        """
+        return max(1.0, self._next_at - now)
 
     def is_due(self, now: float, *, is_last: bool = False) -> bool:
         """
@@ -245,6 +295,19 @@ async def push_async(progress: RunListProgress, ti: TaskInstanceKey, *, is_last:
     if reason is not None:
         log.warning(_WARNING, reason)
     return reason is None
+
+
+def _rows_of(state: RunListState, custom_ids: Sequence[str] | None) -> Iterator[RunRow]:
+    """Return rows of which the table is selected: not all of ten thousand."""
+    shown = Counter[str | None]()
+    for index, (run_id, status) in enumerate(zip(state.run_ids, state.statuses, strict=True)):
+        reason = state.reason(index)
+        if reason is None and shown[status] >= MAX_ROWS:
+            continue
+        shown[status] += 1
+        custom_id = custom_ids[index] if custom_ids else None
+        at = state.changed_at[index] or None
+        yield RunRow(run_id=run_id, status=status, custom_id=custom_id, error=reason, at=at)
 
 
 def _rank(row: RunRow) -> int:

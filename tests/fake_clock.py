@@ -35,6 +35,8 @@ _WAITING_MODULES = (
     "airflow_provider_openai_run.owned_runs.runner",
     "airflow_provider_openai_run.sensors.openai_run",
     "airflow_provider_openai_run.triggerer.connection_poller",
+    "airflow_provider_openai_run.triggerer.subscription_group",
+    "airflow_provider_openai_run.triggers._run_list_report",
     "airflow_provider_openai_run.events.thread_feed",
 )
 _OURS, _SANDBOX = "airflow_provider_openai_run", "airflow_provider_openai_run.sandbox"

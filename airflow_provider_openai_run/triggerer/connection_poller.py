@@ -9,7 +9,7 @@ import math
 import random
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_openai_run.api.http import parse_retry_after
 from airflow_provider_openai_run.exceptions import ConnectionLookupError, RunRequestError
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 T = TypeVar("T")
+CreateSubscription: TypeAlias = "Callable[[RunPoller, Callable[[Subscription], object]], Subscription]"
 
 #: The first polls of runs that are subscribed to at the same time are spread over this many seconds.
 _INITIAL_SPREAD = 1.0
 
 #: How many seconds after its deadline a subscription is ended if its last poll has not returned.
-_EXPIRY_GRACE = 10.0
+EXPIRY_GRACE = 10.0
 
 #: How many seconds later to check again whether the concurrency limit lets an overdue poll start.
 _CONCURRENCY_CHECK_INTERVAL = 0.25
@@ -43,16 +44,17 @@ _pollers: dict[tuple[asyncio.AbstractEventLoop, str], ConnectionPoller] = {}
 _closing: set[asyncio.Task[None]] = set()
 
 
-def subscribe(conn_id: str, run_poller: RunPoller) -> Subscription:
+def subscribe(conn_id: str, run_poller: RunPoller, create: CreateSubscription = Subscription) -> Subscription:
     """
     Start to poll a run, by the one poller that the running event loop has for a connection.
 
     :param conn_id: the connection.
     :param run_poller: decides when to poll the run, and when to stop.
+    :param create: creates the subscription, as the class :class:`.Subscription` does.
     :return: the decisions about the run; close it when they are no longer needed.
     """
     connection_poller = _poller_for(conn_id)
-    return connection_poller.context.run(connection_poller.subscribe, run_poller)
+    return connection_poller.context.run(connection_poller.subscribe, run_poller, create)
 
 
 def open_ad_hoc_requests(conn_id: str) -> AdHocRequests:
@@ -103,14 +105,14 @@ class ConnectionPoller:
         """The base URL of the connection; empty before the first request."""
         return self._transport.base_url
 
-    def subscribe(self, run_poller: RunPoller) -> Subscription:
+    def subscribe(self, run_poller: RunPoller, create: CreateSubscription = Subscription) -> Subscription:
         """Start to poll a run."""
-        subscription = Subscription(run_poller, self._unsubscribe)
+        subscription = create(run_poller, self._unsubscribe)
         self._users.add(subscription)
         now, deadline = self._loop.time(), run_poller.options.deadline
         if deadline is not None:
             # A deadline that passed while no triggerer ran still leaves time for one poll.
-            subscription.expire_at(max(self._loop_time(deadline), now) + _EXPIRY_GRACE, self._expire)
+            subscription.expire_at(max(self._loop_time(deadline), now) + EXPIRY_GRACE, self._expire)
         self._queue.set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
         spread = random.random() * _INITIAL_SPREAD  # noqa: S311 - spreads load only
         self._schedule(subscription, max(now + spread, self._loop_time(run_poller.not_before)))

@@ -22,10 +22,10 @@ from airflow_provider_openai_run.polling.options import (
     StalledPolicy,
     TimeLimit,
     included_names,
-    shift_to_clock,
 )
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
 from airflow_provider_openai_run.triggers._stored_arguments import checked_arguments, ignore_unknown
+from airflow_provider_openai_run.triggers._wait_start import begin_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 _CONNECTION_POLLER = "airflow_provider_openai_run.triggerer.connection_poller"
 _KEPT_RESULT = "airflow_provider_openai_run.kept_result"
 _METRICS = "airflow_provider_openai_run.metrics"
-#: Clocks of different machines may differ by so many seconds without a word in the log.
-_NORMAL_CLOCK_SKEW = 5.0
 _POLL_STATE_FIELDS = {field.name for field in dataclasses.fields(PollState)}
 
 
@@ -179,16 +177,9 @@ class OpenAIRunTrigger(BaseTrigger):
         connection_poller = await import_off_loop(_CONNECTION_POLLER)
         from airflow_provider_openai_run.polling.policy import RunPoller
 
-        now = time.time()
-        options, poll_state, shift = shift_to_clock(self.options, self.poll_state, now)
-        if shift > _NORMAL_CLOCK_SKEW:
-            message = (
-                "The task was deferred %s s in the future: the clocks of two machines differ, or one was set"
-            )
-            self.logger().warning(message, round(shift))
-        # Soon, even if the worker's clock is ahead.
-        earliest = min(self.earliest_resume_at, now + MIN_RESUME_DELAY)
-        poll_state = dataclasses.replace(poll_state, not_before=max(poll_state.not_before, earliest))
+        options, poll_state, earliest = begin_wait(
+            self.options, self.poll_state, self.earliest_resume_at, self.logger()
+        )
         run_poller = RunPoller(self.ref, options, poll_state=poll_state)
         subscription: Subscription = connection_poller.subscribe(self.conn_id, run_poller)
         outcome: Outcome | None = None

@@ -162,7 +162,7 @@ class Outcome:
                 event[name] = getattr(self, name)
         if self.is_kept:
             event["is_kept"] = True
-        return event if self.error is None else {**event, "error": _bounded_event(self.error)}
+        return event if self.error is None else {**event, "error": bounded_error(self.error)}
 
     @classmethod
     def from_event(cls, event: dict[str, Any], ref: RunRef) -> Self:
@@ -199,7 +199,8 @@ def describe_failing_step(run: Run, secrets: Iterable[str] = ()) -> str:
     return f"Its failing step is {bounded_text(str(step.id))} ({step.type}, {step.status}){reason}."
 
 
-def _bounded_event(error: OpenAIRunError) -> dict[str, Any]:
+def bounded_error(error: OpenAIRunError) -> dict[str, Any]:
+    """Return an error as plain JSON for an event, storable and cut to a length."""
     limits = {"message": _MAX_MESSAGE_CHARACTERS, "run_id": MAX_ID_CHARACTERS, "parent_id": MAX_ID_CHARACTERS}
     return {
         name: bounded_text(value, limits.get(name, MAX_WORD_CHARACTERS)) if isinstance(value, str) else value

@@ -82,7 +82,29 @@ def check_id(name: str, value: object) -> None:
     raise InvalidRunReferenceError(f"{name} {problem}: {str(value)[:100]!r}. {advice}")
 
 
+def check_run_ids(values: object) -> list[str]:
+    """
+    Return the ids of many runs as a list.
+
+    :param values: a list or a tuple of ids.
+    :raises InvalidRunReferenceError: if it is anything else, or an id cannot be used in a request, naming its
+        position, or is there twice.
+    """
+    if not isinstance(values, list | tuple):
+        raise InvalidRunReferenceError(f"run_id must be a list of ids, not {type(values).__name__}")
+    positions: dict[str, int] = {}
+    for position, value in enumerate(values):
+        check_id(f"run_id[{position}]", value)
+        if (first := positions.setdefault(value, position)) != position:
+            raise InvalidRunReferenceError(
+                f"run_id has {value[:100]!r} twice, at the positions {first} and {position}; "
+                "a wait for many runs takes each once"
+            )
+    return list(positions)
+
+
 def _id_key(name: str, output: dict[str, object]) -> str | None:
     """Return the key of a task's output that holds the id for an argument; None if it has none."""
-    keys = _ID_KEYS.get(name, (name,))
+    argument = name.partition("[")[0]
+    keys = _ID_KEYS.get(argument, (argument,))
     return next((key for key in keys if key in output), None)
