@@ -216,6 +216,20 @@ class LocalAirflow:
         """Return the state of each task instance of a DAG run; mapped ones as ``task[index]``."""
         return {task_name(task): task["state"] for task in self.rest.task_instances(dag_id, run_id)}
 
+    def log_files(self, dag_id: str, run_id: str, task_id: str = "*") -> dict[str, str]:
+        """
+        Return the text of the log files of a task's tries and triggers, by their paths.
+
+        The API has no log of a try that ended before Airflow has stored it.
+
+        :param dag_id: the DAG.
+        :param run_id: the DAG run.
+        :param task_id: the task; all by default.
+        """
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+        paths = sorted(folder.glob(f"task_id={task_id}/**/attempt=*"))
+        return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in paths}
+
     def wait_until(
         self,
         what: str,
