@@ -54,6 +54,7 @@ def describe_state(store: Store, server_state: ServerState) -> JsonObject:
             "speed": store.clock.speed,
             "requests": server_state.request_count,
             "requests_per_second": server_state.rate_limiter.per_second,
+            "refused_responses": server_state.quota.refused,
             "threads": list(store.threads),
             "runs": {run_id: run_json(store, run)["status"] for run_id, run in store.runs.items()},
             "responses": {
@@ -212,6 +213,15 @@ def _add_faults(router: APIRouter, server_state: ServerState) -> None:
     async def clear_fault(fault_id: int) -> JSONResponse:
         server_state.faults.clear(fault_id)
         return JSONResponse([fault.describe() for fault in server_state.faults.active()])
+
+    @router.post("/response_limits")
+    async def limit_responses(request: Request) -> JSONResponse:
+        limits = await json_body(request)
+        try:
+            server_state.quota.limit(**limits)
+        except (TypeError, ValueError) as error:
+            raise APIError(400, str(error)) from error
+        return JSONResponse(limits)
 
     @router.post("/rate_limit")
     async def limit_rate(request: Request) -> JSONResponse:

@@ -161,6 +161,23 @@ class ExtraHeaders:
 
 
 @dataclass(frozen=True)
+class SelectScript:
+    """Let the created run, response or batch have another script."""
+
+    script: str
+
+    async def __call__(self, request: IncomingRequest, call_next: CallNext) -> OutgoingResponse:
+        """Return the response to the request with the script in its metadata."""
+        try:
+            body = json.loads(request.body)
+            metadata = {**(body.get("metadata") or {}), "sandbox_script": self.script}
+        except (AttributeError, TypeError, ValueError):
+            return await call_next(request)
+        changed = json.dumps({**body, "metadata": metadata}).encode()
+        return await call_next(dataclasses.replace(request, body=changed))
+
+
+@dataclass(frozen=True)
 class EndlessHasMore:
     """Set ``has_more`` on every page; with ``cursor="stuck"`` every page is the first page."""
 
@@ -315,6 +332,7 @@ EFFECTS: Mapping[str, Callable[..., Effect]] = {
     "slow": lambda seconds=0.5: Delay(float(seconds)),
     "poll_after": lambda milliseconds=1000: ExtraHeaders({"openai-poll-after-ms": str(milliseconds)}),
     "headers": ExtraHeaders,
+    "script": lambda script="failed": SelectScript(str(script)),
     "endless_has_more": EndlessHasMore,
     "stuck_cursor": lambda: EndlessHasMore("stuck"),
     "endless_pages": EndlessPages,

@@ -22,6 +22,7 @@ from airflow_provider_openai_run.sandbox.fault_effects import (
     error_response,
 )
 from airflow_provider_openai_run.sandbox.faults import Faults, RateLimiter
+from airflow_provider_openai_run.sandbox.quota import Quota
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -79,6 +80,7 @@ class ServerState:
     public_links: bool = False
     faults: Faults = field(default_factory=Faults)
     rate_limiter: RateLimiter = field(default_factory=RateLimiter)
+    quota: Quota = field(default_factory=Quota)
     requests: collections.deque[LoggedRequest] = field(
         default_factory=lambda: collections.deque(maxlen=_MAX_LOGGED_REQUESTS)
     )
@@ -111,6 +113,7 @@ class ServerState:
         self.request_count = 0
         self.faults.clear()
         self.rate_limiter.per_second = None
+        self.quota.limit()
 
     def effects_for(self, request: IncomingRequest) -> list[Effect]:
         """
@@ -119,7 +122,10 @@ class ServerState:
         :param request: the request.
         """
         refusal = self.rate_limiter.refusal()
-        return [refusal] if refusal is not None else self.faults.effects_for(request)
+        if refusal is not None:
+            return [refusal]
+        faults, quota = self.faults.effects_for(request), self.quota.effect(request)
+        return faults if quota is None else [quota, *faults]
 
 
 class FaultMiddleware:

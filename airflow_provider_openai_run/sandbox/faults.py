@@ -22,7 +22,7 @@ class Fault:
     :param kind: its kind, a key of ``EFFECTS``.
     :param effect: the effect.
     :param method: HTTP method of the requests; empty for any.
-    :param path: text that the path contains; empty for any.
+    :param path: text that the path contains, or with a ``$`` at its end, ends with; empty for any.
     :param times: number of requests to affect; without a limit by default.
     :param every: affect every n-th matching request; 1 or more.
     :param skip: number of matching requests to leave alone first.
@@ -52,7 +52,10 @@ class Fault:
 
         :param request: the request.
         """
-        if self.method not in {"", request.method} or self.path not in request.path:
+        is_path = (
+            request.path.endswith(self.path[:-1]) if self.path.endswith("$") else self.path in request.path
+        )
+        if self.method not in {"", request.method} or not is_path:
             return False
         key = request.path if self.per_path else ""
         if self.times is not None and self._hits[key] >= self.times:
@@ -96,7 +99,7 @@ class Faults:
         :param kind: a key of ``EFFECTS``, or "not_found_at_first": 404 for the first ``times`` GET requests
             of each path.
         :param method: HTTP method of the requests; empty for any.
-        :param path: text that the path contains; empty for any.
+        :param path: text that the path contains, or with a ``$`` at its end, ends with; empty for any.
         :param times: number of requests to affect; without a limit by default.
         :param every: affect every n-th matching request; 1 or more.
         :param skip: number of matching requests to leave alone first.

@@ -12,6 +12,7 @@ from airflow_provider_openai_run.sandbox.app import build_app
 from airflow_provider_openai_run.sandbox.clock import Clock
 from airflow_provider_openai_run.sandbox.contents import SandboxContents
 from airflow_provider_openai_run.sandbox.fault_middleware import RUN_LINKS, LoggedRequest, ServerState
+from airflow_provider_openai_run.sandbox.quota import Quota
 from airflow_provider_openai_run.sandbox.scripts import JsonObject
 from airflow_provider_openai_run.sandbox.server import Server, is_loopback, listen
 from airflow_provider_openai_run.sandbox.store import Store
@@ -59,7 +60,9 @@ class Sandbox(SandboxContents):
         self._host = host
         self._port = port
         self._store = Store(clock=self.clock, default_script=default_script)
-        self._server_state = ServerState(api_key=api_key, public_links=is_loopback(host))
+        # Clients of a clock that is moved by hand wait on that clock.
+        quota = Quota(self.clock.now) if self.clock.speed == 0 else Quota()
+        self._server_state = ServerState(api_key=api_key, public_links=is_loopback(host), quota=quota)
         self._listener: socket.socket | None = None
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -196,3 +199,29 @@ class Sandbox(SandboxContents):
         :param per_second: requests per second, 0 or more; None removes the limit.
         """
         self._server_state.rate_limiter.per_second = per_second
+
+    def limit_responses(
+        self,
+        *,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        burst_seconds: float = 60.0,
+    ) -> None:
+        """
+        Limit the creation of responses as the API does, with its ``x-ratelimit-*`` headers.
+
+        :param requests_per_minute: requests that create a response; None for no limit.
+        :param tokens_per_minute: their tokens, estimated as the API does: a token for four characters, and
+            ``max_output_tokens``; None for no limit.
+        :param burst_seconds: how much can be left at most: what refills in this time.
+        """
+        self._server_state.quota.limit(
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            burst_seconds=burst_seconds,
+        )
+
+    @property
+    def refused_responses(self) -> int:
+        """How many requests were refused since :meth:`limit_responses` was called."""
+        return self._server_state.quota.refused
