@@ -66,6 +66,10 @@ def _response_of(script: Any) -> Callable[[Sandbox], Ids]:
     return lambda sandbox: {"run_id": sandbox.create_response(script=script)["id"]}
 
 
+def _batch_of(script: Any) -> Callable[[Sandbox], Ids]:
+    return lambda sandbox: {"run_id": sandbox.create_batch(script=script)["id"], "api": "batches"}
+
+
 def _created_as(script: Any) -> Callable[[Sandbox], Ids]:
     def prepare(sandbox: Sandbox) -> Ids:
         sandbox.create_thread(THREAD_ID)
@@ -120,6 +124,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "get_run": Scenario(_get, _run_of(ENDS)),
     "get_response": Scenario(_get, _response_of(ENDS)),
+    "get_batch": Scenario(_get, _batch_of({"in_progress": 60})),
+    "sensor_of_an_expired_batch": Scenario(_sensor, _batch_of({"ending": "expired", "in_progress": 60})),
     "cancel_run": Scenario(_cancel, _run_of("in_progress")),
     "create_response": Scenario(_response, _created_as(ENDS)),
     "create_response_that_fails": Scenario(_response, _created_as(FAILS)),
