@@ -99,6 +99,9 @@ class ConnectionPoller:
         self._users: set[Subscription | AdHocRequests] = set()
         self._requests: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        # Bound once: each wait would keep two methods of its own.
+        self._unsubscribe_method = self._unsubscribe
+        self._expire_method = self._expire
 
     @property
     def base_url(self) -> str:
@@ -107,12 +110,13 @@ class ConnectionPoller:
 
     def subscribe(self, run_poller: RunPoller, create: CreateSubscription = Subscription) -> Subscription:
         """Start to poll a run."""
-        subscription = create(run_poller, self._unsubscribe)
+        subscription = create(run_poller, self._unsubscribe_method)
         self._users.add(subscription)
         now, deadline = self._loop.time(), run_poller.options.deadline
         if deadline is not None:
             # A deadline that passed while no triggerer ran still leaves time for one poll.
-            subscription.expire_at(max(self._loop_time(deadline), now) + EXPIRY_GRACE, self._expire)
+            expire_at = max(self._loop_time(deadline), now) + EXPIRY_GRACE
+            subscription.expire_at(expire_at, self._expire_method, self.context)
         self._queue.set_demand(subscription, 1 / run_poller.poll_interval(time.time()))
         spread = random.random() * _INITIAL_SPREAD  # noqa: S311 - spreads load only
         self._schedule(subscription, max(now + spread, self._loop_time(run_poller.not_before)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_openai_run.types.outcome import Outcome
 
 if TYPE_CHECKING:
+    import contextvars
     from collections.abc import Callable
 
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
@@ -79,14 +80,17 @@ class Subscription:
         self._stop()
         self._on_close(self)
 
-    def expire_at(self, loop_time: float, expire: Callable[[Subscription], None]) -> None:
+    def expire_at(
+        self, loop_time: float, expire: Callable[[Subscription], None], context: contextvars.Context
+    ) -> None:
         """
         Schedule a call for when the run's deadline has passed.
 
         :param loop_time: seconds of the event loop's clock.
         :param expire: called with this subscription, unless polling has stopped by then.
+        :param context: the context of the call, shared by all subscriptions to save memory.
         """
-        self._expiry = asyncio.get_running_loop().call_at(loop_time, expire, self)
+        self._expiry = asyncio.get_running_loop().call_at(loop_time, expire, self, context=context)
 
     def _stop(self) -> None:
         self.is_open = False

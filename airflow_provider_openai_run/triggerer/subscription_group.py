@@ -12,6 +12,7 @@ from airflow_provider_openai_run.triggerer.subscription import Subscription
 from airflow_provider_openai_run.types.outcome import Outcome
 
 if TYPE_CHECKING:
+    import contextvars
     from collections.abc import Callable, Iterable
 
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
@@ -140,7 +141,10 @@ class _Member(Subscription):
         self._stop()
         self._group.on_failure(error)
 
-    def expire_at(self, loop_time: float, expire: Callable[[Subscription], None]) -> None:
+    def expire_at(
+        self, loop_time: float, expire: Callable[[Subscription], None], context: contextvars.Context
+    ) -> None:
+        del context  # The group has one timer.
         self._expire = expire
         self._group.expire_at(loop_time)
 

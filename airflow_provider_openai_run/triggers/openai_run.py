@@ -181,6 +181,8 @@ class OpenAIRunTrigger(BaseTrigger):
             self.options, self.poll_state, self.earliest_resume_at, self.logger()
         )
         run_poller = RunPoller(self.ref, options, poll_state=poll_state)
+        # Thousands of waits would keep it as long as they last.
+        del poll_state
         subscription: Subscription = connection_poller.subscribe(self.conn_id, run_poller)
         outcome: Outcome | None = None
         try:
