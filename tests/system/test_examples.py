@@ -17,7 +17,8 @@ pytestmark = pytest.mark.system
 
 LONG_SECONDS = 250
 MANY_STEPS = {"sandbox_script": json.dumps({"base": "many_steps", "steps": 130, "seconds": LONG_SECONDS})}
-SENSORS = {"create": "wait", "background": "wait", "gate": "gate", "closed gate": "gate"}
+BATCH = {"sandbox_script": json.dumps({"in_progress": LONG_SECONDS - 20, "fail_every": 3})}
+SENSORS = {"create": "wait", "background": "wait", "batch": "wait", "gate": "gate", "closed gate": "gate"}
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def started(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
     runs: dict[str, tuple[str, dict[str, Any]]] = {
         "create": ("openai_run_create_and_retrieve", {"assistant_id": "asst_1", "metadata": MANY_STEPS}),
         "background": ("openai_response_background", {"metadata": MANY_STEPS}),
+        "batch": ("openai_batch", {"metadata": BATCH}),
         "gate": ("openai_run_gate", {"run_id": completing["id"]}),
         "closed gate": ("openai_run_gate", ids_of(failing)),
         "retrieve": ("openai_run_retrieve", ids_of(running)),
@@ -124,3 +126,15 @@ def test_the_tool_calls_of_the_steps_can_be_read(started: Mapping[str, DagRun]) 
     calls = run.xcoms("tool_calls")["return_value"]
     assert [call["type"] for call in calls] == ["file_search"]
     assert run.xcoms("unfinished")["return_value"] == []
+
+
+def test_the_results_of_a_batch_are_read_from_its_files(started: Mapping[str, DagRun]) -> None:
+    run = started["batch"]
+
+    run.wait_for_success()
+
+    assert run.xcoms("wait")["return_value"]["api"] == "batches"
+    assert run.xcoms("batch")["request_counts"] == {"total": 3, "completed": 2, "failed": 1}
+    answers = run.xcoms("read")["return_value"]
+    assert (answers["question-0"], answers["question-1"]) == ("The answer is 42.", "The answer is 42.")
+    assert answers["question-2"].startswith("error: The server had an error")
