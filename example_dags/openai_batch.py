@@ -42,17 +42,13 @@ def openai_batch() -> None:
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
         values = params or {}
-        lines = [
-            {
-                "custom_id": f"question-{number}",
-                "method": "POST",
-                "url": "/v1/responses",
-                "body": {"model": values["model"], "input": question},
-            }
+        requests = [
+            {"custom_id": f"question-{number}", "body": {"model": values["model"], "input": question}}
             for number, question in enumerate(values["questions"])
         ]
         hook = OpenAIRunHook()
-        file = hook.upload_file(f"{json.dumps(line)}\n".encode() for line in lines)
+        # As many files as the limits need: here always one.
+        [file] = hook.upload_requests(requests)
         return hook.create_batch(file.id, metadata=values["metadata"]).id
 
     # [END howto_hook_openai_create_batch]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_openai_run.api import calls
+from airflow_provider_openai_run.api.batch_input import split_requests
 from airflow_provider_openai_run.connection import file_transfer
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Mapping
 
     from openai import AsyncOpenAI, OpenAI
     from openai.types import FileObject
@@ -58,6 +64,28 @@ class BatchMethods:
         async with await self.aget_conn() as client:
             uploaded = await file_transfer.aupload(client, file, purpose=purpose, filename=filename)
         return _file_object(uploaded)
+
+    def upload_requests(self, requests: Iterable[Mapping[str, Any]]) -> list[FileObject]:
+        """
+        Upload requests as the input files of batches: one, or as many as the API's limits need.
+
+        A file has up to 50,000 requests and 200 MB, and all its requests have the same model. All requests
+        are checked before the first upload.
+
+        :param requests: for each ``custom_id`` and ``body``, as in https://platform.openai.com/docs/guides/batch.
+        :return: the files; none if there is no request.
+        :raises ValueError: for the first request that no batch takes, such as one whose ``custom_id`` another
+            one has, with its position.
+        :raises RunRequestError: if the API refuses, or sends no valid response.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return [self.upload_file(path) for path in _write_input_files(requests, Path(folder))]
+
+    async def aupload_requests(self, requests: Iterable[Mapping[str, Any]]) -> list[FileObject]:
+        """Upload requests as the input files of batches; see :meth:`upload_requests`."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = await asyncio.to_thread(_write_input_files, requests, Path(folder))
+            return [await self.aupload_file(path) for path in paths]
 
     def download_file(self, file_id: str, path: str | os.PathLike[str]) -> int:
         """
@@ -138,6 +166,18 @@ class BatchMethods:
         """List the batches; see :meth:`list_batches`."""
         runs: list[Run] = await self.execute_call_async(calls.list_batches(created_after))
         return runs
+
+
+def _write_input_files(requests: Iterable[Mapping[str, Any]], folder: Path) -> list[Path]:
+    paths: list[Path] = []
+    with ExitStack() as opened:
+        files: list[IO[bytes]] = []
+        for number, line in split_requests(requests):
+            if number == len(files):
+                paths.append(folder / f"requests-{number + 1:03d}.jsonl")
+                files.append(opened.enter_context(paths[number].open("wb")))
+            files[number].write(line)
+    return paths
 
 
 def _batch_params(

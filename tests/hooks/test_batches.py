@@ -122,3 +122,20 @@ def test_an_unknown_batch_is_not_found(sandbox: Sandbox, call: Call) -> None:
     del sandbox
     with pytest.raises(RunNotFoundError):
         call("get_run", "batch_none", api="batches")
+
+
+def test_requests_are_uploaded_in_a_file_for_each_model(sandbox: Sandbox, call: Call) -> None:
+    requests = [{"custom_id": str(n), "body": {"model": f"model-{n % 2}", "input": "Hi"}} for n in range(5)]
+    files = call("upload_requests", requests)
+    assert [file.filename for file in files] == ["requests-001.jsonl", "requests-002.jsonl"]
+    for number, file in enumerate(files):
+        lines = [json.loads(line) for line in sandbox.file_content(file.id).splitlines()]
+        assert {line["body"]["model"] for line in lines} == {f"model-{number}"}
+    assert call("upload_requests", []) == []
+
+
+def test_a_bad_request_is_refused_before_the_first_upload(sandbox: Sandbox, call: Call) -> None:
+    request = {"custom_id": "a", "body": {"model": "gpt-5.2", "input": "Hi"}}
+    with pytest.raises(ValueError, match="request 2 has the custom_id 'a'"):
+        call("upload_requests", [request, request])
+    assert sandbox.requests == []
