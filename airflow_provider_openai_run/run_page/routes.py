@@ -53,7 +53,7 @@ _SCRIPTS = (
     "links.js",
     "iterations.js",
 )
-_STYLESHEETS = ("page.css", "lists.css", "markdown.css")
+_STYLESHEETS = ("page.css", "lists.css", "runs.css", "markdown.css")
 _STATIC_MEDIA_TYPES = {
     **dict.fromkeys(_STYLESHEETS, "text/css"),
     **dict.fromkeys(_SCRIPTS, "text/javascript"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_openai_run.api.parsing import string_or_none
 from airflow_provider_openai_run.run_page.answer import AnswerView, read_answer, read_refusal
@@ -13,13 +13,14 @@ from airflow_provider_openai_run.run_page.attributes import (
     read_attributes,
     read_timestamps,
 )
-from airflow_provider_openai_run.run_page.formatting import format_duration, read_time, shorten
+from airflow_provider_openai_run.run_page.formatting import format_count, format_duration, read_time, shorten
 from airflow_provider_openai_run.run_page.links import Link, task_links
 from airflow_provider_openai_run.run_page.notices import notices_for
 from airflow_provider_openai_run.run_page.required_action import RequiredActionView, view_required_action
 from airflow_provider_openai_run.run_page.rounds import RoundView, read_rounds, round_spans
 from airflow_provider_openai_run.run_page.run_errors import ErrorView, read_errors
 from airflow_provider_openai_run.run_page.run_input import read_input
+from airflow_provider_openai_run.run_page.run_list import RunListView, view_run_list
 from airflow_provider_openai_run.run_page.severity import severity_of
 from airflow_provider_openai_run.run_page.statuses import last_request, read_statuses, status_spans
 from airflow_provider_openai_run.run_page.step_content import Block
@@ -49,6 +50,7 @@ class RunView:
     :param duration: how long the run took with all its rounds, as text, if it has ended.
     :param timeline: the observed statuses, the rounds, and the steps that have times, to scale.
     :param step_sequence: the steps in their order, if they have no times.
+    :param run_list: the runs of a task with many.
     :param notices: sentences that say which data is missing, and why.
     """
 
@@ -75,6 +77,7 @@ class RunView:
     usage: UsageView | None
     input: tuple[Block, ...]
     notices: tuple[str, ...]
+    run_list: RunListView | None = None
 
     @property
     def step_bars(self) -> dict[int, Bar]:
@@ -123,8 +126,9 @@ def build_view(
         *timed_steps,
     ]
     is_running = not is_over and task.is_live
+    run_list = view_run_list(data.run_list)
     is_answered = any(entry.run_id == run.get("id") for entry in rounds) and has_ended
-    return RunView(
+    view = RunView(
         task=task,
         data=data,
         has_run=bool(data) or task.operator in OPERATORS,
@@ -150,6 +154,31 @@ def build_view(
         usage=read_usage(run.get("usage"), data.token_usage, [entry.usage for entry in earlier]),
         input=read_input(run, rendered or {}),
         notices=notices_for(data, task, status, steps),
+        run_list=run_list,
+    )
+    return view if run_list is None or run else _with_runs(view, run_list)
+
+
+def _with_runs(view: RunView, runs: RunListView) -> RunView:
+    """Return the view of a task with many runs: its header is about all of them."""
+    is_live = view.task.is_live
+    attributes = (("Tokens", runs.tokens, False), ("Results", runs.results, True))
+    times = (
+        ("Started", runs.started_at),
+        ("Estimated end", runs.estimated_end if is_live else None),
+        ("Statuses as of", runs.polled_at),
+    )
+    return replace(
+        view,
+        status=f"{format_count(runs.ended)} of {format_count(runs.total)} ended",
+        severity=runs.severity(is_live=is_live),
+        running_since=runs.started_at if is_live else None,
+        duration=None if is_live else _format_duration(runs.started_at, runs.polled_at),
+        attributes=tuple(
+            Attribute(label, text, copy) for label, text, copy in attributes if text is not None
+        ),
+        timestamps=tuple(Timestamp(label, at) for label, at in times if at is not None),
+        notices=view.notices if view.data.unreadable else (),
     )
 
 

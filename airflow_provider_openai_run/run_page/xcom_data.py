@@ -18,6 +18,7 @@ from airflow_provider_openai_run.cancellation import CANCEL_REASON_KEY
 from airflow_provider_openai_run.links.openai_run import LINK_KEY
 from airflow_provider_openai_run.owned_runs.rounds import ROUNDS_KEY
 from airflow_provider_openai_run.progress import PROGRESS_KEY
+from airflow_provider_openai_run.run_list_progress import RUN_LIST_PROGRESS_KEY, RunListProgress
 from airflow_provider_openai_run.run_page.formatting import parse_json
 from airflow_provider_openai_run.types.json import Json
 from airflow_provider_openai_run.types.run import Run
@@ -34,6 +35,7 @@ KEYS = (
     *ATTRIBUTES,
     RETURN_VALUE,
     PROGRESS_KEY,
+    RUN_LIST_PROGRESS_KEY,
     ROUNDS_KEY,
     "run_id",
     "answer",
@@ -77,6 +79,7 @@ class XComData:
 
     :param attributes: the known attributes of :class:`~airflow_provider_openai_run.types.run.Run`, unchecked.
     :param progress: the progress that was pushed while the task waited.
+    :param run_list: the progress of the runs, of a task with many.
     :param rounds: the tool rounds of the task, unchecked.
     :param answer: the run's answer: text, or JSON.
     :param refusal: why the model refused.
@@ -89,6 +92,7 @@ class XComData:
 
     attributes: dict[str, Json] = field(default_factory=dict)
     progress: dict[str, Json] = field(default_factory=dict)
+    run_list: RunListProgress | None = None
     rounds: Json = None
     answer: Json = None
     refusal: Json = None
@@ -98,7 +102,7 @@ class XComData:
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.attributes or self.progress or self.unreadable)
+        return bool(self.attributes or self.progress or self.run_list or self.unreadable)
 
     def to_json(self) -> dict[str, Json]:
         """Return all of it as plain JSON, for display and for copying, without what the API never sent."""
@@ -110,6 +114,7 @@ class XComData:
             CANCEL_REASON_KEY: self.cancel_reason,
             ROUNDS_KEY: self.rounds,
             PROGRESS_KEY: self.progress,
+            RUN_LIST_PROGRESS_KEY: None if self.run_list is None else self.run_list.to_xcom(),
         }
         return {name: value for name, value in parts.items() if value not in (None, {})}
 
@@ -129,12 +134,14 @@ def read_xcoms(xcoms: Mapping[str, Json], unreadable: Mapping[str, str] | None =
         # It may be the answer of a decorated task.
         returned = {}
     progress = _read_object(xcoms.get(PROGRESS_KEY))
+    run_list = RunListProgress.from_xcom(parse_json(xcoms.get(RUN_LIST_PROGRESS_KEY)))
     run = _read_object(progress.get("run"))
     has_run_keys = has_all_attributes(xcoms) or _has_run_reference(xcoms)
     if not (progress or has_run_keys or returned):
         known = unreadable.keys() | xcoms.keys()
-        is_of_run = "run_id" in known or PROGRESS_KEY in known or known >= _ALL_ATTRIBUTES
-        return XComData(unreadable=unreadable if is_of_run else {})
+        keys = {"run_id", PROGRESS_KEY, RUN_LIST_PROGRESS_KEY}
+        is_of_run = bool(known & keys) or known >= _ALL_ATTRIBUTES
+        return XComData(run_list=run_list, unreadable=unreadable if is_of_run else {})
     run_id = xcoms.get("run_id") or returned.get("run_id") or returned.get("id")
     if run_id and run.get("id") and run["id"] != run_id:
         # The progress describes the previous run of a conversation with tool calls.
@@ -152,6 +159,7 @@ def read_xcoms(xcoms: Mapping[str, Json], unreadable: Mapping[str, str] | None =
     return XComData(
         attributes={name: attributes[name] for name in ATTRIBUTES if name in attributes},
         progress=progress,
+        run_list=run_list,
         rounds=parse_json(xcoms.get(ROUNDS_KEY)),
         answer=returned.get("answer") if answer is None else answer,
         refusal=xcoms.get("refusal") or returned.get("refusal"),

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_openai_run.api.registry import author_ids
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
 from airflow_provider_openai_run.exceptions import (
+    InvalidRunReferenceError,
     OpenAIRunError,
     RunEndedError,
     RunRequiresActionError,
@@ -26,7 +27,15 @@ from airflow_provider_openai_run.exceptions import (
 )
 from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
-from airflow_provider_openai_run.polling.options import MIN_RESUME_DELAY, to_seconds
+from airflow_provider_openai_run.polling.options import MIN_RESUME_DELAY, check_unowned_policy, to_seconds
+from airflow_provider_openai_run.sensors._run_list import (
+    RunListWait,
+    WaitFor,
+    check_run_list,
+    check_wait_for,
+    goal_of,
+    run_ids_of,
+)
 from airflow_provider_openai_run.types.status import check_accepted_statuses
 
 if TYPE_CHECKING:
@@ -36,22 +45,29 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.polling.policy import RunPoller
     from airflow_provider_openai_run.types.outcome import Outcome
+    from airflow_provider_openai_run.types.run_list_outcome import RunListOutcome
 
 
 class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
     """
-    Wait until a run has ended. The sensor never cancels the run.
+    Wait until a run has ended, or many of them. The sensor never cancels a run.
 
     It succeeds once the run has ended in an accepted status; its XCom is ``{"run_id", "thread_id", "api",
-    "status"}``. It fails without retries once the run has ended in another status or the ``timeout`` is
-    over; ``soft_fail`` skips the task instead. An ``execution_timeout`` below the ``timeout`` holds too,
-    counted from the start of the try, and is retried. A response such as 401 or 404 fails the task with
-    its retries. All this is the same in the modes ``poke`` and ``reschedule`` and while deferred.
+    "status"}``, or of many runs ``{"counts": {status: number}, "statuses": {run_id: status}}``. It fails
+    without retries once the run has ended in another status or the ``timeout`` is over; ``soft_fail`` skips
+    the task instead. An ``execution_timeout`` below the ``timeout`` holds too, counted from the start of the
+    try, and is retried. A response such as 401 or 404 fails the task with its retries. All this is the same
+    in the modes ``poke`` and ``reschedule`` and while deferred.
 
     https://platform.openai.com/docs/api-reference/runs/getRun and
     https://platform.openai.com/docs/api-reference/responses/get.
 
-    :param run_id: id of the run or the response. Templated.
+    :param run_id: id of the run or the response; or the ids of many, each once: a list, the output of mapped
+        tasks, or a template that renders to a list or its JSON text. They are waited for together, in one
+        trigger if the sensor is deferrable. Of an empty list all have ended: the sensor succeeds. Templated.
+    :param wait_for: how many of many runs must end in an accepted status: ``"all"``, ``"any"`` or a number.
+        The sensor fails as soon as so many no longer can: for ``"all"``, with the first run that ends
+        otherwise.
     :param thread_id: id of the run's thread; None for a response. Templated; "None" counts as None.
     :param api: name of the run's API, a key of :data:`~airflow_provider_openai_run.api.registry.APIS`.
         None infers it: ``thread_id`` means the Assistants API, ``run_id`` alone the Responses API.
@@ -81,10 +97,11 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
     def __init__(
         self,
         *,
-        run_id: str,
+        run_id: str | Sequence[str],
         thread_id: str | None = None,
         api: str | None = None,
         conn_id: str = DEFAULT_CONN_ID,
+        wait_for: WaitFor = "all",
         accepted_statuses: Collection[str] = ("completed",),
         timeout: timedelta | float | None = None,
         poll_interval: timedelta | float | None = None,
@@ -106,18 +123,21 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
             poke_interval=to_seconds("poll_interval", poll_interval),
             **kwargs,
         )
-        self.run_id = run_id
+        self.run_id: Any = run_id
+        self.wait_for = wait_for
         self.thread_id = thread_id
         self.api = api
         self.conn_id = conn_id
         self.accepted_statuses = check_accepted_statuses(accepted_statuses)
         self.deferrable = deferrable
         self.check_run_reference()
+        check_wait_for(wait_for)
         if self.poll_options.stalled_after is not None and self.reschedule and not deferrable:
             raise ValueError(
                 "stalled_after needs deferrable=True or mode='poke': a rescheduled sensor forgets the run"
             )
         self._poller: RunPoller | None = None
+        self._run_list: RunListWait | None = None
         self._started_at: float | None = None
         self._next_poll_at = 0.0
 
@@ -129,12 +149,18 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         """
         # Airflow counts the timeout of a poking sensor from here too; this package's error must come first.
         self._started_at = time.time()
+        self._run_list = self._list_wait(context, self._started_at)
         self.has_no_progress = self.deferrable or not self.reschedule
         try:
             if not self.deferrable:
                 return super().execute(context)
+            if self._run_list is not None:
+                return self._defer_list(self._run_list)
             return self._poll_and_defer(context, self._started_at)
         except AirflowTaskTimeout:
+            if self._run_list is not None:
+                self._run_list.expire()
+                return self._finish_list(self._run_list, self._run_list.outcome())
             poller = self._poller or self.new_poller(self._started_at)
             return self._finish(poller.expire(time.time()), context)
 
@@ -156,6 +182,22 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         if self.is_for_another_run(event, run_id):
             return self._poll_and_defer(context, started_at or time.time())
         return self._finish(self.outcome_from_event(event), context)
+
+    def execute_list_complete(
+        self, context: Context, event: dict[str, Any], started_at: float | None = None
+    ) -> Any:
+        """
+        Finish after the trigger has waited for many runs.
+
+        :param context: the task's context.
+        :param event: the payload of the trigger's event.
+        :param started_at: when the wait started, in epoch seconds.
+        """
+        wait = self._list_wait(context, started_at or time.time())
+        if wait is None:
+            raise InvalidRunReferenceError("run_id named many runs before the task was deferred, and now one")
+        outcome = wait.outcome_from_event(event, context)
+        return self._defer_list(wait) if outcome is None else self._finish_list(wait, outcome)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -186,6 +228,8 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         """
         from airflow_provider_openai_run.types.outcome import Outcome
 
+        if self._run_list is not None:
+            return self._poke_list(self._run_list, context)
         if self._poller is None:
             self.push_link(context)
             self._poller = self.new_poller(self._first_poke_at(context))
@@ -214,6 +258,54 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         if outcome is None:
             return self.defer_until_complete(poller)
         return self._result(outcome)
+
+    def check_run_reference(self) -> None:
+        """
+        Check the arguments that name the run or the runs, as far as they are known at parse time.
+
+        :raises InvalidRunReferenceError: for an id that no request can be made of.
+        :raises ValueError: for a list of fewer runs than ``wait_for`` needs.
+        """
+        if not isinstance(self.run_id, list | tuple):
+            super().check_run_reference()
+            return
+        check_unowned_policy(self.poll_options.on_requires_action)
+        check_run_list(self.run_id, self.wait_for, self.api)
+
+    def _list_wait(self, context: Context, started_at: float) -> RunListWait | None:
+        """Return the wait for many runs; None if ``run_id`` names one."""
+        run_ids = run_ids_of(self.run_id)
+        if run_ids is None:
+            goal_of(self.wait_for, 1)
+            return None
+        # Many runs have no page of their own in the vendor's console.
+        self.link, self.operator_extra_links = "", ()
+        first = started_at if self.deferrable else self._first_poke_at(context)
+        return RunListWait(
+            self,
+            run_ids,
+            started_at if first is None else first,
+            wait_for=self.wait_for,
+            accepted_statuses=self.accepted_statuses,
+            polls_failing_at_once=self.reschedule,
+        )
+
+    def _defer_list(self, wait: RunListWait) -> dict[str, Any]:
+        return self._finish_list(wait, wait.outcome()) if wait.is_over else wait.defer()
+
+    def _poke_list(self, wait: RunListWait, context: Context) -> PokeReturnValue:
+        if not wait.is_over:
+            wait.poll(context)
+        if not wait.is_over:
+            self._next_poll_at = wait.next_poll_at
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._finish_list(wait, wait.outcome()))
+
+    def _finish_list(self, wait: RunListWait, outcome: RunListOutcome) -> dict[str, Any]:
+        try:
+            return wait.result(outcome)
+        except OpenAIRunError as error:
+            self._raise(error)
 
     @property
     def releases_worker(self) -> bool:

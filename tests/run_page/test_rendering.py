@@ -36,7 +36,7 @@ TEMPLATE_TAGS = frozenset(
         *("html", "head", "meta", "title", "script", "link", "body", "main", "section", "header", "div"),
         *("span", "dl", "dt", "dd", "bdi", "button", "svg", "path", "time", "p", "h1", "h2", "h3", "h4"),
         *("pre", "code", "details", "summary", "a", "rect", "line", "text", "ol", "ul", "li", "strong"),
-        *("nav", "form", "label", "input"),
+        *("nav", "form", "label", "input", "table", "thead", "tbody", "tr", "th", "td"),
     )
 )
 #: The elements that Markdown can become, beside those of the templates.

@@ -70,6 +70,10 @@ def _batch_of(script: Any) -> Callable[[Sandbox], Ids]:
     return lambda sandbox: {"run_id": sandbox.create_batch(script=script)["id"], "api": "batches"}
 
 
+def _responses_of(*scripts: Any) -> Callable[[Sandbox], Ids]:
+    return lambda sandbox: {"run_id": [sandbox.create_response(script=script)["id"] for script in scripts]}
+
+
 def _created_as(script: Any) -> Callable[[Sandbox], Ids]:
     def prepare(sandbox: Sandbox) -> Ids:
         sandbox.create_thread(THREAD_ID)
@@ -122,6 +126,8 @@ SCENARIOS: Mapping[str, Scenario] = {
         lambda ids: _sensor(ids, stalled_after=300, on_stalled="fail"),
         _response_of("in_progress"),
     ),
+    "sensor_of_many_runs": Scenario(_sensor, _responses_of("instant", ENDS)),
+    "sensor_of_many_runs_with_a_failed_one": Scenario(_sensor, _responses_of(FAILS, "in_progress")),
     "get_run": Scenario(_get, _run_of(ENDS)),
     "get_response": Scenario(_get, _response_of(ENDS)),
     "get_batch": Scenario(_get, _batch_of({"in_progress": 60})),

@@ -18,7 +18,14 @@ pytestmark = pytest.mark.system
 LONG_SECONDS = 250
 MANY_STEPS = {"sandbox_script": json.dumps({"base": "many_steps", "steps": 130, "seconds": LONG_SECONDS})}
 BATCH = {"sandbox_script": json.dumps({"in_progress": LONG_SECONDS - 20, "fail_every": 3})}
-SENSORS = {"create": "wait", "background": "wait", "batch": "wait", "gate": "gate", "closed gate": "gate"}
+SENSORS = {
+    "create": "wait",
+    "background": "wait",
+    "batch": "wait",
+    "list": "wait_for_all",
+    "gate": "gate",
+    "closed gate": "gate",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +40,7 @@ def started(airflow: LocalAirflow, sandbox: Sandbox) -> Mapping[str, DagRun]:
         "create": ("openai_run_create_and_retrieve", {"assistant_id": "asst_1", "metadata": MANY_STEPS}),
         "background": ("openai_response_background", {"metadata": MANY_STEPS}),
         "batch": ("openai_batch", {"metadata": BATCH}),
+        "list": ("openai_run_list", {"metadata": MANY_STEPS}),
         "gate": ("openai_run_gate", {"run_id": completing["id"]}),
         "closed gate": ("openai_run_gate", ids_of(failing)),
         "retrieve": ("openai_run_retrieve", ids_of(running)),
@@ -72,6 +80,16 @@ def test_a_run_created_in_the_dag_is_awaited_and_pushed_to_xcom(
         "api": api,
         "status": "completed",
     }
+
+
+def test_the_responses_of_mapped_tasks_are_awaited_by_one_sensor(started: Mapping[str, DagRun]) -> None:
+    run = started["list"]
+
+    run.wait_for_success()
+
+    result = run.xcoms("wait_for_all")["return_value"]
+    assert result["counts"] == {"completed": 3}
+    assert list(result["statuses"]) == [run.xcoms("create", index)["id"] for index in range(3)]
 
 
 def test_a_downstream_task_reads_the_usage_from_the_operators_output(started: Mapping[str, DagRun]) -> None:

@@ -11,6 +11,7 @@ from airflow_provider_openai_run.triggers.openai_run_list import OpenAIRunListTr
 from airflow_provider_openai_run.types.run_list_outcome import RunListOutcome, list_digest
 from tests.airflow_task import only_event
 from tests.fake_clock import FakeClock
+from tests.sandbox_fixtures import Connect
 from tests.task_log import TaskLog
 from tests.test_progress import Task, xcom
 from tests.triggers.conftest import PACE
@@ -94,7 +95,7 @@ def test_a_run_that_the_api_does_not_know_does_not_end_the_wait_for_others(
     assert "resp_unknown" in event["failures"][0]["error"]["message"]
 
 
-def test_refused_credentials_end_the_wait(sandbox: Sandbox, fake_clock: FakeClock, connect: Any) -> None:
+def test_refused_credentials_end_the_wait(sandbox: Sandbox, fake_clock: FakeClock, connect: Connect) -> None:
     run_ids = responses(sandbox, *["in_progress"] * 20)
     connect(password="another-key-that-is-wrong")
     event = event_of(run_ids, fake_clock, wait_for=1)
@@ -127,10 +128,10 @@ def test_a_required_action_that_fails_gives_up_that_run(sandbox: Sandbox, fake_c
     assert (event["statuses"]["completed"], event["given_up"]) == ("0-1", "0")
 
 
-def test_an_empty_list_is_over_at_once(sandbox: Sandbox, fake_clock: FakeClock) -> None:
+def test_an_empty_list_is_over_without_a_request(fake_clock: FakeClock, connect: Connect) -> None:
+    connect(host="http://127.0.0.1:9/v1")
     event = event_of([], fake_clock)
     assert (event["total"], event["error"]) == (0, None)
-    assert sandbox.requests == []
 
 
 def test_the_runs_of_a_thread(sandbox: Sandbox, fake_clock: FakeClock) -> None:
