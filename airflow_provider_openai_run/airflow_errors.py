@@ -78,6 +78,18 @@ class AnswerFormatError(exceptions.AnswerFormatError, AirflowFailException):
     """Not retried; see :class:`airflow_provider_openai_run.exceptions.AnswerFormatError`."""
 
 
+class BulkRequestsError(exceptions.BulkRequestsError, AirflowFailException):
+    """Not retried; see :class:`airflow_provider_openai_run.exceptions.BulkRequestsError`."""
+
+
+class BulkJournalError(exceptions.BulkJournalError, AirflowFailException):
+    """Not retried; see :class:`airflow_provider_openai_run.exceptions.BulkJournalError`."""
+
+
+class BulkFailedError(exceptions.BulkFailedError, AirflowFailException):
+    """Not retried; see :class:`airflow_provider_openai_run.exceptions.BulkFailedError`."""
+
+
 class RunRequestError(exceptions.RunRequestError, AirflowFailException):
     """Not retried; see :class:`airflow_provider_openai_run.exceptions.RunRequestError`."""
 
@@ -121,6 +133,9 @@ _BY_BASE: dict[type, type[exceptions.OpenAIRunError]] = {
         HumanInputAnswerError,
         TokenBudgetSpentError,
         AnswerFormatError,
+        BulkRequestsError,
+        BulkJournalError,
+        BulkFailedError,
         RunRequestError,
         RunAuthenticationError,
         InvalidConnectionError,

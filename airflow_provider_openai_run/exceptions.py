@@ -19,6 +19,9 @@ The errors of this provider.
     ├── HumanInputAnswerError         the answers of a person did not fit the calls of the run
     ├── TokenBudgetSpentError         the task's token budget was used up before its run ended
     ├── AnswerFormatError             the answer does not match the requested format
+    ├── BulkRequestsError             the requests of a bulk task cannot be sent (also a ValueError)
+    ├── BulkJournalError              the journal of a bulk task is missing, or is another task's
+    ├── BulkFailedError               more requests of a bulk task failed than ``max_failed`` allows
     └── RunRequestError               a request failed: no response, an error response or an invalid one
         ├── RunAuthenticationError    401 or 403: the API refused the connection's credentials
         │   └── InvalidConnectionError   the connection itself is wrong; nothing was sent
@@ -155,6 +158,22 @@ class TokenBudgetSpentError(OpenAIRunError):
 
 class AnswerFormatError(OpenAIRunError):
     """The answer of a run does not match the requested format."""
+
+
+class BulkRequestsError(OpenAIRunError, ValueError):
+    """The requests of a bulk task cannot be sent; nothing was. The message names the first bad line."""
+
+
+class BulkJournalError(OpenAIRunError):
+    """
+    The journal of a bulk task is missing, is another task's, or is continued by another process.
+
+    Without it the task cannot know which responses were created, so it creates none.
+    """
+
+
+class BulkFailedError(OpenAIRunError):
+    """More requests of a bulk task failed than its ``max_failed`` allows."""
 
 
 class RunRequestError(OpenAIRunError):

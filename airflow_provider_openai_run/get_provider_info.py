@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, object]:
                 "integration-name": integration,
                 "python-modules": [
                     "airflow_provider_openai_run.operators.openai_run",
+                    "airflow_provider_openai_run.operators.bulk_responses",
                     "airflow_provider_openai_run.operators.cancel_run",
                     "airflow_provider_openai_run.operators.create_response",
                     "airflow_provider_openai_run.operators.create_run",
@@ -63,8 +64,10 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": integration,
                 "python-modules": [
+                    "airflow_provider_openai_run.triggers.openai_owned_run_list",
                     "airflow_provider_openai_run.triggers.openai_run",
                     "airflow_provider_openai_run.triggers.openai_run_event",
+                    "airflow_provider_openai_run.triggers.openai_run_list",
                 ],
             }
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_openai_run.api.response_parameters import check_combination
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 from airflow_provider_openai_run.operators._parameters import (
     PROMPT_FILES,
@@ -156,7 +157,7 @@ class OpenAICreateResponseOperator(RightNames, OwnedRunOperator):
             raise ValueError(f"text_format must be a pydantic model, not {text_format!r}")
         if self.answer_model is not None and isinstance(text, dict) and "format" in text:
             raise ValueError("text_format and text['format'] both set the format; leave out one of them")
-        _check_combination(parameters)
+        check_combination(parameters)
         if not store and (self.tool_handlers or self.human_tools):
             raise ValueError(
                 "tool_handlers and human_tools need store=True: each round continues from a stored response"
@@ -174,7 +175,7 @@ class OpenAICreateResponseOperator(RightNames, OwnedRunOperator):
         """Refuse arguments whose templates rendered nothing that can be sent."""
         body = self._request_body()
         check_rendered(body)
-        _check_combination(body)
+        check_combination(body)
 
     def _request_body(self) -> dict[str, Json]:
         return request_body(self, self.API_PARAMETERS, texts=self._TEXTS, optional_ids=self._OPTIONAL_IDS)
@@ -192,18 +193,3 @@ class OpenAICreateResponseOperator(RightNames, OwnedRunOperator):
             text: Any = body.get("text") or {}
             body["text"] = {**text, "format": schema}
         return ResponsesAdapter(get_hook, identity, state, body=body)
-
-
-def _check_combination(parameters: Mapping[str, Json]) -> None:
-    """Refuse parameters that the API would refuse together; when the DAG is parsed, and once rendered."""
-    present = {name for name, value in parameters.items() if value is not None}
-    if {"conversation", "previous_response_id"} <= present:
-        raise ValueError("conversation and previous_response_id exclude each other")
-    if not present & {"model", "prompt"}:
-        raise ValueError("a response needs a model, or a prompt that names one")
-    if not present & {"input", "prompt", "previous_response_id", "conversation"}:
-        raise ValueError("a response needs an input, a prompt, a previous response or a conversation")
-    if isinstance(parameters.get("input"), dict):
-        raise ValueError(  # noqa: TRY004 - a wrong value like the others
-            "input must be a text or a list of items, not a dict; of the output of a task, pass one key"
-        )

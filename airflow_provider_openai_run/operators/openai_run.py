@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_openai_run.operators.bulk_responses import OpenAIBulkResponsesOperator
     from airflow_provider_openai_run.operators.cancel_run import OpenAICancelRunOperator
     from airflow_provider_openai_run.operators.create_response import OpenAICreateResponseOperator
     from airflow_provider_openai_run.operators.create_run import OpenAICreateRunOperator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.operators.submit_tool_outputs import OpenAISubmitToolOutputsOperator
 
 __all__ = [
+    "OpenAIBulkResponsesOperator",
     "OpenAICancelRunOperator",
     "OpenAICreateResponseOperator",
     "OpenAICreateRunOperator",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "OpenAIBulkResponsesOperator": "bulk_responses",
     "OpenAICancelRunOperator": "cancel_run",
     "OpenAICreateResponseOperator": "create_response",
     "OpenAICreateRunOperator": "create_run",

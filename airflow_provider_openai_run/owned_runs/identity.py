@@ -105,13 +105,15 @@ class RunIdentity:
         """Whether the task created the run, before or after it was cleared."""
         return (run.metadata or {}).get(TASK_KEY) == self.task
 
-    def idempotency_key(self, number: int) -> str:
+    def idempotency_key(self, number: int, custom_id: str | None = None) -> str:
         """
         Return the ``Idempotency-Key`` of a request that creates a run.
 
         :param number: how many runs the task created before, since it was last cleared.
+        :param custom_id: the request, where the task creates many runs: then it counts the runs of that one.
         """
-        digest = hashlib.sha256(f"{self.task} {self.clear_generation} {number}".encode()).hexdigest()
+        words = [self.task, self.clear_generation, number, *([] if custom_id is None else [custom_id])]
+        digest = hashlib.sha256(" ".join(map(str, words)).encode()).hexdigest()
         return f"airflow-{digest[:40]}"
 
 

@@ -19,45 +19,52 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 class RequestBudget:
     """
-    How many requests the API's headers allow.
+    How many requests, or tokens, the API's headers allow.
 
     A budget that is still used up after its own reset time is not believed: some servers send ``0`` always.
     Then the responses decide, as for a server without these headers, until one has something left.
+
+    :param kind: what is counted: ``"requests"`` or ``"tokens"``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "requests") -> None:
+        self._kind = kind
         self._rate = math.inf
-        self._resets_at = -math.inf
         self._is_used_up = False
+        #: How many the last headers said are left; None without one.
+        self.remaining: float | None = None
+        #: Until when that holds.
+        self.resets_at = -math.inf
 
     def update(self, headers: Mapping[str, str], now: float) -> None:
         """
         Read the headers of a response.
 
-        :param headers: ``x-ratelimit-remaining-requests`` and ``x-ratelimit-reset-requests`` are read, the
+        :param headers: ``x-ratelimit-remaining-…`` and ``x-ratelimit-reset-…`` of its kind are read, the
             latter up to 60 s.
         :param now: the current time.
         """
-        remaining = _parse_number(headers.get("x-ratelimit-remaining-requests"))
-        reset = _parse_duration(headers.get("x-ratelimit-reset-requests"))
+        remaining = _parse_number(headers.get(f"x-ratelimit-remaining-{self._kind}"))
+        reset = _parse_duration(headers.get(f"x-ratelimit-reset-{self._kind}"))
         # Some servers send -1 for a limit that they do not know.
         if remaining is None or reset is None or not remaining >= 0 or not reset > 0:
             return
+        self.remaining = remaining
         resets_at = now + min(reset, _MAX_RESET)
         if remaining >= 1:
             self._is_used_up = False
-            self._rate, self._resets_at = remaining / (resets_at - now), resets_at
-        elif not self._is_used_up or now < self._resets_at:
+            self._rate, self.resets_at = remaining / (resets_at - now), resets_at
+        elif not self._is_used_up or now < self.resets_at:
             self._is_used_up = True
-            self._rate, self._resets_at = 0.0, max(resets_at, self._resets_at)
+            self._rate, self.resets_at = 0.0, max(resets_at, self.resets_at)
 
     def used_up_until(self, now: float) -> float:
         """Return until when no request is left; the past if there are some."""
-        return self._resets_at if self._is_used_up and now < self._resets_at else -math.inf
+        return self.resets_at if self._is_used_up and now < self.resets_at else -math.inf
 
     def rate(self, now: float) -> float:
         """Return how many requests a second are left; infinity if that is not known."""
-        return self._rate if now < self._resets_at else math.inf
+        return self._rate if now < self.resets_at else math.inf
 
 
 def _parse_number(text: str | None) -> float | None:

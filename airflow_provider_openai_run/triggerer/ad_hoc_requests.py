@@ -29,7 +29,7 @@ class RequestSender(Protocol):
     def detach(self, user: AdHocRequests) -> None:
         """Close unless others use the poller."""
 
-    async def send(self, request: Request, ref: RunRef, *, is_poll: bool = False) -> ApiResponse:
+    async def send(self, request: Request, ref: RunRef | None, *, is_poll: bool = False) -> ApiResponse:
         """Send a request as soon as the rate limiter allows it."""
 
     def set_demand(self, user: AdHocRequests, polls_per_second: float) -> None:
@@ -62,12 +62,15 @@ class AdHocRequests:
         """Set how often this user polls, so that the polls of all users of the connection are spread."""
         self._sender.set_demand(self, 1 / seconds)
 
-    def send(self, request: Request, ref: RunRef, *, is_poll: bool = False) -> asyncio.Task[ApiResponse]:
+    def send(
+        self, request: Request, ref: RunRef | None, *, is_poll: bool = False
+    ) -> asyncio.Task[ApiResponse]:
         """
         Send a request as soon as the rate limiter allows it.
 
-        :param request: any request that may be sent twice.
-        :param ref: the run that it is about, for error messages.
+        :param request: a GET may be sent twice; any other request is sent once, unless the API refuses the
+            credentials.
+        :param ref: the run that it is about, for error messages; None before the run has an id.
         :param is_poll: whether it is repeated at the interval of :meth:`set_poll_interval`.
         :return: a task that returns the response, whatever its HTTP status, or raises a ``RunRequestError``.
         """

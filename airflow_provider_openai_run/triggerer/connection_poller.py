@@ -67,6 +67,13 @@ def open_ad_hoc_requests(conn_id: str) -> AdHocRequests:
     return AdHocRequests(_poller_for(conn_id))
 
 
+async def wait_until_closed() -> None:
+    """Wait until the pollers of this event loop that have lost their last users have closed their clients."""
+    loop = asyncio.get_running_loop()
+    if closing := [task for task in _closing if task.get_loop() is loop]:
+        await asyncio.wait(closing)
+
+
 def _poller_for(conn_id: str) -> ConnectionPoller:
     key = (asyncio.get_running_loop(), conn_id)
     connection_poller = _pollers.get(key)
@@ -147,12 +154,13 @@ class ConnectionPoller:
         if user in self._users:
             self._queue.set_demand(user, polls_per_second)
 
-    async def send(self, request: Request, ref: RunRef, *, is_poll: bool = False) -> ApiResponse:
+    async def send(self, request: Request, ref: RunRef | None, *, is_poll: bool = False) -> ApiResponse:
         """
         Send a request as soon as the rate limiter allows it; polls of runs go on meanwhile.
 
-        :param request: any request that may be sent twice.
-        :param ref: the run that it is about, for error messages.
+        :param request: a GET may be sent twice; any other request is sent once, unless the API refuses the
+            credentials.
+        :param ref: the run that it is about, for error messages; None before the run has an id.
         :param is_poll: whether it is repeated regularly, and therefore spread as the polls of runs.
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: if there was no response.
@@ -255,7 +263,7 @@ class ConnectionPoller:
             task.exception()
         self._start_requests()
 
-    async def _send_now(self, request: Request, ref: RunRef) -> ApiResponse:
+    async def _send_now(self, request: Request, ref: RunRef | None) -> ApiResponse:
         """Send a request, and report the result to the rate limiter."""
         sent_at = self._loop.time()
         try:

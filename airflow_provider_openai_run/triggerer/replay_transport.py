@@ -67,11 +67,11 @@ class ReplayTransport:
         """The base URL of the connection; empty before the first request."""
         return self._sdk_client.base_url
 
-    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
+    async def send(self, request: Request, ref: RunRef | None) -> ApiResponse:
         """
         Send a request.
 
-        :param request: any request that may be sent twice; only a GET is replayed.
+        :param request: only a GET is replayed, and may be sent twice.
         :param ref: the run that it is about, for error messages.
         :return: the response, whatever its HTTP status.
         :raises RunRequestError: with ``is_retryable`` if there was no response, without if the connection is
@@ -124,7 +124,7 @@ class ReplayTransport:
     async def _send_with_sdk(
         self,
         request: Request,
-        ref: RunRef,
+        ref: RunRef | None,
         kind: _RequestKind,
         prepared: PreparedRequest | None,
         *,
@@ -224,10 +224,10 @@ class PreparedRequest:
         return URL(f"{self._url_before_path}{path}{self._query}", encoded=True)
 
 
-def _error_for_another_run(error: RunRequestError, ref: RunRef) -> RunRequestError:
+def _error_for_another_run(error: RunRequestError, ref: RunRef | None) -> RunRequestError:
     """Return the error of one run's request for a run whose request waited for it."""
-    message = f"The request for {ref} was not sent, because one before it failed: {error.message}"
-    ids: dict[str, Any] = ref.ids
+    message = f"The request for {ref or 'a run'} was not sent, because one before it failed: {error.message}"
+    ids: dict[str, Any] = ref.ids if ref else {}
     return type(error)(message, is_retryable=error.is_retryable, retry_after=error.retry_after, **ids)
 
 

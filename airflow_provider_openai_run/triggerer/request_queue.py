@@ -35,12 +35,12 @@ class QueuedRequest:
     A request whose sender waits.
 
     :param request: the request.
-    :param ref: the run that it is about, for error messages.
+    :param ref: the run that it is about, for error messages; None before the run has an id.
     :param turn: is given the task that sends the request, once it is sent.
     """
 
     request: Request
-    ref: RunRef
+    ref: RunRef | None
     turn: asyncio.Future[asyncio.Task[ApiResponse]]
 
     @property

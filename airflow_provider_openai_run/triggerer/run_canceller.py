@@ -1,5 +1,5 @@
 """
-Cancel the run of a deferred task that a user has ended; and only then.
+Cancel the runs of a deferred task that a user has ended; and only then.
 
 Airflow calls ``on_kill`` of a trigger that was taken from its triggerer. On Airflow 3.3.0 to 3.3.2 that also
 happens when a slow triggerer lost its triggers to another one, while the tasks are still deferred, or resume
@@ -25,6 +25,8 @@ from airflow_provider_openai_run.triggerer.connection_poller import open_ad_hoc_
 from airflow_provider_openai_run.triggerer.task_states import has_ended
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_openai_run.api.base import Request
     from airflow_provider_openai_run.task_xcoms import TaskInstanceKey
     from airflow_provider_openai_run.triggerer.ad_hoc_requests import AdHocRequests
@@ -38,6 +40,10 @@ CANCEL_TIMEOUT = 300.0
 #: The first and the longest pause between two tries, in seconds.
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 15.0
+
+#: How many runs of a task are cancelled at a time, and how long to try, in seconds.
+_MAX_CANCELS = 16
+_CANCEL_ALL_TIMEOUT = 1800.0
 
 _under_way: set[asyncio.Task[None]] = set()
 
@@ -56,31 +62,81 @@ async def cancel_if_task_ended(
     :param task_instance: the task; None cancels without asking.
     :param logger: the trigger's own, which writes to the task's log.
     """
-    work = asyncio.create_task(_cancel_if_task_ended(conn_id, ref, task_instance, logger))
+    await cancel_all_if_task_ended(conn_id, [ref], task_instance, logger)
+
+
+async def cancel_all_if_task_ended(
+    conn_id: str, refs: Sequence[RunRef], task_instance: TaskInstanceKey | None, logger: logging.Logger
+) -> None:
+    """
+    Cancel the runs of a task if it has ended; see :func:`cancel_if_task_ended`.
+
+    :param conn_id: the OpenAI connection.
+    :param refs: the runs; some are cancelled at a time, as fast as the connection's rate limiter allows.
+    :param task_instance: the task; None cancels without asking.
+    :param logger: the trigger's own, which writes to the task's log.
+    """
+    if not refs:
+        return
+    work = asyncio.create_task(_cancel_if_task_ended(conn_id, refs, task_instance, logger))
     _under_way.add(work)
     work.add_done_callback(_under_way.discard)
     await asyncio.shield(work)
 
 
 async def _cancel_if_task_ended(
-    conn_id: str, ref: RunRef, task_instance: TaskInstanceKey | None, logger: logging.Logger
+    conn_id: str, refs: Sequence[RunRef], task_instance: TaskInstanceKey | None, logger: logging.Logger
 ) -> None:
+    what = str(refs[0]) if len(refs) == 1 else f"{len(refs)} runs"
     try:
-        if task_instance is not None and not await _has_ended(task_instance, ref, logger):
+        if task_instance is not None and not await _has_ended(task_instance, what, logger):
             return
         requests = open_ad_hoc_requests(conn_id)
         try:
-            with logging_result(ref, CancelReason.USER_ENDED_TASK, logger) as result:
-                async with asyncio.timeout(CANCEL_TIMEOUT):
-                    result.run = await _cancel(requests, ref)
+            if len(refs) == 1:
+                await _cancel_one(requests, refs[0], logger)
+            else:
+                await _cancel_all(requests, refs, logger)
         finally:
             requests.close()
     except asyncio.CancelledError:
-        logger.warning("The triggerer stopped before it could cancel %s, which may still be running", ref)
+        logger.warning("The triggerer stopped before it could cancel %s, which may still be running", what)
         raise
 
 
-async def _has_ended(task_instance: TaskInstanceKey, ref: RunRef, logger: logging.Logger) -> bool:
+async def _cancel_one(requests: AdHocRequests, ref: RunRef, logger: logging.Logger) -> None:
+    with logging_result(ref, CancelReason.USER_ENDED_TASK, logger) as result:
+        async with asyncio.timeout(CANCEL_TIMEOUT):
+            result.run = await _cancel(requests, ref)
+
+
+async def _cancel_all(requests: AdHocRequests, refs: Sequence[RunRef], logger: logging.Logger) -> None:
+    """Cancel many runs, with one line in the log for all that were cancelled, and one for the others."""
+    slots = asyncio.Semaphore(_MAX_CANCELS)
+
+    async def cancel(ref: RunRef) -> Run:
+        async with slots:
+            return await _cancel(requests, ref)
+
+    tasks = [asyncio.create_task(cancel(ref)) for ref in refs]
+    try:
+        await asyncio.wait(tasks, timeout=_CANCEL_ALL_TIMEOUT)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    failed = [(ref, each) for ref, each in zip(refs, results, strict=True) if isinstance(each, BaseException)]
+    reason = CancelReason.USER_ENDED_TASK.description
+    logger.info("Cancelled %s of %s runs: %s", len(refs) - len(failed), len(refs), reason)
+    if failed:
+        ref, error = failed[0]
+        message = (
+            "Could not cancel %s of %s runs, which may still be running and use tokens; the first, %s: %s"
+        )
+        logger.warning(message, len(failed), len(refs), ref, getattr(error, "message", type(error).__name__))
+
+
+async def _has_ended(task_instance: TaskInstanceKey, what: str, logger: logging.Logger) -> bool:
     pause = _FIRST_PAUSE
     try:
         async with asyncio.timeout(STATE_TIMEOUT):
@@ -94,11 +150,11 @@ async def _has_ended(task_instance: TaskInstanceKey, ref: RunRef, logger: loggin
                     pause = min(2 * pause, _LONGEST_PAUSE)
     except TimeoutError:
         message = "Airflow did not say whether the task was ended, so %s was not cancelled and may be running"
-        logger.warning(message, ref)
+        logger.warning(message, what)
         return False
     if not is_ended:
         logger.info(
-            "The task continues elsewhere, in another triggerer or on a worker; %s was not cancelled", ref
+            "The task continues elsewhere, in another triggerer or on a worker; %s was not cancelled", what
         )
     return is_ended
 

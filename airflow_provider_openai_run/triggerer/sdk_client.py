@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import openai
 from airflow.providers.common.compat.sdk import AirflowException
@@ -82,7 +82,7 @@ class SdkClient:
         timeout = self._client.timeout if self._client else None
         return timeout if isinstance(timeout, int | float) else READ_TIMEOUT
 
-    async def send(self, request: Request, ref: RunRef) -> ApiResponse:
+    async def send(self, request: Request, ref: RunRef | None) -> ApiResponse:
         """
         Send a request; once more if its credentials are refused and the connection has newer ones.
 
@@ -109,13 +109,14 @@ class SdkClient:
         self._previous_client = self._client = None
         await asyncio.gather(*(client.close() for client in clients))
 
-    async def _send_by(self, client: AsyncOpenAI, request: Request, ref: RunRef) -> ApiResponse:
+    async def _send_by(self, client: AsyncOpenAI, request: Request, ref: RunRef | None) -> ApiResponse:
         try:
             async with asyncio.timeout(self.timeout + _TOTAL_TIMEOUT_MARGIN):
                 return await asend(client, request, ref, retry=False, quiet=True)
         except TimeoutError as error:
-            message = f"The request for {ref} failed: its response was not complete in time"
-            raise RunRequestError(message, is_retryable=True, **ref.ids) from error
+            message = f"The request for {ref or 'a run'} failed: its response was not complete in time"
+            ids: dict[str, Any] = ref.ids if ref else {}
+            raise RunRequestError(message, is_retryable=True, **ids) from error
 
     async def _current_client(self) -> AsyncOpenAI:
         if self._client is not None and time.monotonic() < self._valid_until:

@@ -14,7 +14,9 @@ import pytest
 from airflow.configuration import conf
 from packaging.requirements import Requirement
 
+from airflow_provider_openai_run.bulk.request_lines import RequestReader
 from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
+from airflow_provider_openai_run.owned_runs.identity import RunIdentity
 from airflow_provider_openai_run.sandbox import Sandbox
 from tests.docs.code_blocks import ROOT, CodeBlock, blocks_of, code_blocks
 
@@ -109,13 +111,18 @@ def check_requirement(requirement: str) -> None:
 
 
 @pytest.mark.parametrize("block", code_blocks("json"), ids=lambda block: block.name)
-def test_every_json_on_a_page_is_a_connection_that_works_or_a_form(
+def test_every_json_on_a_page_is_a_connection_a_request_or_a_form(
     block: CodeBlock, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
 ) -> None:
     value = json.loads(block.code)
     if "conn_type" in value:
         monkeypatch.setenv("AIRFLOW_CONN_SHOWN", block.code)
         OpenAIRunHook("shown").get_conn().close()
+    elif "custom_id" in value:
+        lines = RequestReader({"model": "gpt-5.2"}, RunIdentity("", 0)).read_file(
+            [block.code.encode()], "page"
+        )
+        assert [request.custom_id for request in lines] == [value["custom_id"]]
     else:
         # The body of Airflow's request that answers a form.
         assert set(value) == {"chosen_options", "params_input"}

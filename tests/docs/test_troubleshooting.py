@@ -21,6 +21,7 @@ NOT_ON_THE_PAGE = {
     "creates no runs here",
     "takes no tool outputs",
     "a blocking send cannot suspend",
+    "begin_pass was not called",
     "JSON nested too deeply",  # reported as "a body that is not valid JSON"
 }
 

@@ -167,7 +167,7 @@ def test_the_get_operator_reads_what_is_kept(
     task = OpenAIGetRunOperator(
         task_id="task", run_id=response["id"], wait_for_completion=True, deferrable=True, **options
     )
-    context: Any = {"ti": TaskInstance(task=task, pushed=xcom.xcoms)}  # type: ignore[arg-type]
+    context: Any = {"ti": TaskInstance(task=task, pushed=xcom.xcoms)}
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context)
     event = wait(deferred.value, fake_clock, xcom)

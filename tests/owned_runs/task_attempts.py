@@ -10,6 +10,7 @@ from typing import Any, cast
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import Context
 
+from airflow_provider_openai_run.operators._base import BaseRunOperator
 from airflow_provider_openai_run.operators._owned_run import OwnedRunOperator
 from airflow_provider_openai_run.sandbox import Sandbox
 from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
@@ -34,7 +35,7 @@ class StateStore:
 class TaskInstance:
     """The part of a task instance that operators use."""
 
-    task: OwnedRunOperator
+    task: BaseRunOperator
     dag_id: str = "dag"
     run_id: str = "manual__1"
     task_id: str = "task"
@@ -62,7 +63,7 @@ class TaskAttempts:
     :param clears: how often it was cleared.
     """
 
-    task: OwnedRunOperator
+    task: BaseRunOperator
     store: StateStore | None = field(default_factory=StateStore)
     clears: int = 0
     tries: int = 0
@@ -83,7 +84,8 @@ class TaskAttempts:
         """Run the next try until it defers or ends."""
         self.tries += 1
         self.pushed.clear()
-        self.task.kill_guard.watch(None)
+        if isinstance(self.task, OwnedRunOperator):
+            self.task.kill_guard.watch(None)
         return self._until_deferred(self.task.execute, {})
 
     def resume(self, deferred: Any, event: Mapping[str, Any]) -> Any:
