@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from airflow_provider_openai_run.api.registry import get_api, run_ref
-from airflow_provider_openai_run.exceptions import InvalidRunReferenceError
+from airflow_provider_openai_run.exceptions import InvalidRunReferenceError, OpenAIRunError
 from airflow_provider_openai_run.operators._base import BaseRunOperator, id_text, is_known_at_runtime
 from airflow_provider_openai_run.operators._right_names import check_outputs
 from airflow_provider_openai_run.types.run_ref import RunRef, check_id, check_run_ids
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_openai_run.polling.policy import RunPoller
     from airflow_provider_openai_run.types.run_list_outcome import RunListOutcome
+
+#: An id that stands for any in the URL of a run.
+_ANY_RUN_ID = "any-run-of-the-list"
 
 #: How many runs of a list must end in an accepted status.
 WaitFor: TypeAlias = "Literal['all', 'any'] | int"
@@ -193,12 +196,32 @@ class RunListWait:
                 wait_for=state.wait_for,
                 accepted_statuses=self._accepted_statuses,
                 push_progress=sensor.do_xcom_push,
+                progress_base=self._progress_base(),
                 earliest_resume_at=time.time() + MIN_RESUME_DELAY,
             ),
             method_name="execute_list_complete",
             kwargs={"started_at": started_at},
             timeout=sensor.deferral_timeout(started_at),
         )
+
+    def _progress_base(self) -> dict[str, Any] | None:
+        """Return what the page needs beside the runs: where they are in the vendor's console, if anywhere."""
+        from airflow_provider_openai_run.run_list_progress import RunListProgress
+
+        run_url = self._run_url() if self._sensor.do_xcom_push else None
+        if run_url is None:
+            return None
+        return RunListProgress(total=len(self._state.run_ids), counts={}, run_url=run_url).to_xcom()
+
+    def _run_url(self) -> str | None:
+        """Return the URL of runs in the vendor's console, with ``{run_id}`` in the place of the id."""
+        ref = RunRef(self._ref.api, _ANY_RUN_ID, self._ref.parent_id)
+        try:
+            url = self._sensor.poll_hook.run_url(ref)
+        except OpenAIRunError:
+            # Only the page needs it; the polls will say what is wrong with the connection.
+            return None
+        return url.replace(_ANY_RUN_ID, "{run_id}") if url and _ANY_RUN_ID in url else None
 
     def outcome(self) -> RunListOutcome:
         """Return how the wait has ended."""
@@ -264,7 +287,8 @@ class RunListWait:
         if ti and self._sensor.do_xcom_push and self._pushes.is_due(now, is_last=is_last):
             from airflow_provider_openai_run.run_list_progress import progress_of, push
 
-            push(progress_of(self._state, now, started_at=self._options.started_at), ti)
+            started_at, run_url = self._options.started_at, self._run_url()
+            push(progress_of(self._state, now, started_at=started_at, run_url=run_url), ti)
 
     def _push_outcome(self, outcome: RunListOutcome, context: Context) -> None:
         """Push how the wait has ended, where the trigger could not."""

@@ -189,6 +189,18 @@ def test_the_progress_is_pushed(sandbox: Sandbox, make_sensor: MakeListSensor, m
     assert progress["runs"][0]["error"]
 
 
+def test_the_progress_says_where_the_runs_are_in_the_console(
+    sandbox: Sandbox, make_sensor: MakeListSensor, mode: str, connect: Connect
+) -> None:
+    connect(extra={"run_link_template": "https://console.example/runs/{run_id}"})
+    task = make_sensor(responses(sandbox, "instant"), mode)
+    attempt = task.begin()
+    if mode == "deferrable":
+        assert attempt.message.trigger_kwargs["progress_base"]["run_url"].endswith("/runs/{run_id}")
+    else:
+        assert attempt.xcoms[RUN_LIST_PROGRESS_KEY]["run_url"] == "https://console.example/runs/{run_id}"
+
+
 def test_without_xcoms_nothing_is_pushed(sandbox: Sandbox, make_sensor: MakeListSensor, mode: str) -> None:
     end = make_sensor(responses(sandbox, "instant"), mode, do_xcom_push=False).run_to_end()
     assert (end.state, end.xcoms) == ("success", {})
