@@ -47,16 +47,6 @@ class RunPollHook(BaseHook):
         self._get_sdk_hook = get_sdk_hook
 
     @cached_property
-    def connection(self) -> Any:
-        """
-        Airflow's connection, looked up once.
-
-        :raises InvalidConnectionError: if it does not exist, or Airflow denies the task access to it.
-        :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
-        """
-        return find_connection(self.conn_id, self.get_connection)
-
-    @cached_property
     def settings(self) -> ConnectionSettings:
         """
         The checked settings of the connection.
@@ -64,10 +54,7 @@ class RunPollHook(BaseHook):
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
         :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
         """
-        settings = read_settings(self.connection, self.conn_id)
-        # Reading the extra makes Airflow mask its secrets in logs.
-        _ = self.connection.extra_dejson
-        return settings
+        return find_settings(self)[0]
 
     def run_url(self, ref: RunRef) -> str | None:
         """
@@ -105,6 +92,20 @@ class RunPollHook(BaseHook):
         """None if only the SDK can send over the connection."""
         settings = self.settings
         return DirectClient(settings, self.conn_id) if is_direct(settings) else None
+
+
+def find_settings(hook: Any) -> tuple[ConnectionSettings, dict[str, Any]]:
+    """
+    Look up the connection of a hook, and return its settings and its extra, with its secrets masked in logs.
+
+    :param hook: has a ``conn_id`` and Airflow's ``get_connection``.
+    :raises InvalidConnectionError: one sentence that names the field that is wrong.
+    :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
+    """
+    connection: Any = find_connection(hook.conn_id, hook.get_connection)
+    settings = read_settings(connection, hook.conn_id)
+    # Reading the extra makes Airflow mask its secrets.
+    return settings, connection.extra_dejson
 
 
 def report(decision: Decision, poller: RunPoller, log: Any) -> Decision:

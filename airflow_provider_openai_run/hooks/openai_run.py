@@ -22,13 +22,13 @@ from airflow_provider_openai_run.connection.client import (
     build_client,
     dedicated_client,
 )
-from airflow_provider_openai_run.connection.lookup import find_connection, find_connection_async
+from airflow_provider_openai_run.connection.lookup import find_connection_async
 from airflow_provider_openai_run.connection.run_url import run_url
 from airflow_provider_openai_run.connection.settings import read_settings
 from airflow_provider_openai_run.connection.transport import asend, send
 from airflow_provider_openai_run.exceptions import RunRequestError
 from airflow_provider_openai_run.hooks._batches import BatchMethods
-from airflow_provider_openai_run.hooks._run_poll import report
+from airflow_provider_openai_run.hooks._run_poll import find_settings, report
 from airflow_provider_openai_run.polling.options import (
     PollOptions,
     check_unowned_policy,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
     from airflow_provider_openai_run.api.base import Request
+    from airflow_provider_openai_run.connection.client import WorkloadIdentity
     from airflow_provider_openai_run.connection.settings import ConnectionSettings
     from airflow_provider_openai_run.types.json import Json
     from airflow_provider_openai_run.types.run import Run, RunStep
@@ -84,16 +85,6 @@ class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_b
         return set()
 
     @cached_property
-    def connection(self) -> Any:
-        """
-        Airflow's connection, looked up once.
-
-        :raises InvalidConnectionError: if it does not exist, or Airflow denies the task access to it.
-        :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
-        """
-        return find_connection(self.conn_id, self.get_connection)
-
-    @cached_property
     def settings(self) -> ConnectionSettings:
         """
         The checked settings of the connection.
@@ -101,7 +92,7 @@ class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_b
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
         :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
         """
-        return read_settings(self.connection, self.conn_id)
+        return find_settings(self)[0]
 
     def get_conn(self) -> OpenAI:
         """
@@ -110,10 +101,12 @@ class OpenAIRunHook(BatchMethods, OpenAIHook):  # type: ignore[misc]  # create_b
         :raises InvalidConnectionError: one sentence that names the field that is wrong.
         :raises ConnectionLookupError: if Airflow cannot look it up for two minutes.
         """
-        settings = self.settings
-        # Reading the extra makes Airflow mask its secrets in logs.
-        extra = self.connection.extra_dejson
-        return build_client(settings, self.conn_id, lambda: self._build_workload_identity(extra))
+
+        def build_workload_identity() -> WorkloadIdentity:
+            # The connection is not kept, since its repr has the key.
+            return self._build_workload_identity(find_settings(self)[1])
+
+        return build_client(self.settings, self.conn_id, build_workload_identity)
 
     async def aget_conn(self) -> AsyncOpenAI:
         """

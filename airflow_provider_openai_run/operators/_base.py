@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
     from airflow_provider_openai_run.polling.options import RequiresActionPolicy, StalledPolicy, TimeLimit
     from airflow_provider_openai_run.polling.policy import Decision, RunPoller
+    from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
     from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run import Run
     from airflow_provider_openai_run.types.run_ref import RunRef
 
 #: How much later than the trigger Airflow ends a deferral, so that the trigger's error is the one users see.
-_DEFERRAL_MARGIN = timedelta(minutes=2)
+DEFERRAL_MARGIN = timedelta(minutes=2)
 
 
 class BaseRunOperator(BaseOperator):
@@ -140,9 +141,9 @@ class BaseRunOperator(BaseOperator):
         from airflow_provider_openai_run.hooks.openai_run import OpenAIRunHook
 
         hook = OpenAIRunHook(self.conn_id)
-        if "poll_hook" in self.__dict__:
-            # Airflow looks up a connection at each request for it.
-            hook.connection = self.poll_hook.connection
+        if "settings" in vars(self.poll_hook):
+            # Another lookup would be another request.
+            hook.settings = self.poll_hook.settings
         return hook
 
     @property
@@ -222,7 +223,7 @@ class BaseRunOperator(BaseOperator):
         deadline = self.deadline(started_at)
         if deadline is None:
             return None
-        return timedelta(seconds=max(0.0, deadline - time.time())) + _DEFERRAL_MARGIN
+        return timedelta(seconds=max(0.0, deadline - time.time())) + DEFERRAL_MARGIN
 
     def poll_options_from(self, started_at: float) -> PollOptions:
         """
@@ -347,6 +348,21 @@ class BaseRunOperator(BaseOperator):
         self.log.warning("Ignored an event about %s: this task waits for %s", event["run_id"], run_id)
         return True
 
+    def new_trigger(self, poller: RunPoller) -> OpenAIRunTrigger:
+        """
+        Return the trigger that continues a wait.
+
+        :param poller: the wait.
+        """
+        from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
+
+        return OpenAIRunTrigger.from_poller(
+            self.conn_id,
+            poller,
+            push_progress=self.do_xcom_push,
+            keep_result=self.keep_result and self.do_xcom_push,
+        )
+
     def defer_until_complete(self, poller: RunPoller) -> NoReturn:
         """
         Defer the task until the wait is over.
@@ -355,17 +371,10 @@ class BaseRunOperator(BaseOperator):
 
         :param poller: the wait that the trigger continues.
         """
-        from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
-
         started_at = poller.options.started_at
         self.log.info("Deferring until %s has ended", poller.ref)
         self.defer(
-            trigger=OpenAIRunTrigger.from_poller(
-                self.conn_id,
-                poller,
-                push_progress=self.do_xcom_push,
-                keep_result=self.keep_result and self.do_xcom_push,
-            ),
+            trigger=self.new_trigger(poller),
             method_name="execute_complete",
             kwargs={"run_id": poller.ref.run_id, "started_at": started_at},
             timeout=self.deferral_timeout(started_at),
