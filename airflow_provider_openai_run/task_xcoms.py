@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: takes longest, since the triggerer builds Airflow's API for it: beyond 10 s on a busy machine.
 _XCOM_TIMEOUT = 30.0
 
+#: The XCom to which a task pushes the URL of its run before it waits, so that the link shows while it does.
+LINK_KEY = "_link_OpenAIRunLink"
+
 _MODULE = "airflow.sdk.execution_time.xcom"
 _imported: dict[str, ModuleType] = {}
 _writes: set[asyncio.Task[None]] = set()

@@ -12,7 +12,7 @@ OURS = "airflow_provider_openai_run"
 #: Packages of ours that a DAG file may import; the others come with the OpenAI SDK or do I/O.
 LIGHT = {
     *("airflow_errors", "api", "connection", "exceptions", "links", "operators", "polling", "sensors"),
-    *("triggers", "types"),
+    *("task_xcoms", "triggers", "types"),
 }
 PROGRAM = """
 import json, sys

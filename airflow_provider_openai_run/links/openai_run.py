@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
+from airflow_provider_openai_run import task_xcoms
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-#: The XCom to which a task pushes the URL before it waits, so that the link shows while it does.
-LINK_KEY = "_link_OpenAIRunLink"
+LINK_KEY = task_xcoms.LINK_KEY
 
 
 class OpenAIRunLink(BaseOperatorLink):

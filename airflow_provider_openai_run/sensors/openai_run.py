@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -25,9 +26,10 @@ from airflow_provider_openai_run.exceptions import (
     RunStalledError,
     RunWaitTimeoutError,
 )
-from airflow_provider_openai_run.operators._base import BaseRunOperator
+from airflow_provider_openai_run.operators._base import DEFERRAL_MARGIN, BaseRunOperator
 from airflow_provider_openai_run.polling.backoff import DEFAULT_POLL_INTERVAL, PollBackoff
 from airflow_provider_openai_run.polling.options import MIN_RESUME_DELAY, check_unowned_policy, to_seconds
+from airflow_provider_openai_run.sensors import _from_trigger
 from airflow_provider_openai_run.sensors._run_list import (
     RunListWait,
     WaitFor,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_openai_run.polling.policy import RunPoller
+    from airflow_provider_openai_run.triggers.openai_run import OpenAIRunTrigger
     from airflow_provider_openai_run.types.outcome import Outcome
     from airflow_provider_openai_run.types.run_list_outcome import RunListOutcome
 
@@ -84,6 +87,10 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         ``poll_interval`` is set.
     :param deferrable: whether to wait in the triggerer, without a worker; ``mode`` has no effect then. The
         default is Airflow's ``operators.default_deferrable``.
+    :param start_from_trigger: whether the task starts in the triggerer, without a worker; Airflow 3.3 and
+        later. ``deferrable`` has no effect then. A mapped task starts on a worker all the same.
+    :param end_from_trigger: whether the task succeeds in the triggerer, without a worker; Airflow 3.3 and
+        later. It still fails on a worker.
     :param kwargs: further arguments: how to poll, see :class:`.BaseRunOperator`, and those of every Airflow
         sensor. ``stalled_after`` is not for ``mode="reschedule"``.
     :raises ValueError: for an argument out of its range, when the DAG is parsed.
@@ -108,8 +115,11 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         max_poll_interval: timedelta | float | None = None,
         poke_interval: timedelta | float | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
+        _from_trigger.check_support(start=start_from_trigger, end=end_from_trigger)
         if poll_interval is None and poke_interval is not None:
             poll_interval, max_poll_interval = _poke_intervals(poke_interval, max_poll_interval)
         elif poll_interval is None:
@@ -129,10 +139,14 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         self.api = api
         self.conn_id = conn_id
         self.accepted_statuses = check_accepted_statuses(accepted_statuses)
-        self.deferrable = deferrable
+        self.deferrable = deferrable or start_from_trigger or end_from_trigger
+        self.start_from_trigger = start_from_trigger
+        # Airflow refuses a task with this attribute where a plugin has a listener, which would not be called.
+        self.end_from_trigger = end_from_trigger
+        _from_trigger.check_task(self, start=start_from_trigger, end=end_from_trigger)
         self.check_run_reference()
         check_wait_for(wait_for)
-        if self.poll_options.stalled_after is not None and self.reschedule and not deferrable:
+        if self.poll_options.stalled_after is not None and self.reschedule and not self.deferrable:
             raise ValueError(
                 "stalled_after needs deferrable=True or mode='poke': a rescheduled sensor forgets the run"
             )
@@ -140,6 +154,14 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         self._run_list: RunListWait | None = None
         self._started_at: float | None = None
         self._next_poll_at = 0.0
+        if start_from_trigger:
+            # On the instance alone: a mapped task, whose values Airflow would ignore, starts on a worker.
+            self.start_trigger_args = _from_trigger.start_trigger_args(
+                self,
+                {name: getattr(self, name) for name in self.template_fields},
+                self._trigger_arguments(),
+                DEFERRAL_MARGIN,
+            )
 
     def execute(self, context: Context) -> Any:
         """
@@ -179,6 +201,13 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
         :param run_id: the run that the task waits for.
         :param started_at: when the wait started, in epoch seconds.
         """
+        from airflow_provider_openai_run.triggers.openai_run_end import START_ON_WORKER
+
+        if reason := event.get(START_ON_WORKER):
+            self.log.warning(
+                "The task starts on a worker, because it could not start in the triggerer: %s", reason
+            )
+            return self.execute(context)
         if self.is_for_another_run(event, run_id):
             return self._poll_and_defer(context, started_at or time.time())
         return self._finish(self.outcome_from_event(event), context)
@@ -311,6 +340,26 @@ class OpenAIRunSensor(BaseRunOperator, BaseSensorOperator):
     def releases_worker(self) -> bool:
         """Whether the task waits without a worker."""
         return self.deferrable or self.reschedule
+
+    def new_trigger(self, poller: RunPoller) -> OpenAIRunTrigger:
+        """Return the trigger that continues a wait, and ends the task if that is wanted."""
+        if not self.end_from_trigger:
+            return super().new_trigger(poller)
+        from airflow_provider_openai_run.triggers.openai_run_end import OpenAIRunEndTrigger
+
+        pushes = self.do_xcom_push
+        trigger = OpenAIRunEndTrigger.from_poller(self.conn_id, poller, push_progress=pushes)
+        trigger.accepted_statuses = tuple(self.accepted_statuses)
+        return trigger
+
+    def _trigger_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the trigger that starts the task, but for those of its start."""
+        options = asdict(self.poll_options)
+        for name in ("started_at", "deadline", "limit"):
+            del options[name]
+        options["include"] = list(options["include"])
+        accepted = list(self.accepted_statuses) if self.end_from_trigger else []
+        return {**options, "accepted_statuses": accepted, "push_progress": self.do_xcom_push}
 
     def _get_next_poke_interval(self, *_: Any) -> float:
         seconds = self._next_poll_at - time.time()

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_openai_run.api.http import parse_retry_after
+from airflow_provider_openai_run.connection.run_url import run_url
 from airflow_provider_openai_run.exceptions import ConnectionLookupError, RunRequestError
 from airflow_provider_openai_run.polling.policy import PollAgain
 from airflow_provider_openai_run.polling.rate_limiter import AdaptiveRateLimiter
@@ -55,6 +56,16 @@ def subscribe(conn_id: str, run_poller: RunPoller, create: CreateSubscription = 
     """
     connection_poller = _poller_for(conn_id)
     return connection_poller.context.run(connection_poller.subscribe, run_poller, create)
+
+
+def run_url_of(conn_id: str, ref: RunRef) -> str | None:
+    """
+    Return the URL of a run's page in the vendor's console; None without one, or before the first request.
+
+    :param conn_id: the connection of an open subscription.
+    :param ref: the run.
+    """
+    return _poller_for(conn_id).run_url(ref)
 
 
 def open_ad_hoc_requests(conn_id: str) -> AdHocRequests:
@@ -114,6 +125,10 @@ class ConnectionPoller:
     def base_url(self) -> str:
         """The base URL of the connection; empty before the first request."""
         return self._transport.base_url
+
+    def run_url(self, ref: RunRef) -> str | None:
+        """Return the URL of a run's page in the vendor's console; None without one."""
+        return run_url(ref, self._transport.base_url, self._transport.run_link_template)
 
     def subscribe(self, run_poller: RunPoller, create: CreateSubscription = Subscription) -> Subscription:
         """Start to poll a run."""

@@ -67,6 +67,11 @@ class ReplayTransport:
         """The base URL of the connection; empty before the first request."""
         return self._sdk_client.base_url
 
+    @property
+    def run_link_template(self) -> str | None:
+        """The template of the connection for links to runs; None for none, or before the first request."""
+        return self._sdk_client.run_link_template
+
     async def send(self, request: Request, ref: RunRef | None) -> ApiResponse:
         """
         Send a request.

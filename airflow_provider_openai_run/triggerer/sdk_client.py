@@ -70,6 +70,8 @@ class SdkClient:
         self._is_closed = False
         #: The proxy that the connection sets; None leaves it to the environment.
         self.proxy: str | None = None
+        #: The template of the connection for links to runs; None for none.
+        self.run_link_template: str | None = None
 
     @property
     def base_url(self) -> str:
@@ -175,7 +177,7 @@ class SdkClient:
             return client
         # Requests under way still use the previous client; the one before that has none left.
         unused, self._previous_client, self._client = self._previous_client, self._client, client
-        self.proxy = hook.settings.proxy
+        self.proxy, self.run_link_template = hook.settings.proxy, hook.settings.run_link_template
         self._valid_until = time.monotonic() + _CONNECTION_TTL
         if unused is not None:
             await unused.close()

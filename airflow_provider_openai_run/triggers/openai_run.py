@@ -198,7 +198,11 @@ class OpenAIRunTrigger(BaseTrigger):
             outcome = dataclasses.replace(outcome, is_kept=is_kept)
         # The deadline and an invalid connection end a wait before the first poll.
         await asyncio.sleep(max(0.0, earliest - time.time()))
-        yield TriggerEvent(outcome.to_event())
+        yield await self.end_event(outcome)
+
+    async def end_event(self, outcome: Outcome) -> TriggerEvent:
+        """Return the event that ends the wait: the task resumes with it."""
+        return TriggerEvent(outcome.to_event())
 
     async def _process(self, decision: Decision) -> Outcome | None:
         """Log and push what has changed; return the decision if it is an outcome."""

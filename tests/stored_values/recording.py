@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from airflow import __version__ as airflow_version
 
 from airflow_provider_openai_run import __version__
 from airflow_provider_openai_run.owned_runs import human_input
@@ -34,7 +35,8 @@ def available_scenarios() -> list[str]:
     names = [
         name
         for name, scenario in SCENARIOS.items()
-        if scenario.human_answer is None or human_input.is_available()
+        if (scenario.human_answer is None or human_input.is_available())
+        and scenario.oldest_airflow <= tuple(map(int, airflow_version.split(".")[:2]))
     ]
     return [*names, EVENT_TRIGGER] if HAS_ASSET_STATE else names
 

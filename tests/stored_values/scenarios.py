@@ -43,11 +43,13 @@ class Scenario:
     :param make_task: returns the task.
     :param prepare: creates what is there before the task starts, and returns the ids.
     :param human_answer: what a person answers if the task asks one.
+    :param oldest_airflow: the first version of Airflow that can run the task.
     """
 
     make_task: Callable[[Ids], Any]
     prepare: Callable[[Sandbox], Ids]
     human_answer: Mapping[str, Any] | None = None
+    oldest_airflow: tuple[int, int] = (3, 1)
 
 
 def _get_time(city: str) -> str:
@@ -128,6 +130,10 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "sensor_of_many_runs": Scenario(_sensor, _responses_of("instant", ENDS)),
     "sensor_of_many_runs_with_a_failed_one": Scenario(_sensor, _responses_of(FAILS, "in_progress")),
+    # A run that completes would end the task in the triggerer, with nothing stored.
+    "sensor_that_ends_in_the_triggerer": Scenario(
+        lambda ids: _sensor(ids, end_from_trigger=True), _response_of(FAILS), oldest_airflow=(3, 3)
+    ),
     "get_run": Scenario(_get, _run_of(ENDS)),
     "get_response": Scenario(_get, _response_of(ENDS)),
     "get_batch": Scenario(_get, _batch_of({"in_progress": 60})),
