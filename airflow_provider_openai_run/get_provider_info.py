@@ -66,6 +66,7 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": [
                     "airflow_provider_openai_run.triggers.openai_owned_run_list",
                     "airflow_provider_openai_run.triggers.openai_run",
+                    "airflow_provider_openai_run.triggers.openai_run_end",
                     "airflow_provider_openai_run.triggers.openai_run_event",
                     "airflow_provider_openai_run.triggers.openai_run_list",
                 ],
