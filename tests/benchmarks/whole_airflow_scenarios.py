@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,16 @@ def _all_run_ids(sandbox: Sandbox, load: Load) -> list[Conf]:
     return [{"run_ids": [str(sandbox.create_response()["id"]) for _ in range(load.runs)]}]
 
 
+def _requests_file(sandbox: Sandbox, load: Load) -> list[Conf]:
+    file, results = load.folder / "requests.jsonl", load.folder / "results"
+    lines = [
+        json.dumps({"custom_id": f"request-{number}", "body": {"input": f"Question {number}"}})
+        for number in range(load.runs)
+    ]
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return [{"requests": str(file), "results": str(results)}]
+
+
 def dag_runs(runs: int) -> int:
     """Return the number of DAG runs with a task for each run, at least one."""
     return max(1, runs // TASKS_PER_DAG_RUN)
@@ -97,6 +109,12 @@ def _with_list() -> str | None:
         OpenAIRunSensor(task_id="any", run_id=run_ids, deferrable=True)
     except (TypeError, ValueError) as error:
         return f"OpenAIRunSensor takes no list: {error}"
+    return None
+
+
+def _with_bulk() -> str | None:
+    if find_spec("airflow_provider_openai_run.operators.bulk_responses") is None:
+        return "there is no OpenAIBulkResponsesOperator"
     return None
 
 
@@ -122,6 +140,13 @@ SCENARIOS = {
             prepare=_all_run_ids,
             is_one_task=True,
             missing=_with_list,
+        ),
+        Scenario(
+            name="bulk_responses",
+            title="`OpenAIBulkResponsesOperator`, one task for all",
+            prepare=_requests_file,
+            is_one_task=True,
+            missing=_with_bulk,
         ),
         Scenario(
             name="official_response",
