@@ -18,11 +18,11 @@ def run_list() -> None:
         return list((params or {})["run_ids"])
 
     @task
-    def same(run_id: str) -> str:
-        return run_id
+    def same(response_id: str) -> str:
+        return response_id
 
     options: dict[str, Any] = {"poll_interval": 1, "max_poll_interval": 1, "deferrable": True}
-    ids = same.expand(run_id=run_ids())
+    ids = same.expand(response_id=run_ids())
     OpenAIRunSensor(task_id="wait_for_all", run_id=ids, **options)
     OpenAIRunSensor(task_id="wait_for_any", run_id=ids, wait_for="any", **options)
     OpenAIRunSensor(task_id="wait_for_two", run_id=ids, wait_for=2, **options)
