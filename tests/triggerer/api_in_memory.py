@@ -85,7 +85,7 @@ class ApiInMemory:
         api = self
 
         class Hook:
-            settings = SimpleNamespace(proxy=None)
+            settings = SimpleNamespace(proxy=None, run_link_template=None)
 
             def __init__(self, conn_id: str) -> None:
                 self.conn_id = conn_id
