@@ -12,7 +12,7 @@ A bare endpoint (``https://<resource>.openai.azure.com``) is completed: to ``/op
 else to ``/openai/v1``.
 
 With the extra ``"auth_type": "azure_entra_id"``, requests carry a token in place of a key, see
-:mod:`airflow_provider_openai_run.connection.entra_id`. The official provider's hook does not know this
+``connection/entra_id.py``. The official provider's hook does not know this
 ``auth_type`` and refuses the connection; it does not read the other extras below.
 
 =============================== ======================================================================

@@ -77,7 +77,7 @@ class OpenAIRunListTrigger(BaseTrigger):
     :param push_progress: whether to push the progress of the runs to XCom, for the task's page.
     :param custom_ids: the author's own ids of the requests, in the order of ``run_ids``, for the page.
     :param progress_base: the progress of a larger set of which these runs are a part, as
-        :meth:`.RunListProgress.to_xcom` returns it; what is pushed has both.
+        ``RunListProgress.to_xcom`` returns it; what is pushed has both.
     :param earliest_resume_at: before this time, in epoch seconds, no run is polled and no event is sent; at
         most ten seconds after the trigger has started. 0 means no such time. Kept over restarts.
     :raises InvalidTriggerArgumentError: (a ``ValueError``) for an invalid id or a value out of its range.
