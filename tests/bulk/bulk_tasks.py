@@ -11,6 +11,9 @@ from airflow_provider_openai_run.operators.openai_run import OpenAIBulkResponses
 
 JsonObject = dict[str, Any]
 
+#: How many requests the tasks of the kill tests have.
+TOTAL = 30
+
 
 def operator(folder: Path | str, requests: Any, **arguments: Any) -> OpenAIBulkResponsesOperator:
     options = {
