@@ -127,7 +127,6 @@ class OpenAIBulkResponsesOperator(RightNames, BaseRunOperator):
     """
 
     ui_color = "#d5e3f0"
-    operator_extra_links = ()
 
     RIGHT_NAMES: ClassVar[Mapping[str, str]] = {
         "input": "requests: each of them has an input",

@@ -48,6 +48,7 @@ KEYS = (
 #: Names of the task classes that have a run. Their subclasses are recognized by their XComs.
 OPERATORS = frozenset(
     {
+        "OpenAIBulkResponsesOperator",
         "OpenAIRunSensor",
         "OpenAIGetRunOperator",
         "OpenAICreateRunOperator",
