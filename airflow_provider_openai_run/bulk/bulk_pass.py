@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_openai_run.bulk.create_pace import CreatePace
 from airflow_provider_openai_run.bulk.creator import Creator
 from airflow_provider_openai_run.bulk.exchange import API, Failure, Received, ResponseExchange
-from airflow_provider_openai_run.bulk.state import Phase
+from airflow_provider_openai_run.bulk.state import Phase, is_answered
 from airflow_provider_openai_run.polling.options import PollState
 from airflow_provider_openai_run.polling.policy import RunPoller
 from airflow_provider_openai_run.triggerer import connection_poller
@@ -266,7 +266,7 @@ class BulkPass:
         custom_id = self._journal.requests[index].custom_id
         tokens = result.tokens if isinstance(result, Received) else (0, 0, 0)
         await self._journal.record_end(index, result.status, tokens, result.to_line(custom_id))
-        if result.status != "completed" and self._named < _MAX_NAMED:
+        if not is_answered(result.status) and self._named < _MAX_NAMED:
             self._named += 1
             log.info("The request %r ended as %s", custom_id, result.status)
         self._on_end()

@@ -16,7 +16,7 @@ from airflow_provider_openai_run.api import retries
 from airflow_provider_openai_run.api.http import parse_or_raise
 from airflow_provider_openai_run.api.registry import get_api
 from airflow_provider_openai_run.bulk.request_lines import dump_line
-from airflow_provider_openai_run.bulk.state import GONE, LOST, REFUSED
+from airflow_provider_openai_run.bulk.state import GONE, LOST, REFUSED, is_answered
 from airflow_provider_openai_run.exceptions import (
     ConnectionLookupError,
     RunAuthenticationError,
@@ -97,7 +97,7 @@ class Received:
             "request_id": self.request_id,
             "body": self.body,
         }
-        error = None if self.status == "completed" else self._error()
+        error = None if is_answered(self.status) else self._error()
         return dump_line({"id": self.run_id, "custom_id": custom_id, "response": response, "error": error})
 
     def _error(self) -> dict[str, Json]:

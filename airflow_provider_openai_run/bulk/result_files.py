@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"
 MANIFEST = "manifest.json"
+#: The status in the manifest of a task that was successful.
+COMPLETED = "completed"
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ def write_results(journal: Journal, status: str) -> dict[str, Json]:
         answers = _Output(answers_file, hashlib.sha256())
         errors = _Output(errors_file, hashlib.sha256())
         for index, line in _ended_lines(journal):
-            if journal.state.ending(index).status == "completed":
+            if journal.state.ending(index).is_answered:
                 answers.write(line)
             else:
                 errors.write(_to_request(journal, index, line))
@@ -85,7 +87,7 @@ def read_manifest(folder: ResultsFolder) -> dict[str, Any] | None:
 def first_error(journal: Journal) -> tuple[str, str] | None:
     """Return the ``custom_id`` and the error of the first request that has failed; None if none has."""
     for index, line in _ended_lines(journal):
-        if journal.state.ending(index).status != "completed":
+        if not journal.state.ending(index).is_answered:
             value = json.loads(line)
             error = value.get("error") or {}
             return str(value.get("custom_id")), f"{error.get('code')}: {error.get('message')}"

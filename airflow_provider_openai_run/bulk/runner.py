@@ -15,7 +15,7 @@ from airflow_provider_openai_run.bulk.bulk_pass import BulkPass
 from airflow_provider_openai_run.bulk.folder import open_folder
 from airflow_provider_openai_run.bulk.journal import JOURNALS, Journal, directory_of, foreign_folder_error
 from airflow_provider_openai_run.bulk.progress_report import ProgressReport
-from airflow_provider_openai_run.bulk.result_files import first_error, read_manifest, write_results
+from airflow_provider_openai_run.bulk.result_files import COMPLETED, first_error, read_manifest, write_results
 from airflow_provider_openai_run.bulk.state import Phase
 from airflow_provider_openai_run.bulk.task_state import BulkTaskState
 from airflow_provider_openai_run.exceptions import (
@@ -122,7 +122,7 @@ class BulkRunner:
 
     def _is_completed(self, manifest: dict[str, Any]) -> bool:
         is_same = manifest.get("clear_generation") == self._identity.clear_generation
-        return is_same and manifest.get("status") == "completed"
+        return is_same and manifest.get("status") == COMPLETED
 
     def _begin(self) -> Journal:
         """Check the requests, and begin the journal; nothing was sent before."""
@@ -231,7 +231,7 @@ class BulkRunner:
             await bulk_pass.cancel_active()
             status = "token_budget"
         elif bulk_pass.is_complete:
-            status = "failed" if bulk_pass.has_failed else "completed"
+            status = "failed" if bulk_pass.has_failed else COMPLETED
         elif bulk_pass.is_past_deadline:
             if self._config.cancel_on_timeout:
                 await bulk_pass.cancel_active()
@@ -286,7 +286,7 @@ class BulkRunner:
     def _finish(self, journal: Journal, status: str) -> dict[str, Json]:
         """Return the manifest of a task that was successful; raise why another one was not."""
         state = journal.state
-        if status == "completed":
+        if status == COMPLETED:
             self._folder.remove(JOURNALS)
             return self._manifest
         unended = state.total - state.count(Phase.ENDED)

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_openai_run.types.status import RunState, classify_status
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -35,6 +37,11 @@ GONE = "gone"
 
 #: A retry does not create these again: the same request ends the same way.
 _FINAL_STATUSES = frozenset({"completed", "incomplete", REFUSED})
+
+
+def is_answered(status: str) -> bool:
+    """Return whether a request that ended with a status has an answer."""
+    return classify_status(status) is RunState.SUCCEEDED
 
 
 class Phase(IntEnum):
@@ -63,6 +70,11 @@ class Ending:
     file: str
     offset: int
     length: int
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the response has completed."""
+        return is_answered(self.status)
 
     def to_json(self) -> list[Json]:
         """Return it as JSON."""
@@ -111,7 +123,8 @@ class BulkState:
     @property
     def failed(self) -> int:
         """How many requests have ended without an answer."""
-        return self.count(Phase.ENDED) - self._statuses["completed"]
+        answered = (count for status, count in self._statuses.items() if is_answered(status))
+        return self.count(Phase.ENDED) - sum(answered)
 
     @property
     def tokens(self) -> dict[str, Json]:
@@ -165,7 +178,7 @@ class BulkState:
 
     def first_failed(self, count: int) -> list[int]:
         """Return the first requests that have ended without an answer, in the order of their ends."""
-        failed = (index for index, each in self._endings.items() if each.status != "completed")
+        failed = (index for index, each in self._endings.items() if not each.is_answered)
         return list(itertools.islice(failed, count))
 
     def apply(self, record: dict[str, Any]) -> None:

@@ -151,7 +151,8 @@ def test_endless_pages_are_read_up_to_a_limit(
     caplog: pytest.LogCaptureFixture,
     run: tuple[str, str],
 ) -> None:
-    monkeypatch.setattr(calls._list_raw, "__defaults__", (3,))
+    _, *others = calls._list_raw.__defaults__ or ()
+    monkeypatch.setattr(calls._list_raw, "__defaults__", (3, *others))
     sandbox.faults.add("endless_pages", path="/steps")
     with caplog.at_level(logging.WARNING):
         steps = call("list_steps", run[1], thread_id=run[0])
