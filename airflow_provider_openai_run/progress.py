@@ -192,7 +192,7 @@ def push(decision: Decision, ti: RunningTask, *, is_first: bool = False) -> None
         log.warning("The progress XCom could not be set, so the run's page is not updated: %s", error)
 
 
-async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
+async def push_async(decision: Decision, ti: TaskInstanceKey, *, may_skip: bool = True) -> bool:
     """
     Push the progress in the triggerer; a failure is only logged.
 
@@ -201,6 +201,7 @@ async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
 
     :param decision: the decision after a poll.
     :param ti: the task instance that is deferred.
+    :param may_skip: whether an outcome may be left out then: a worker pushes it too.
     :return: whether the next push may succeed: Airflow can set XComs here (3.3 and later) and did not fail.
     """
     if payload_for(decision, None, time.time()) is None:
@@ -208,7 +209,7 @@ async def push_async(decision: Decision, ti: TaskInstanceKey) -> bool:
     xcom = await task_xcoms.async_xcom()
     if xcom is None:
         return False
-    if task_xcoms.is_busy() and isinstance(decision, Outcome):
+    if may_skip and task_xcoms.is_busy() and isinstance(decision, Outcome):
         return True
     reason = await task_xcoms.write_in_turn(lambda: _write(xcom, decision, ti))
     if reason is None:

@@ -223,6 +223,28 @@ async def test_triggers_push_one_at_a_time_and_an_outcome_never_waits(
     assert started == ["queued", "in_progress"]
 
 
+async def test_an_outcome_that_no_worker_pushes_waits_for_its_turn(
+    xcom: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replied = asyncio.Event()
+    started: list[str | None] = []
+
+    async def slow(_: Any, decision: Any, __: Any) -> None:
+        started.append(decision.run.status)
+        await replied.wait()
+
+    monkeypatch.setattr(progress, "_write", slow)
+    first = asyncio.create_task(push_async(changed(QUEUED), xcom))
+    while not started:  # noqa: ASYNC110 - it begins in a thread
+        await asyncio.sleep(0.01)
+    ended = Outcome(ref=REF, status="in_progress", run=RUNNING)
+    last = asyncio.create_task(push_async(ended, xcom, may_skip=False))
+    replied.set()
+    assert await first
+    assert await last
+    assert started == ["queued", "in_progress"]
+
+
 async def test_an_airflow_without_async_xcom_is_not_pushed_to(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.execution_time import xcom
 

@@ -81,6 +81,9 @@ class OpenAIRunTrigger(BaseTrigger):
     :raises InvalidTriggerArgumentError: (a ``ValueError``) for an invalid id or a value out of its range.
     """
 
+    #: Whether the task resumes on a worker, which pushes the end of the run for the page.
+    worker_follows = True
+
     def __init__(
         self,
         *,
@@ -220,8 +223,8 @@ class OpenAIRunTrigger(BaseTrigger):
                 # In a task of its own: the end of the run must not wait for an XCom that only the page reads.
                 self._push_task = asyncio.create_task(self._push(decision, previous))
             return None
-        if previous is None:
-            await self._push(decision, None)
+        if previous is None or not self.worker_follows:
+            await self._push(decision, previous)
         return decision
 
     async def _push(self, decision: Decision, previous: asyncio.Task[None] | None) -> None:
@@ -230,7 +233,7 @@ class OpenAIRunTrigger(BaseTrigger):
         if previous is not None:
             await previous
         if self.push_progress and self.task_instance is not None:
-            self.push_progress = await push_async(decision, self.task_instance)
+            self.push_progress = await push_async(decision, self.task_instance, may_skip=self.worker_follows)
         if self._push_task is asyncio.current_task():
             self._push_task = None
 

@@ -47,6 +47,7 @@ class OpenAIRunEndTrigger(OpenAIRunTrigger):
         self.accepted_statuses = tuple(accepted_statuses)
         self.push_link = push_link
         self._pushes_xcoms = self.push_progress
+        self.worker_follows = not self.accepted_statuses
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments as plain JSON."""

@@ -66,7 +66,7 @@ def test_a_failed_push_is_logged_once_and_the_wait_continues(
 def test_the_event_of_an_end_does_not_wait_for_a_push(
     sandbox: Sandbox, fake_clock: FakeClock, xcom: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(*_: Any) -> bool:
+    async def never(*_: Any, **__: Any) -> bool:
         await asyncio.Event().wait()
         return True
 
