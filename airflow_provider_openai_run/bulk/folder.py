@@ -105,7 +105,8 @@ def open_lines(source: Any) -> Iterator[bytes]:  # noqa: ANN401 - a path, a URL,
 
     path = source if isinstance(source, ObjectStoragePath) else ObjectStoragePath(str(source))
     with path.open("rb") as file:
-        yield from file
+        # The files of Airflow 3.1 cannot be iterated over.
+        yield from iter(file.readline, b"")
 
 
 class LocalFolder:
