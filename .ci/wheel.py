@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 DISTRIBUTION = "airflow-provider-openai-run"
 PACKAGE = "airflow_provider_openai_run"
-TRIGGERS = {f"{PACKAGE}.triggers.openai_run", f"{PACKAGE}.triggers.openai_run_event"}
 LINK = f"{PACKAGE}.links.openai_run.OpenAIRunLink"
 PLUGIN = "openai_run_page"
 OFFICIAL_DISTRIBUTION = "apache-airflow-providers-openai"
@@ -126,7 +125,8 @@ def check_airflow(environment: Environment, version: str) -> None:
     check(official == (OFFICIAL_HOOK, OFFICIAL_DISTRIBUTION), f"airflow providers hooks returns {official}")
     triggers = environment.airflow("providers", "triggers")
     ours = {row["class"] for row in triggers if row["package_name"] == DISTRIBUTION}
-    check(ours == TRIGGERS, f"airflow providers triggers returns {triggers}")
+    public = {f"{PACKAGE}.triggers.{path.stem}" for path in (ROOT / PACKAGE / "triggers").glob("[!_]*.py")}
+    check(ours == public, f"airflow providers triggers returns {triggers}")
     links = environment.airflow("providers", "links")
     check({"extra_link_class_name": LINK} in links, f"airflow providers links returns {links}")
     plugins = [plugin["name"] for plugin in environment.airflow("plugins")]
