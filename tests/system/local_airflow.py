@@ -41,6 +41,10 @@ PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_prox
 JsonObject = dict[str, Any]
 
 
+#: Why a component of Airflow on SQLite may end on a busy machine.
+SQLITE_LOCKED = "database is locked"
+
+
 class LocalAirflowError(AssertionError):
     """A condition was not met in time; the message ends with the logs of the components."""
 
@@ -269,8 +273,14 @@ class LocalAirflow:
 
     def _fail_after_a_crash(self) -> None:
         for name, component in self.components.items():
-            if component.is_expected and not component.is_running:
+            if not component.is_expected or component.is_running:
+                continue
+            if SQLITE_LOCKED not in component.tail():
                 raise LocalAirflowError(f"The {name} has crashed:\n{component.tail()}")
+            # A component of Airflow ends if another one writes to SQLite between its own read and write; what
+            # runs it in production starts it again.
+            component.kill()
+            component.start()
 
     def _is_healthy(self) -> bool:
         try:
