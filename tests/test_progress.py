@@ -199,9 +199,8 @@ async def test_a_missing_reply_from_airflow_does_not_delay_the_wait(
     await asyncio.sleep(0)
 
 
-async def test_triggers_push_one_at_a_time_and_an_outcome_never_waits(
-    xcom: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def write_slowly(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str | None], asyncio.Event]:
+    """Return the statuses whose writing has started, and the event that lets it end."""
     replied = asyncio.Event()
     started: list[str | None] = []
 
@@ -210,6 +209,13 @@ async def test_triggers_push_one_at_a_time_and_an_outcome_never_waits(
         await replied.wait()
 
     monkeypatch.setattr(progress, "_write", slow)
+    return started, replied
+
+
+async def test_triggers_push_one_at_a_time_and_an_outcome_never_waits(
+    xcom: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, replied = write_slowly(monkeypatch)
     first = asyncio.create_task(push_async(changed(QUEUED), xcom))
     second = asyncio.create_task(push_async(changed(RUNNING), xcom))
     while not started:  # noqa: ASYNC110 - it begins in a thread
@@ -226,14 +232,7 @@ async def test_triggers_push_one_at_a_time_and_an_outcome_never_waits(
 async def test_an_outcome_that_no_worker_pushes_waits_for_its_turn(
     xcom: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replied = asyncio.Event()
-    started: list[str | None] = []
-
-    async def slow(_: Any, decision: Any, __: Any) -> None:
-        started.append(decision.run.status)
-        await replied.wait()
-
-    monkeypatch.setattr(progress, "_write", slow)
+    started, replied = write_slowly(monkeypatch)
     first = asyncio.create_task(push_async(changed(QUEUED), xcom))
     while not started:  # noqa: ASYNC110 - it begins in a thread
         await asyncio.sleep(0.01)

@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow.providers.common.compat.sdk import AirflowException, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_openai_run.api.registry import ref_from_json
 from airflow_provider_openai_run.cancellation import KillGuard
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.operators._base import BaseRunOperator
-from airflow_provider_openai_run.operators._deferral import forget_arguments, take_arguments
+from airflow_provider_openai_run.operators._deferral import forget_arguments
 from airflow_provider_openai_run.operators._masked_fields import mask_fields, unmask_fields
+from airflow_provider_openai_run.operators._owner import OwnerOperator
 from airflow_provider_openai_run.operators._right_names import check_positive
 from airflow_provider_openai_run.operators._running_task import RunningTask
-from airflow_provider_openai_run.polling.options import RequiresActionPolicy, to_seconds
+from airflow_provider_openai_run.polling.options import RequiresActionPolicy, included_names, to_seconds
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -40,7 +40,7 @@ REQUIRES_ACTION_POLICIES = get_args(RequiresActionPolicy)
 ACTIVE_RUN_POLICIES = ("fail", "wait", "attach")
 
 
-class OwnedRunOperator(BaseRunOperator):
+class OwnedRunOperator(OwnerOperator):
     """
     Base class of the operators that create a run, and therefore may cancel it.
 
@@ -292,17 +292,9 @@ class OwnedRunOperator(BaseRunOperator):
         self.outcome_from_event(event).raise_if_wait_failed()
         return self._new_runner(context).start(started_at or time.time())
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Continue; cancel the run if Airflow ended the deferral because no triggerer was there to do it."""
-        kwargs = {**take_arguments(context, next_method), **(next_kwargs or {})}
-        unmask_fields(self)
-        try:
-            return super().resume_execution(next_method, kwargs, context)
-        except AirflowException as error:
-            # Known by its name: the module that has it differs between Airflow 3.1 and 3.3.
-            if type(error).__name__ == "TaskDeferralTimeout" and self.cancel_on_timeout:
-                self._new_runner(context).deferral_timed_out()
-            raise
+    def on_deferral_timeout(self, kwargs: dict[str, Json], context: Context) -> None:  # noqa: ARG002 - see there
+        """Cancel the run: Airflow ended the deferral because no triggerer was there to do it."""
+        self._new_runner(context).deferral_timed_out()
 
     def on_kill(self) -> None:
         """Cancel the run: a user has ended the task, or the worker is being shut down."""
@@ -337,6 +329,7 @@ class OwnedRunOperator(BaseRunOperator):
             human_tools=self.human_tools,
             max_tool_rounds=self.max_tool_rounds,
             token_budget=self.token_budget,
+            include=included_names(self.include),
             answer_model=self.answer_model,
             deferrable=self.deferrable,
             push_attributes=bool(self.multiple_outputs),

@@ -146,3 +146,19 @@ def split_answer_model(value: Any) -> tuple[type[BaseModel] | None, Any]:
     if isinstance(value, type) and hasattr(value, "model_validate_json"):
         return cast("type[BaseModel]", value), None
     return None, value
+
+
+def read_text_format(text_format: object, text: object) -> type[BaseModel] | None:
+    """
+    Return the pydantic model that the argument ``text_format`` of an operator is; None if it is not set.
+
+    :param text_format: the argument.
+    :param text: the argument ``text``, which may set the format too.
+    :raises ValueError: for anything but a model, and if both set the format.
+    """
+    model, _ = split_answer_model(text_format)
+    if text_format is not None and model is None:
+        raise ValueError(f"text_format must be a pydantic model, not {text_format!r}")
+    if model is not None and isinstance(text, dict) and "format" in text:
+        raise ValueError("text_format and text['format'] both set the format; leave out one of them")
+    return model

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowException, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_openai_run.bulk.stop_signal import StopSignal
 from airflow_provider_openai_run.bulk.windows import WindowName, window_of
 from airflow_provider_openai_run.connection import DEFAULT_CONN_ID
-from airflow_provider_openai_run.operators._base import BaseRunOperator, is_known_at_runtime
-from airflow_provider_openai_run.operators._deferral import forget_arguments, take_arguments
+from airflow_provider_openai_run.operators._base import is_known_at_runtime
+from airflow_provider_openai_run.operators._deferral import forget_arguments
 from airflow_provider_openai_run.operators._masked_fields import mask_fields, unmask_fields
+from airflow_provider_openai_run.operators._owner import OwnerOperator
 from airflow_provider_openai_run.operators._parameters import (
     api_parameters,
     check_rendered,
+    read_text_format,
     request_body,
-    split_answer_model,
     text_parameters,
 )
 from airflow_provider_openai_run.operators._right_names import RightNames, check_positive
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_openai_run.types.json import Json
 
 
-class OpenAIBulkResponsesOperator(RightNames, BaseRunOperator):
+class OpenAIBulkResponsesOperator(RightNames, OwnerOperator):
     """
     Create a response for each of thousands of requests, and write the answers to a folder.
 
@@ -221,9 +222,9 @@ class OpenAIBulkResponsesOperator(RightNames, BaseRunOperator):
         self.masked_fields = masked_fields
         self.timeout = to_seconds("timeout", timeout) or chosen.timeout
         self.deferrable = deferrable
-        self.answer_model, _ = split_answer_model(text_format)
+        self.answer_model = read_text_format(text_format, text)
         self.stop_signal = StopSignal()
-        self._check_arguments(text_format)
+        self._check_arguments()
         mask_fields(self, masked_fields, allowed=[name for name in self.template_fields if name != "conn_id"])
 
     #: The parameters of the API that all responses share.
@@ -278,23 +279,15 @@ class OpenAIBulkResponsesOperator(RightNames, BaseRunOperator):
         """
         return self._new_runner(context).resume(started_at, event, pass_number)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Continue; cancel the responses if Airflow ended the deferral as no triggerer was there to do it."""
-        kwargs = {**take_arguments(context, next_method), **(next_kwargs or {})}
-        unmask_fields(self)
-        try:
-            return super().resume_execution(next_method, kwargs, context)
-        except AirflowException as error:
-            # Known by its name: the module that has it differs between Airflow 3.1 and 3.3.
-            if type(error).__name__ == "TaskDeferralTimeout" and self.cancel_on_timeout:
-                self._new_runner(context).cancel(float(kwargs.get("started_at") or 0.0))
-            raise
+    def on_deferral_timeout(self, kwargs: dict[str, Any], context: Context) -> None:
+        """Cancel the responses: Airflow ended the deferral because no triggerer was there to do it."""
+        self._new_runner(context).cancel(float(kwargs.get("started_at") or 0.0))
 
     def on_kill(self) -> None:
         """Cancel the active responses: a user has ended the task, or the worker is being shut down."""
         self.stop_signal.set()
 
-    def _check_arguments(self, text_format: object) -> None:
+    def _check_arguments(self) -> None:
         """Refuse what is wrong already when the DAG is parsed."""
         for name in ("max_active_runs", "requests_per_minute", "tokens_per_minute", "token_budget"):
             check_positive(name, getattr(self, name))
@@ -306,11 +299,6 @@ class OpenAIBulkResponsesOperator(RightNames, BaseRunOperator):
             raise ValueError(
                 f"max_failed must be a whole number of 0 or more, or a share from 0.0 to 1.0, not {allowed!r}"
             )
-        if text_format is not None and self.answer_model is None:
-            raise ValueError(f"text_format must be a pydantic model, not {text_format!r}")
-        text: Any = getattr(self, "text", None)
-        if self.answer_model is not None and isinstance(text, dict) and "format" in text:
-            raise ValueError("text_format and text['format'] both set the format; leave out one of them")
         if self.requests is None or isinstance(self.requests, dict):
             raise ValueError(
                 "requests must be a list of requests, the output of a task, or the path of a file, not "

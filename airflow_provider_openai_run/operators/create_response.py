@@ -11,8 +11,8 @@ from airflow_provider_openai_run.operators._parameters import (
     api_parameters,
     check_file_names,
     check_rendered,
+    read_text_format,
     request_body,
-    split_answer_model,
     text_parameters,
 )
 from airflow_provider_openai_run.operators._right_names import RightNames, check_outputs
@@ -152,11 +152,7 @@ class OpenAICreateResponseOperator(RightNames, OwnedRunOperator):
             setattr(self, name, value)
         self.thread_id = None
         self.extra_params = extra_params
-        self.answer_model, _ = split_answer_model(text_format)
-        if text_format is not None and self.answer_model is None:
-            raise ValueError(f"text_format must be a pydantic model, not {text_format!r}")
-        if self.answer_model is not None and isinstance(text, dict) and "format" in text:
-            raise ValueError("text_format and text['format'] both set the format; leave out one of them")
+        self.answer_model = read_text_format(text_format, text)
         check_combination(parameters)
         if not store and (self.tool_handlers or self.human_tools):
             raise ValueError(

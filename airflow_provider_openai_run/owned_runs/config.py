@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeAlias
 from airflow_provider_openai_run.cancellation import CancelReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
@@ -85,6 +85,7 @@ class OwnedRunConfig:
     :param new_adapter: makes the adapter of the API, which holds the request that creates the run.
     :param kill_guard: cancels the run if the task is killed on this worker.
     :param poll_options_from: returns the options of a wait that began at a time, in epoch seconds.
+    :param include: names of further output that is retrieved with the run.
     :param answer_model: the pydantic model that the answer is read as; None leaves it as text.
     :param push_attributes: whether each attribute has an XCom of its own.
     :param push_progress: whether XComs are pushed while the task waits.
@@ -107,6 +108,7 @@ class OwnedRunConfig:
     human_tools: Collection[str] = ()
     max_tool_rounds: int = 50
     token_budget: int | None = None
+    include: Sequence[str] = ()
     answer_model: type[BaseModel] | None = None
     deferrable: bool = False
     push_attributes: bool = True

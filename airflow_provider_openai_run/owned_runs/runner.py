@@ -230,8 +230,7 @@ class OwnedRunRunner:
             self._cancel(ref, CancelReason.WORKER_KILLED)
 
     def _retrieve(self, ref: RunRef) -> Run:
-        include = self._config.poll_options_from(time.time()).include
-        return self._hook.execute_call(calls.get_run(ref, include=include), ref)
+        return self._hook.execute_call(calls.get_run(ref, include=self._config.include), ref)
 
     def _advance(self, run: Run, outcome: Outcome, continuation: Continuation) -> Progress:
         state = classify_status(outcome.status)

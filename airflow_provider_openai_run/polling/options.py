@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal, TypeAlias, get_args
@@ -62,7 +63,7 @@ class PollOptions:
     max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES
     stalled_after: float | None = None
     on_stalled: StalledPolicy = "wait"
-    include: tuple[str, ...] = ()
+    include: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("started_at", "deadline"):

@@ -21,7 +21,6 @@ from airflow_provider_openai_run.polling.options import (
     RequiresActionPolicy,
     StalledPolicy,
     TimeLimit,
-    included_names,
 )
 from airflow_provider_openai_run.triggers._lazy_import import import_off_loop
 from airflow_provider_openai_run.triggers._stored_arguments import checked_arguments, ignore_unknown
@@ -128,7 +127,7 @@ class OpenAIRunTrigger(BaseTrigger):
                 max_consecutive_failures=max_consecutive_failures,
                 stalled_after=stalled_after,
                 on_stalled=on_stalled,
-                include=included_names(include),
+                include=include,
             )
         self.poll_state = PollState(**{name: state[name] for name in _POLL_STATE_FIELDS & state.keys()})
         self.earliest_resume_at = earliest_resume_at

@@ -251,7 +251,7 @@ class LocalAirflow:
         """
         deadline = time.monotonic() + timeout
         while True:
-            self._fail_after_a_crash()
+            self._restart_or_fail_after_a_crash()
             try:
                 if reached():
                     return
@@ -271,7 +271,7 @@ class LocalAirflow:
         """
         return "\n".join(f"--- {name}\n{one.tail(lines)}" for name, one in self.components.items())
 
-    def _fail_after_a_crash(self) -> None:
+    def _restart_or_fail_after_a_crash(self) -> None:
         for name, component in self.components.items():
             if not component.is_expected or component.is_running:
                 continue
